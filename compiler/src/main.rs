@@ -1,0 +1,2 @@
+//! `leaseholdc`.
+fn main() {}

@@ -1,0 +1,7 @@
+//! The Leasehold policy language: what the compiler and the gateway agree on.
+//!
+//! Everything here is pure. There is no file system, no clock, no environment and no runtime: bytes and
+//! `now` come in as arguments, values and diagnostics go out.
+
+pub mod protocol;
+pub mod time;
