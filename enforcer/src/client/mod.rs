@@ -1,0 +1,1 @@
+//! The commands for people and agents: thin clients of the HTTP API.

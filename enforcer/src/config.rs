@@ -1,0 +1,1 @@
+//! The gateway's own configuration: KDL read into raw values, validated with every mistake at once.

@@ -1,0 +1,7 @@
+//! What a session is, whatever its protocol: identity, permit, event, limits. Synchronous; no socket, clock or file.
+
+pub mod event;
+pub mod id;
+pub mod identity;
+pub mod limits;
+pub mod machine;

@@ -1,0 +1,1 @@
+//! The running gateway: listeners, pumps, live sessions, upstreams, clocks and metrics.

@@ -1,0 +1,1 @@
+//! OIDC access tokens verified into an [`crate::core::identity::Identity`].

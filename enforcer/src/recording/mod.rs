@@ -1,0 +1,1 @@
+//! Recordings: append-only, hash-chained segments, and what reads them back.

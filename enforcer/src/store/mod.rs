@@ -1,0 +1,1 @@
+//! Requests, approvals, windows and sessions: one trait, SQLite embedded.
