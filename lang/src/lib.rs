@@ -3,5 +3,6 @@
 //! Everything here is pure. There is no file system, no clock, no environment and no runtime: bytes and
 //! `now` come in as arguments, values and diagnostics go out.
 
+pub mod program;
 pub mod protocol;
 pub mod time;

@@ -67,8 +67,7 @@ fn encode(prefix: &str, random: [u8; 10]) -> String {
 }
 
 fn decode(prefix: &str, text: &str) -> bool {
-    text.strip_prefix(prefix)
-        .is_some_and(|rest| rest.len() == 16 && rest.bytes().all(|byte| ALPHABET.contains(&byte)))
+    text.strip_prefix(prefix).is_some_and(|rest| rest.len() == 16 && rest.bytes().all(|byte| ALPHABET.contains(&byte)))
 }
 
 #[cfg(test)]
