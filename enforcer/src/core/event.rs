@@ -18,13 +18,16 @@ pub struct Event {
 }
 
 /// The kinds of entries.
+///
+/// The names on disk are these in snake case; see `docs/recording-format.md`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum What {
     /// The first entry of every recording.
     Opened(Box<Opened>),
-    /// Complete protocol frames on their way to the target.
+    /// Protocol frames on their way to the target. The recorder may split a long run anywhere: readers join them.
     FromClient(#[serde(with = "bytes_as_cbor")] bytes::Bytes),
-    /// Complete protocol frames on their way to the client.
+    /// Protocol frames on their way to the client. The recorder may split a long run anywhere: readers join them.
     ToClient(#[serde(with = "bytes_as_cbor")] bytes::Bytes),
     /// What stood in for rows that the level `metadata` leaves out.
     RowsOmitted {

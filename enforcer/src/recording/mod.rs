@@ -1,1 +1,215 @@
-//! Recordings: append-only, hash-chained segments, and what reads them back.
+//! Recordings: append-only, hash-chained, signed segments, and what reads them back.
+//!
+//! A session's recording is a folder `<recordings>/<yyyy-mm>/<session>/` of numbered segments. A segment is a header
+//! and records; a record is a length, a kind, a payload and a check. BLAKE3 chains every byte to all bytes before it,
+//! and Ed25519 signs the chain at the opening, at intervals and at the close. A full segment is compressed in the
+//! background and sealed by a signature of its own, so that no byte on disk is unauthenticated. `docs/recording-format.md`
+//! has the details.
+//!
+//! The writer must never rewrite a byte, never let a frame pass that it has not accepted, and never go on after an
+//! error. The readers must never panic, whatever the bytes, and hold a bounded amount of memory.
+
+mod disk;
+pub mod format;
+mod key;
+mod seal;
+mod session;
+
+pub use disk::{Disk, OsDisk, Sink};
+pub use key::{KeyError, PublicKey, SigningKey, public_file};
+pub use session::SessionRecorder;
+
+use crate::core::event::Opened;
+use lang::time::Timestamp;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Free space is looked at again after this many bytes, over all sessions.
+const SPACE_CHECK_BYTES: u64 = 4 << 20;
+
+/// How much of a session is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// The opening, decisions and the end.
+    None,
+    /// Statements and counts, no rows.
+    Metadata,
+    /// Everything.
+    Full,
+}
+
+impl Level {
+    /// The policy's word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Metadata => "metadata",
+            Self::Full => "full",
+        }
+    }
+
+    /// The level that a policy's word names.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::None, Self::Metadata, Self::Full].into_iter().find(|level| level.word() == word)
+    }
+}
+
+/// What must have happened before a frame may be forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// The operating system has the bytes: a killed gateway loses nothing, a lost machine the last seconds.
+    Process,
+    /// The medium has the bytes.
+    Disk,
+}
+
+impl Durability {
+    /// The durability that a word of the configuration names.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "process" => Some(Self::Process),
+            "disk" => Some(Self::Disk),
+            _ => None,
+        }
+    }
+}
+
+/// Where and how a gateway records.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The folder of all recordings.
+    pub folder: PathBuf,
+    /// When a frame counts as recorded.
+    pub durability: Durability,
+    /// Below this much free space no session opens and running ones end.
+    pub free_bytes_min: u64,
+}
+
+/// Why something cannot be recorded. The session ends; nothing unrecorded passes.
+#[derive(Debug, thiserror::Error)]
+pub enum RecorderError {
+    /// The disk is (nearly) full.
+    #[error("the disk of the recordings has {free} bytes left and {min} must stay free")]
+    NoSpace {
+        /// Free bytes.
+        free: u64,
+        /// The configured minimum.
+        min: u64,
+    },
+    /// The file system refused.
+    #[error("cannot {verb} the recording `{}`", path.display())]
+    Io {
+        /// `create`, `write`, `sync` or `measure the disk of`.
+        verb: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// There is a recording of that session already.
+    #[error("the recording `{}` exists already", .0.display())]
+    Exists(PathBuf),
+    /// One event is larger than a record may be.
+    #[error("an event of {0} bytes is too large to be recorded")]
+    TooLarge(usize),
+    /// The event has no form on disk or comes at the wrong place.
+    #[error("the recorder refuses an event: {0}")]
+    Refused(&'static str),
+    /// An earlier error ended this recording.
+    #[error("the recording ended with an earlier error")]
+    Broken,
+}
+
+#[derive(Debug)]
+struct Shared {
+    settings: Settings,
+    key: Arc<SigningKey>,
+    public_key: [u8; 32],
+    disk: Box<dyn Disk>,
+    sealer: seal::Sealer,
+    unchecked_bytes: AtomicU64,
+    low: AtomicBool,
+}
+
+/// Opens recordings; one for each gateway. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct Recorder(Arc<Shared>);
+
+impl Recorder {
+    /// A recorder on the operating system's files. Creates the folder.
+    pub fn new(settings: Settings, key: SigningKey) -> Result<Self, RecorderError> {
+        Self::with_disk(settings, key, Box::new(OsDisk))
+    }
+
+    /// A recorder on another disk, for tests of failing ones.
+    pub fn with_disk(settings: Settings, key: SigningKey, disk: Box<dyn Disk>) -> Result<Self, RecorderError> {
+        let folder = settings.folder.clone();
+        if let Err(source) = disk.create_folder(&folder)
+            && source.kind() != io::ErrorKind::AlreadyExists
+        {
+            return Err(RecorderError::Io { verb: "create", path: folder, source });
+        }
+        let key = Arc::new(key);
+        let sealer = seal::Sealer::start(Arc::clone(&key)).map_err(|source| RecorderError::Io {
+            verb: "create",
+            path: folder,
+            source,
+        })?;
+        Ok(Self(Arc::new(Shared {
+            settings,
+            public_key: key.public().to_bytes(),
+            key,
+            disk,
+            sealer,
+            unchecked_bytes: AtomicU64::new(0),
+            low: AtomicBool::new(false),
+        })))
+    }
+
+    /// Opens a session's recording: free space is checked, the opening is written and signed.
+    pub fn open(&self, at: Timestamp, opened: Opened, level: Level) -> Result<SessionRecorder, RecorderError> {
+        self.0.measure_space()?;
+        SessionRecorder::open(Arc::clone(&self.0), at, opened, level)
+    }
+
+    /// Whether a session could open now; for readiness.
+    pub fn ready(&self) -> Result<(), RecorderError> {
+        self.0.measure_space()
+    }
+
+    /// The folder of all recordings.
+    pub fn folder(&self) -> &Path {
+        &self.0.settings.folder
+    }
+
+    /// The public half of the signing key.
+    pub fn public_key(&self) -> PublicKey {
+        self.0.key.public()
+    }
+}
+
+impl Shared {
+    /// Looks at the free space when it is due; an error when there is too little.
+    fn check_space(&self, bytes: u64) -> Result<(), RecorderError> {
+        let unchecked = self.unchecked_bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        if unchecked < SPACE_CHECK_BYTES && !self.low.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.measure_space()
+    }
+
+    fn measure_space(&self) -> Result<(), RecorderError> {
+        self.unchecked_bytes.store(0, Ordering::Relaxed);
+        let min = self.settings.free_bytes_min;
+        let folder = &self.settings.folder;
+        let free = self.disk.free_bytes(folder).map_err(|source| RecorderError::Io {
+            verb: "measure the disk of",
+            path: folder.clone(),
+            source,
+        })?;
+        self.low.store(free < min, Ordering::Relaxed);
+        if free < min { Err(RecorderError::NoSpace { free, min }) } else { Ok(()) }
+    }
+}

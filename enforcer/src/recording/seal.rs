@@ -1,0 +1,150 @@
+//! Compresses full segments in the background and signs the compressed bytes.
+//!
+//! The compressed file is one zstd frame and one skippable frame that holds an Ed25519 signature: `zstd -d` reads
+//! it as it is. The plain file is removed only after the compressed one has been read back and found equal; until
+//! then both stand, which is not an error. Whatever fails here leaves the plain segment, which is as good.
+
+use super::SigningKey;
+use super::format;
+use super::session::segment_name;
+use crate::core::id::SessionId;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+/// The magic number and the length of the skippable frame that holds the signature.
+pub(super) const SEAL_HEADER: [u8; 8] = [0x5e, 0x2a, 0x4d, 0x18, 64, 0, 0, 0];
+/// Bytes of the seal at the end of a compressed segment.
+pub(super) const SEAL_BYTES: usize = 8 + 64;
+/// A frame that asks for a larger window is refused: 8 MiB, the size of a segment.
+pub(super) const WINDOW_LOG_MAX: u32 = 23;
+
+const LEVEL: i32 = 3;
+/// Segments that wait for compression; more stay plain.
+const QUEUE_MAX: usize = 64;
+
+/// A segment that will not grow any more.
+#[derive(Debug)]
+pub(super) struct Job {
+    folder: PathBuf,
+    session: SessionId,
+    segment: u32,
+}
+
+impl Job {
+    pub(super) fn new(folder: &Path, session: &SessionId, segment: u32) -> Self {
+        Self { folder: folder.to_owned(), session: session.clone(), segment }
+    }
+}
+
+/// The thread that compresses.
+#[derive(Debug)]
+pub(super) struct Sealer {
+    jobs: Option<SyncSender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Sealer {
+    pub(super) fn start(key: Arc<SigningKey>) -> io::Result<Self> {
+        let (jobs, queue) = sync_channel(QUEUE_MAX);
+        let thread = std::thread::Builder::new().name("recording-seal".into()).spawn(move || work(&queue, &key))?;
+        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+    }
+
+    /// Never waits: a segment that finds the queue full stays plain.
+    pub(super) fn offer(&self, job: Job) {
+        if let Some(jobs) = &self.jobs
+            && let Err(refused) = jobs.try_send(job)
+        {
+            tracing::debug!(reason = %refused, "a recording's segment stays uncompressed");
+        }
+    }
+}
+
+impl Drop for Sealer {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that compresses recordings failed");
+        }
+    }
+}
+
+fn work(queue: &Receiver<Job>, key: &SigningKey) {
+    for job in queue {
+        if let Err(error) = seal(&job, key) {
+            tracing::warn!(session = %job.session, segment = job.segment, %error, "cannot compress a recording's segment");
+        }
+    }
+}
+
+/// The file name of a compressed segment.
+pub(super) fn sealed_name(segment: u32) -> String {
+    format!("{}.zst", segment_name(segment))
+}
+
+fn seal(job: &Job, key: &SigningKey) -> io::Result<()> {
+    let plain = job.folder.join(segment_name(job.segment));
+    let sealed = job.folder.join(sealed_name(job.segment));
+    let half = job.folder.join(format!("{}.tmp", sealed_name(job.segment)));
+    let outcome = write_sealed(&plain, &half, job, key).and_then(|()| {
+        fs::rename(&half, &sealed)?;
+        File::open(&job.folder)?.sync_all()?;
+        fs::remove_file(&plain)
+    });
+    if outcome.is_err() {
+        // Only the half-written copy; an error here changes nothing.
+        drop(fs::remove_file(&half));
+    }
+    outcome
+}
+
+fn write_sealed(plain: &Path, half: &Path, job: &Job, key: &SigningKey) -> io::Result<()> {
+    let mut input = File::open(plain)?;
+    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(half)?;
+    let mut encoder = zstd::stream::write::Encoder::new(&mut file, LEVEL)?;
+    encoder.window_log(WINDOW_LOG_MAX)?;
+    encoder.include_checksum(true)?;
+    let mut before = blake3::Hasher::new();
+    copy_hashed(&mut input, &mut encoder, &mut before)?;
+    encoder.finish()?;
+
+    let length = file.stream_position()?;
+    file.seek(SeekFrom::Start(0))?;
+    let mut hash = blake3::Hasher::new();
+    copy_hashed(&mut (&mut file).take(length), &mut io::sink(), &mut hash)?;
+    file.seek(SeekFrom::Start(0))?;
+    let mut after = blake3::Hasher::new();
+    let mut decoder = zstd::stream::read::Decoder::new((&mut file).take(length))?;
+    decoder.window_log_max(WINDOW_LOG_MAX)?;
+    copy_hashed(&mut decoder, &mut io::sink(), &mut after)?;
+    drop(decoder);
+    if before.finalize() != after.finalize() {
+        return Err(io::Error::other("the compressed segment reads back differently"));
+    }
+
+    let message = format::seal_message(&job.session, job.segment, hash.finalize().as_bytes());
+    file.seek(SeekFrom::Start(length))?;
+    file.write_all(&SEAL_HEADER)?;
+    file.write_all(&key.sign(&message))?;
+    file.sync_all()
+}
+
+/// Copies everything and hashes it on the way.
+pub(super) fn copy_hashed(from: &mut impl Read, to: &mut impl Write, hasher: &mut blake3::Hasher) -> io::Result<()> {
+    let mut buffer = vec![0_u8; 64 << 10];
+    loop {
+        let count = from.read(&mut buffer)?;
+        let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else {
+            return Ok(());
+        };
+        hasher.update(bytes);
+        to.write_all(bytes)?;
+    }
+}
