@@ -179,7 +179,7 @@ operations! {
     Listen = Sql None, "listen", "Listens to or sends notifications.";
     Unparsed = Sql None, "unparsed", "A text that the grammar does not accept.";
     Replication = Sql None, "replication", "A replication command.";
-    Fastpath = Sql None, "fastpath", "A FunctionCall message.";
+    Fastpath = Sql None, "fastpath", "A `FunctionCall` message.";
     CopyProgram = Sql None, "copy.program", "COPY to or from a program or file of the server.";
     SftpRead = Ssh Some("read"), "sftp.read", "Reads files over SFTP.";
     Exec = Ssh None, "exec", "Runs one command.";
