@@ -147,7 +147,8 @@ pub fn write_startup(out: &mut BytesMut, parameters: &[(&str, &str)]) -> Result<
         put_cstr(&mut body, value, "StartupMessage")?;
     }
     body.put_u8(0);
-    let length = u32::try_from(body.len().saturating_add(8)).map_err(|_| WireError::Value { what: "StartupMessage" })?;
+    let length =
+        u32::try_from(body.len().saturating_add(8)).map_err(|_| WireError::Value { what: "StartupMessage" })?;
     out.put_u32(length);
     out.put_u32(3 << 16);
     out.put_slice(&body);
@@ -191,7 +192,10 @@ mod tests {
         assert_eq!(read(b"user\0x\0"), Err(WireError::Truncated { what: "StartupMessage" }));
         assert_eq!(read(b"user\0x\0\0more\0"), Err(WireError::Trailing { what: "StartupMessage" }));
         assert_eq!(read(b"user\0\xff\0\0"), Err(WireError::NotUtf8 { what: "StartupMessage" }));
-        assert_eq!(read(&[&b"a\0b\0".repeat(65)[..], b"\0"].concat()), Err(WireError::Value { what: "StartupMessage" }));
+        assert_eq!(
+            read(&[&b"a\0b\0".repeat(65)[..], b"\0"].concat()),
+            Err(WireError::Value { what: "StartupMessage" })
+        );
         assert_eq!(Packet::read(&[0, 2, 0, 0, 0]), Err(WireError::Version { major: 2, minor: 0 }));
         assert_eq!(Packet::read(&[4, 210, 22, 47, 0]), Err(WireError::Trailing { what: "StartupMessage" }));
     }

@@ -101,7 +101,10 @@ impl Fields {
             "client_encoding" => utf8_only(value)?,
             "options" => self.via = options(value)?,
             "replication" => {
-                return Err(refusal(SqlState::FEATURE_NOT_SUPPORTED, "replication is not available through this gateway"));
+                return Err(refusal(
+                    SqlState::FEATURE_NOT_SUPPORTED,
+                    "replication is not available through this gateway",
+                ));
             }
             _ => {
                 let Some((_, preferred)) = PASSED_ON.iter().find(|(known, _)| *known == folded) else {
@@ -261,7 +264,10 @@ mod tests {
     fn a_grant_is_named_in_the_database_or_the_options() {
         let via = |parameters: &[(&str, &str)]| read(0, parameters).map(|asked| (asked.connection, asked.via));
         assert_eq!(via(&[("user", "me"), ("database", "db/g")]), Ok(("db".into(), Some("g".into()))));
-        assert_eq!(via(&[("user", "me"), ("database", "db"), ("options", " -c  leasehold.via=g ")]).unwrap().1, Some("g".into()));
+        assert_eq!(
+            via(&[("user", "me"), ("database", "db"), ("options", " -c  leasehold.via=g ")]).unwrap().1,
+            Some("g".into())
+        );
         assert!(via(&[("user", "me"), ("database", "db/g"), ("options", "-c leasehold.via=g")]).is_ok());
         assert!(via(&[("user", "me"), ("database", "db/g"), ("options", "-c leasehold.via=h")]).is_err());
     }
@@ -269,10 +275,33 @@ mod tests {
     #[test]
     fn a_database_is_a_connection_and_nothing_else() {
         for database in [
-            "", "/", "db/", "/g", "db/g/h", "Db", "db ", " db", "db\u{a0}", "host=evil", "db host=evil", "d'b", "d\"b",
-            "postgres://evil/db", "db?x", "1db", "dß", "db\n", "-c", "..", "db/-g",
+            "",
+            "/",
+            "db/",
+            "/g",
+            "db/g/h",
+            "Db",
+            "db ",
+            " db",
+            "db\u{a0}",
+            "host=evil",
+            "db host=evil",
+            "d'b",
+            "d\"b",
+            "postgres://evil/db",
+            "db?x",
+            "1db",
+            "dß",
+            "db\n",
+            "-c",
+            "..",
+            "db/-g",
         ] {
-            assert_eq!(code(read(0, &[("user", "me"), ("database", database)])), SqlState::UNKNOWN_DATABASE, "{database:?}");
+            assert_eq!(
+                code(read(0, &[("user", "me"), ("database", database)])),
+                SqlState::UNKNOWN_DATABASE,
+                "{database:?}"
+            );
         }
         assert_eq!(code(read(0, &[("user", "me"), ("database", &"d".repeat(64))])), SqlState::UNKNOWN_DATABASE);
         assert_eq!(code(read(0, &[("user", "me")])), SqlState::UNKNOWN_DATABASE);

@@ -208,7 +208,9 @@ pub fn parse(out: &mut BytesMut, name: &str, sql: &str, parameter_types: &[u32])
         put_cstr(out, name, "Parse")?;
         put_cstr(out, sql, "Parse")?;
         put_count(out, parameter_types.len(), "Parse")?;
-        parameter_types.iter().for_each(|oid| out.put_u32(*oid));
+        for oid in parameter_types {
+            out.put_u32(*oid);
+        }
         Ok(())
     })
 }
@@ -225,7 +227,9 @@ pub fn bind_text(
         put_cstr(out, statement, "Bind")?;
         out.put_u16(0);
         put_count(out, parameters.len(), "Bind")?;
-        parameters.iter().for_each(|value| put_value(out, value.map(str::as_bytes)));
+        for value in parameters {
+            put_value(out, value.map(str::as_bytes));
+        }
         out.put_u16(0);
         Ok(())
     })
@@ -370,7 +374,8 @@ mod tests {
         let said = NegotiateProtocolVersion::read(frame.body()).unwrap();
         assert_eq!((said.version, said.unknown_options), (0x0003_0002, vec!["_pq_.x"]));
         let frame = only::<ServerTag>(written(|out| data_row(out, [Some(b"x".as_slice()), None].into_iter())));
-        assert_eq!(DataRow::read(frame.body()).unwrap().collect(), Ok::<Vec<_>, _>(vec![Some(b"x".as_slice()), None]));
+        let row: Result<Vec<_>, WireError> = DataRow::read(frame.body()).unwrap().collect();
+        assert_eq!(row, Ok(vec![Some(b"x".as_slice()), None]));
     }
 
     #[test]
