@@ -5,6 +5,7 @@
 
 pub mod diag;
 pub mod ident;
+pub mod model;
 pub mod program;
 pub mod protocol;
 pub mod span;
