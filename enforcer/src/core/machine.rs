@@ -1,8 +1,11 @@
 //! The seam between a protocol and the world: one side-effect-free half of a proxied session.
 
+use super::active::Active;
 use super::event::{Event, What};
+use super::identity::Identity;
 use bytes::{Bytes, BytesMut};
 use lang::time::Timestamp;
+use std::sync::Arc;
 
 /// The instant at which a machine is called: wall time for people and records, monotonic time for deadlines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +14,28 @@ pub struct Now {
     pub wall: Timestamp,
     /// Milliseconds of a monotonic clock since the gateway started.
     pub mono_ms: u64,
+}
+
+/// One side-effect-free half of a proxied session: no socket, no clock, no task.
+pub trait Machine {
+    /// Bytes came from the client; what is not taken yet stays in `input`.
+    fn on_client(&mut self, now: Now, input: &mut BytesMut, out: &mut Outbox);
+    /// Bytes came from the target; what is not taken yet stays in `input`.
+    fn on_upstream(&mut self, now: Now, input: &mut BytesMut, out: &mut Outbox);
+    /// Another program is in force.
+    fn on_program(&mut self, now: Now, active: &Arc<Active>, out: &mut Outbox);
+    /// A newer token of the subject was verified.
+    fn on_identity(&mut self, now: Now, identity: &Arc<Identity>, out: &mut Outbox);
+    /// The window's end moved.
+    fn on_extended(&mut self, now: Now, ends: Timestamp, out: &mut Outbox);
+    /// The session must end.
+    fn on_end(&mut self, now: Now, close: Close, out: &mut Outbox);
+    /// The instant of [`Machine::wake_at`] has come.
+    fn on_wake(&mut self, now: Now, out: &mut Outbox);
+    /// When the machine wants to be woken, in milliseconds of the monotonic clock.
+    fn wake_at_mono_ms(&self) -> Option<u64>;
+    /// Which sides the pump may read from.
+    fn reading(&self) -> Reading;
 }
 
 /// Which sides the pump may read from.

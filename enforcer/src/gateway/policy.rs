@@ -1,24 +1,10 @@
 //! The policy in force: swapped as a whole, watched by every live session.
 
-use lang::program::Program;
+pub use crate::core::active::Active;
+
 use lang::time::Timestamp;
 use std::sync::Arc;
 use tokio::sync::watch;
-
-/// A policy that was activated.
-#[derive(Debug)]
-pub struct Active {
-    /// The policy.
-    pub program: Program,
-    /// Semantic digest, lower-case hexadecimal.
-    pub digest: String,
-    /// Commit of the policy repository, lower-case hexadecimal.
-    pub commit: String,
-    /// The commit's committer date.
-    pub committed_at: Timestamp,
-    /// When this gateway activated it.
-    pub activated_at: Timestamp,
-}
 
 /// What the gateway knows of its policy.
 #[derive(Clone, Debug, Default)]
