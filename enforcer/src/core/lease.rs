@@ -3,11 +3,11 @@
 //! The lease is the only place that decides whether a session may go on. Everything that changes (a new program,
 //! a newer token, an extension) passes through it, and what it cannot prove any more ends the session.
 
+use super::active::Active;
 use super::event::Opened;
 use super::id::{RequestId, WindowId};
 use super::identity::Identity;
 use super::machine::{Cause, Close, Now};
-use super::active::Active;
 use lang::program::rules::{Connection, Grant, Mode, Recorded};
 use lang::program::{Access, Asserted, Judgement, Program, Reason, Subject, Terms, Verdict};
 use lang::time::Timestamp;

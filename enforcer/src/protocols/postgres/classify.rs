@@ -59,7 +59,7 @@ pub struct Classified {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Text {
     /// Its statements; none for an empty text.
-    pub statements: Vec<Classified>,
+    pub statements: Vec<Arc<Classified>>,
 }
 
 /// Reads a text with PostgreSQL's own grammar.
@@ -67,7 +67,7 @@ pub struct Text {
 /// # Errors
 /// When the grammar does not accept it, or it holds what is never judged: it does not run.
 pub fn classify(sql: &str, facts: &SessionFacts) -> Result<Text, Refusal> {
-    Ok(Text { statements: pgsql::judge(sql, facts)?.into_iter().map(statement).collect() })
+    Ok(Text { statements: pgsql::judge(sql, facts)?.into_iter().map(|judged| Arc::new(statement(judged))).collect() })
 }
 
 fn statement(statement: Statement) -> Classified {

@@ -1,0 +1,656 @@
+//! A logged-in PostgreSQL session, from the client's side: every message is judged before the server sees it.
+//!
+//! A refused message is replaced by one that the server's own parser rejects, and the server's error by ours. So the
+//! state of the transaction, the skipping up to Sync and an implicit transaction's rollback are the server's, exactly.
+//! The client's text never reaches the server unless it was judged as a whole.
+
+use super::classify::{Classified, Relations, Text, Texts};
+use super::names::{Full, Meanings, Names};
+use super::pipeline::{Awaited, Freed, Pipeline, Run};
+use super::verdict::{self, Context, Denial};
+use super::wire::WireError;
+use super::wire::client::{Bind, Execute, Named, Parse, Query};
+use super::wire::frame::{ClientTag, Frame};
+use super::wire::sqlstate::SqlState;
+use super::wire::write::{self, Notice, Severity};
+use crate::core::active::Active;
+use crate::core::event::What;
+use crate::core::identity::Identity;
+use crate::core::lease::Lease;
+use crate::core::limits::Limits;
+use crate::core::machine::{Cause, Close, Machine, Now, Outbox, Reading};
+use bytes::{Bytes, BytesMut};
+use lang::program::rules::Recorded;
+use lang::program::{Access, StatementLimits};
+use lang::time::Timestamp;
+use pgsql::session::SessionFacts;
+use pgsql::statement::{Action, Discard};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The text that stands in for a refused one: a syntax error on every version of the server.
+const REFUSED_TEXT: &str = "leasehold: refused by policy";
+/// The prepared statement that is never made.
+const REFUSED_NAME: &str = "leasehold_refused";
+/// How long the server may take to end a statement that was cancelled.
+const CANCEL_GRACE_MS: u64 = 5_000;
+
+/// Where COPY stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Copying {
+    /// No COPY, or COPY TO.
+    No,
+    /// The client sends data.
+    In,
+}
+
+/// What is skipped because the client was told of an error that the server does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Skipping {
+    /// Nothing.
+    No,
+    /// The server's messages up to ReadyForQuery.
+    Server,
+    /// The client's messages up to its next Sync as well.
+    Both,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Postgres {
+    pub(super) lease: Lease,
+    pub(super) limits: Limits,
+    pub(super) facts: SessionFacts,
+    pub(super) relations: Option<Relations>,
+    pub(super) read_only: bool,
+    pub(super) texts: Arc<Mutex<Texts>>,
+    pub(super) statements: Names,
+    pub(super) portals: Names,
+    pub(super) holds_cursors: bool,
+    pub(super) pipeline: Pipeline,
+    pub(super) copying: Copying,
+    pub(super) skipping: Skipping,
+    /// When a cancelled statement must have ended.
+    pub(super) grace_mono_ms: Option<u64>,
+    pub(super) lease_end_mono_ms: u64,
+    pub(super) omitted: (u64, u64),
+    pub(super) done: bool,
+}
+
+/// What a machine is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The lease.
+    pub lease: Lease,
+    /// Bounds.
+    pub limits: Limits,
+    /// The server's facts.
+    pub facts: SessionFacts,
+    /// The server's relations, where the connection has masks.
+    pub relations: Option<Relations>,
+    /// Whether the session is pinned read-only.
+    pub read_only: bool,
+    /// Texts that were judged before.
+    pub texts: Arc<Mutex<Texts>>,
+}
+
+/// A machine for a session that is ready for its first query.
+pub fn start(now: Now, parts: Parts) -> Postgres {
+    Postgres {
+        lease_end_mono_ms: parts.lease.ends_mono_ms(now),
+        lease: parts.lease,
+        limits: parts.limits,
+        facts: parts.facts,
+        relations: parts.relations,
+        read_only: parts.read_only,
+        texts: parts.texts,
+        statements: Names::default(),
+        portals: Names::default(),
+        holds_cursors: false,
+        pipeline: Pipeline::default(),
+        copying: Copying::No,
+        skipping: Skipping::No,
+        grace_mono_ms: None,
+        omitted: (0, 0),
+        done: false,
+    }
+}
+
+impl Machine for Postgres {
+    fn on_client(&mut self, now: Now, input: &mut BytesMut, out: &mut Outbox) {
+        let mut run = BytesMut::new();
+        while !self.done && self.pipeline.len() < self.limits.pipeline_max {
+            match Frame::<ClientTag>::next(input, &self.limits) {
+                Ok(Some(frame)) => self.client_frame(now, frame, &mut run, out),
+                Ok(None) => break,
+                Err(error) => self.broken(now, &error, out),
+            }
+        }
+        Self::flush_client_run(now, &mut run, out);
+    }
+
+    fn on_upstream(&mut self, now: Now, input: &mut BytesMut, out: &mut Outbox) {
+        self.server_bytes(now, input, out);
+    }
+
+    fn on_program(&mut self, now: Now, active: &Arc<Active>, out: &mut Outbox) {
+        if self.done {
+            return;
+        }
+        if let Err(close) = self.lease.on_program(active, now.wall) {
+            return self.end(now, close, out);
+        }
+        out.note(now, What::Reauthorised { bundle: active.digest.clone(), commit: active.commit.clone() });
+        self.rejudge(now, out);
+    }
+
+    fn on_identity(&mut self, now: Now, identity: &Arc<Identity>, out: &mut Outbox) {
+        if self.done {
+            return;
+        }
+        match self.lease.on_identity(identity, now.wall) {
+            Err(close) => self.end(now, close, out),
+            Ok(()) => self.rejudge(now, out),
+        }
+    }
+
+    fn on_extended(&mut self, now: Now, ends: Timestamp, out: &mut Outbox) {
+        if self.done {
+            return;
+        }
+        match self.lease.on_extended(ends, now.wall) {
+            Err(close) => self.end(now, close, out),
+            Ok(()) => self.lease_end_mono_ms = self.lease.ends_mono_ms(now),
+        }
+    }
+
+    fn on_end(&mut self, now: Now, close: Close, out: &mut Outbox) {
+        self.end(now, close, out);
+    }
+
+    fn on_wake(&mut self, now: Now, out: &mut Outbox) {
+        if self.done {
+            return;
+        }
+        // Both clocks must agree that the window still lasts: one may have been set back, or have slept.
+        if now.mono_ms >= self.lease_end_mono_ms || now.wall >= self.lease.ends() {
+            let close = self.lease.over();
+            return self.end(now, close, out);
+        }
+        if self.grace_mono_ms.is_some_and(|grace| now.mono_ms >= grace) {
+            let sentence = "the target did not end a cancelled statement".to_owned();
+            return self.end(now, Close { cause: Cause::Upstream, sentence }, out);
+        }
+        let over = self.pipeline.front().and_then(Awaited::run).and_then(|run| run.deadline_mono_ms);
+        if over.is_some_and(|deadline| now.mono_ms >= deadline) {
+            self.out_of_time(now, out);
+        }
+    }
+
+    fn wake_at_mono_ms(&self) -> Option<u64> {
+        let deadline = self.pipeline.front().and_then(Awaited::run).and_then(|run| run.deadline_mono_ms);
+        [Some(self.lease_end_mono_ms), deadline, self.grace_mono_ms].into_iter().flatten().min()
+    }
+
+    fn reading(&self) -> Reading {
+        if self.done {
+            Reading::Done
+        } else if self.pipeline.len() >= self.limits.pipeline_max {
+            Reading::ClientPaused
+        } else {
+            Reading::Both
+        }
+    }
+}
+
+impl Postgres {
+    /// The lease that the session runs under.
+    pub fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    fn client_frame(&mut self, now: Now, frame: Frame<ClientTag>, run: &mut BytesMut, out: &mut Outbox) {
+        if self.skipping == Skipping::Both {
+            if frame.tag() == ClientTag::Sync {
+                self.skipping = Skipping::Server;
+                self.pass(frame, Some(Awaited::Sync), run);
+            } else if frame.tag() == ClientTag::Terminate {
+                self.leave(now, &frame, run, out);
+            }
+            return;
+        }
+        match frame.tag() {
+            ClientTag::Query => self.query(now, &frame, run, out),
+            ClientTag::Parse => self.parse(now, &frame, run, out),
+            ClientTag::Bind => self.bind(now, &frame, run, out),
+            ClientTag::Execute => self.execute(now, &frame, run, out),
+            ClientTag::Describe => match Named::read_describe(frame.body()) {
+                Ok(_) => self.pass(frame, Some(Awaited::Describe), run),
+                Err(error) => self.broken(now, &error, out),
+            },
+            ClientTag::Close => match Named::read_close(frame.body()) {
+                Ok(named) => {
+                    let freed = match named {
+                        Named::Statement(name) => Freed::Statement(name.into()),
+                        Named::Portal(name) => Freed::Portal(name.into()),
+                    };
+                    self.pass(frame, Some(Awaited::Close(freed)), run);
+                }
+                Err(error) => self.broken(now, &error, out),
+            },
+            ClientTag::Sync => {
+                // While the server reads COPY data it ignores Sync.
+                let awaited = (self.copying == Copying::No).then_some(Awaited::Sync);
+                self.pass(frame, awaited, run);
+            }
+            ClientTag::Flush => self.pass(frame, None, run),
+            ClientTag::CopyData => {
+                if self.copying == Copying::In {
+                    self.copy_data(now, frame, run, out);
+                }
+            }
+            ClientTag::CopyDone | ClientTag::CopyFail => {
+                if self.copying == Copying::In {
+                    self.copying = Copying::No;
+                    self.pass(frame, None, run);
+                }
+            }
+            ClientTag::FunctionCall => {
+                let denial = Denial::saying(
+                    "function calls by OID (fastpath) never run through the gateway; call the function in a statement",
+                );
+                self.refuse(now, &frame, &denial, run, out);
+            }
+            ClientTag::Terminate => self.leave(now, &frame, run, out),
+            ClientTag::Password => {
+                self.protocol_error(now, "a password message after the login".to_owned(), out);
+            }
+        }
+    }
+
+    fn query(&mut self, now: Now, frame: &Frame<ClientTag>, run: &mut BytesMut, out: &mut Outbox) {
+        if self.copying == Copying::In {
+            return self.protocol_error(now, "a query while COPY data is awaited".to_owned(), out);
+        }
+        let sql = match Query::read(frame.body()) {
+            Ok(query) => query.sql,
+            Err(error) => return self.broken(now, &error, out),
+        };
+        let text = match self.text(sql) {
+            Ok(text) => text,
+            Err(denial) => return self.refuse(now, frame, &denial, run, out),
+        };
+        match self.judge_text(now, &text) {
+            Err(denial) => self.refuse(now, frame, &denial, run, out),
+            Ok((accesses, limits)) => {
+                if let Err(denial) = self.learn(&text) {
+                    return self.refuse(now, frame, &denial, run, out);
+                }
+                let frees = text.statements.iter().flat_map(|statement| frees(statement)).collect();
+                run.extend_from_slice(frame.whole());
+                Self::flush_client_run(now, run, out);
+                out.note(now, What::Decision(verdict::allowed(&self.lease, &accesses)));
+                self.queue(now, Awaited::Query(Box::new(Run { accesses, limits, frees, ..Run::default() })));
+            }
+        }
+    }
+
+    fn parse(&mut self, now: Now, frame: &Frame<ClientTag>, run: &mut BytesMut, out: &mut Outbox) {
+        let parse = match Parse::read(frame.body()) {
+            Ok(parse) => parse,
+            Err(error) => return self.broken(now, &error, out),
+        };
+        let judged = self.text(parse.sql).and_then(|text| {
+            let (accesses, _) = self.judge_text(now, &text)?;
+            self.learn(&text)?;
+            let meanings: Meanings = text.statements.clone();
+            // An empty text prepares nothing that could do anything, yet its name is taken.
+            let meanings = if meanings.is_empty() { vec![Arc::new(empty())] } else { meanings };
+            let names_max = self.limits.statements_per_session_max;
+            self.statements.take(parse.name, meanings, names_max).map_err(|Full| too_many())?;
+            Ok(accesses)
+        });
+        match judged {
+            Err(denial) => self.refuse(now, frame, &denial, run, out),
+            Ok(accesses) => {
+                run.extend_from_slice(frame.whole());
+                Self::flush_client_run(now, run, out);
+                out.note(now, What::Decision(verdict::allowed(&self.lease, &accesses)));
+                self.queue(now, Awaited::Parse);
+            }
+        }
+    }
+
+    fn bind(&mut self, now: Now, frame: &Frame<ClientTag>, run: &mut BytesMut, out: &mut Outbox) {
+        let bind = match Bind::read(frame.body()) {
+            Ok(bind) => bind,
+            Err(error) => return self.broken(now, &error, out),
+        };
+        let Some(meanings) = self.statements.meanings(bind.statement).cloned() else {
+            return self.refuse(now, frame, &unknown("prepared statement", bind.statement), run, out);
+        };
+        let names_max = self.limits.statements_per_session_max;
+        if self.portals.take(bind.portal, meanings, names_max).is_err() {
+            return self.refuse(now, frame, &too_many(), run, out);
+        }
+        if self.lease.recorded() == Recorded::Full {
+            run.extend_from_slice(frame.whole());
+        } else {
+            // Parameters are data: below `full` they are not recorded.
+            Self::flush_client_run(now, run, out);
+            out.send_upstream_unrecorded(frame.whole());
+        }
+        self.queue(now, Awaited::Bind);
+    }
+
+    fn execute(&mut self, now: Now, frame: &Frame<ClientTag>, run: &mut BytesMut, out: &mut Outbox) {
+        let portal = match Execute::read(frame.body()) {
+            Ok(execute) => execute.portal,
+            Err(error) => return self.broken(now, &error, out),
+        };
+        let Some(meanings) = self.portals.meanings(portal).cloned() else {
+            return self.refuse(now, frame, &unknown("portal", portal), run, out);
+        };
+        // Judged anew: the program may have changed since Parse.
+        let mut accesses = Vec::new();
+        let mut limits = StatementLimits::default();
+        let mut freed = Vec::new();
+        for meaning in &meanings {
+            match self.judge_one(now, meaning) {
+                Err(denial) => return self.refuse(now, frame, &denial, run, out),
+                Ok((more, bounds)) => {
+                    accesses.extend(more);
+                    limits = tighter(limits, bounds);
+                    freed.extend(frees(meaning));
+                }
+            }
+        }
+        run.extend_from_slice(frame.whole());
+        self.queue(now, Awaited::Execute(Box::new(Run { accesses, limits, frees: freed, ..Run::default() })));
+    }
+
+    fn copy_data(&mut self, now: Now, frame: Frame<ClientTag>, run: &mut BytesMut, out: &mut Outbox) {
+        if self.lease.recorded() == Recorded::Full {
+            self.pass(frame, None, run);
+        } else {
+            Self::flush_client_run(now, run, out);
+            out.send_upstream_unrecorded(frame.whole());
+        }
+    }
+
+    fn leave(&mut self, now: Now, frame: &Frame<ClientTag>, run: &mut BytesMut, out: &mut Outbox) {
+        run.extend_from_slice(frame.whole());
+        Self::flush_client_run(now, run, out);
+        self.done = true;
+        out.close(Cause::Client, "the client ended the session");
+    }
+
+    fn pass(&mut self, frame: Frame<ClientTag>, awaited: Option<Awaited>, run: &mut BytesMut) {
+        run.extend_from_slice(&frame.into_whole());
+        if let Some(awaited) = awaited {
+            self.pipeline.push(awaited);
+        }
+    }
+
+    fn flush_client_run(now: Now, run: &mut BytesMut, out: &mut Outbox) {
+        if !run.is_empty() {
+            out.forward_to_upstream(now, run.split().freeze());
+        }
+    }
+
+    /// Refuses a message: records it with its denial and has the server fail in its place.
+    fn refuse(&mut self, now: Now, frame: &Frame<ClientTag>, denial: &Denial, run: &mut BytesMut, out: &mut Outbox) {
+        Self::flush_client_run(now, run, out);
+        out.note(now, What::FromClient(frame.whole().clone()));
+        out.note(now, What::Decision(denial.event()));
+        let simple = matches!(frame.tag(), ClientTag::Query | ClientTag::FunctionCall);
+        let mut instead = BytesMut::new();
+        let written = if simple {
+            write::query(&mut instead, REFUSED_TEXT)
+        } else {
+            write::parse(&mut instead, REFUSED_NAME, REFUSED_TEXT, &[])
+        };
+        if let Err(error) = written {
+            return self.broken(now, &error, out);
+        }
+        out.send_upstream_unrecorded(&instead);
+        let notice = Box::new(notice_of(denial));
+        self.queue(now, if simple { Awaited::RefusedQuery(notice) } else { Awaited::Refused(notice) });
+    }
+
+    fn queue(&mut self, now: Now, awaited: Awaited) {
+        self.pipeline.push(awaited);
+        self.start_front(now);
+    }
+
+    /// Starts the clock of the entry whose turn it is.
+    pub(super) fn start_front(&mut self, now: Now) {
+        if let Some(run) = self.pipeline.front_mut().and_then(Awaited::run_mut)
+            && run.deadline_mono_ms.is_none()
+            && let Some((seconds, _)) = &run.limits.seconds
+        {
+            run.deadline_mono_ms = Some(now.mono_ms.saturating_add(seconds.saturating_mul(1_000)));
+        }
+    }
+
+    fn text(&self, sql: &str) -> Result<Arc<Text>, Box<Denial>> {
+        // A panic while the cache was held leaves it whole.
+        let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        texts.get(sql, &self.facts).map_err(|refusal| {
+            let mut denial = Denial::saying(format!("{refusal}"));
+            denial.hint = Some("What the gateway cannot analyse does not run.".to_owned());
+            denial
+        })
+    }
+
+    fn judge_text(&self, now: Now, text: &Text) -> Result<(Vec<Access>, StatementLimits), Box<Denial>> {
+        let mut all = Vec::new();
+        let mut limits = StatementLimits::default();
+        // A string may prepare a statement and execute it: names that it makes are judged where they are made.
+        for statement in &text.statements {
+            let own = text.statements.iter().any(|other| makes(other, statement));
+            let (accesses, bounds) =
+                if own { self.judge_with(now, statement, Vec::new())? } else { self.judge_one(now, statement)? };
+            all.extend(accesses);
+            limits = tighter(limits, bounds);
+        }
+        Ok((all, limits))
+    }
+
+    /// Judges one statement with everything that it executes by name.
+    fn judge_one(&self, now: Now, statement: &Classified) -> Result<(Vec<Access>, StatementLimits), Box<Denial>> {
+        let mut executed: Vec<Arc<Classified>> = Vec::new();
+        if let Some(name) = &statement.executes {
+            let meanings = self.statements.meanings(name).ok_or_else(|| unknown("prepared statement", name))?;
+            executed.extend(meanings.iter().cloned());
+        }
+        if let Action::Fetch { cursor } | Action::Move { cursor } = &statement.action {
+            let meanings = self.portals.meanings(cursor).ok_or_else(|| unknown("cursor", cursor))?;
+            executed.extend(meanings.iter().cloned());
+        }
+        self.judge_with(now, statement, executed)
+    }
+
+    fn judge_with(
+        &self,
+        now: Now,
+        statement: &Classified,
+        executed: Vec<Arc<Classified>>,
+    ) -> Result<(Vec<Access>, StatementLimits), Box<Denial>> {
+        let context =
+            Context { lease: &self.lease, relations: self.relations.as_ref(), read_only: self.read_only, at: now.wall };
+        let mut limits = verdict::judge(&context, statement, &[])?;
+        let mut accesses = statement.accesses.clone();
+        for inner in executed {
+            // EXECUTE of an EXECUTE does not exist: one level is all.
+            limits = tighter(limits, verdict::judge(&context, &inner, &[])?);
+            accesses.extend(inner.accesses.iter().cloned());
+        }
+        Ok((accesses, limits))
+    }
+
+    /// Takes the names that a permitted text makes.
+    fn learn(&mut self, text: &Text) -> Result<(), Box<Denial>> {
+        let names_max = self.limits.statements_per_session_max;
+        for statement in &text.statements {
+            if let Action::Prepare { name, .. } = &statement.action {
+                self.statements.take(name, vec![Arc::clone(statement)], names_max).map_err(|Full| too_many())?;
+            }
+            if let Action::DeclareCursor { name, holds, .. } = &statement.action {
+                self.holds_cursors |= holds;
+                self.portals.take(name, vec![Arc::clone(statement)], names_max).map_err(|Full| too_many())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges what is under way by the lease as it is now.
+    fn rejudge(&mut self, now: Now, out: &mut Outbox) {
+        self.lease_end_mono_ms = self.lease.ends_mono_ms(now);
+        let refused = |lease: &Lease, run: &Run| match lease.judge(&run.accesses, now.wall).verdict {
+            lang::program::Verdict::Allowed => None,
+            lang::program::Verdict::Denied(reasons) => {
+                Some(reasons.first().map_or_else(String::new, ToString::to_string))
+            }
+            lang::program::Verdict::Review(_) => Some("it now needs an approval".to_owned()),
+        };
+        if self.pipeline.behind_front().filter_map(Awaited::run).any(|run| refused(&self.lease, run).is_some()) {
+            // What the server has already been sent cannot be taken back one by one.
+            let sentence = "the policy no longer permits a statement that is under way".to_owned();
+            return self.end(now, Close { cause: Cause::Policy, sentence }, out);
+        }
+        let lease = &self.lease;
+        let Some(run) = self.pipeline.front_mut().and_then(Awaited::run_mut) else { return };
+        if run.ending.is_none()
+            && let Some(why) = refused(lease, run)
+        {
+            let sentence = format!("the policy no longer permits this statement: {why}");
+            run.ending = Some(Box::new(Notice::new(Severity::Error, SqlState::INSUFFICIENT_PRIVILEGE, sentence)));
+            self.grace_mono_ms = Some(now.mono_ms.saturating_add(CANCEL_GRACE_MS));
+            out.cancel_upstream();
+        }
+    }
+
+    fn out_of_time(&mut self, now: Now, out: &mut Outbox) {
+        let Some(run) = self.pipeline.front_mut().and_then(Awaited::run_mut) else { return };
+        run.deadline_mono_ms = None;
+        if let (None, Some((seconds, rule))) = (&run.ending, run.limits.seconds.clone()) {
+            let place = self.lease.active().program.place(&rule).map(|place| format!(", {place}")).unwrap_or_default();
+            let sentence = format!("the statement ran longer than {seconds} s");
+            let notice =
+                Notice::new(Severity::Error, SqlState::QUERY_CANCELED, sentence).with_detail(format!("{rule}{place}"));
+            run.ending = Some(Box::new(notice));
+            self.grace_mono_ms = Some(now.mono_ms.saturating_add(CANCEL_GRACE_MS));
+            out.cancel_upstream();
+        }
+    }
+
+    /// Ends the session: the running statement is cancelled, the client is told why.
+    pub(super) fn end(&mut self, now: Now, close: Close, out: &mut Outbox) {
+        if self.done {
+            return;
+        }
+        self.done = true;
+        if !self.pipeline.is_empty() {
+            out.cancel_upstream();
+        }
+        let code = match close.cause {
+            Cause::WindowEnd | Cause::Revoked | Cause::Policy | Cause::Identity | Cause::Drain | Cause::Client => {
+                SqlState::ADMIN_SHUTDOWN
+            }
+            Cause::Upstream => SqlState::CONNECTION_FAILURE,
+            Cause::Fault => SqlState::PROTOCOL_VIOLATION,
+            Cause::Recorder => SqlState::SYSTEM_ERROR,
+        };
+        let mut bytes = BytesMut::new();
+        Notice::new(Severity::Fatal, code, close.sentence.clone()).write(&mut bytes);
+        self.tell(now, bytes.freeze(), out);
+        out.close(close.cause, close.sentence);
+    }
+
+    /// Says something to the client in the gateway's own words.
+    pub(super) fn tell(&mut self, now: Now, frames: Bytes, out: &mut Outbox) {
+        if self.lease.recorded() == Recorded::None {
+            out.send_client_unrecorded(&frames);
+        } else {
+            out.forward_to_client(now, frames);
+        }
+    }
+
+    fn broken(&mut self, now: Now, error: &WireError, out: &mut Outbox) {
+        self.protocol_error(now, error.to_string(), out);
+    }
+
+    pub(super) fn protocol_error(&mut self, now: Now, sentence: String, out: &mut Outbox) {
+        self.end(now, Close { cause: Cause::Fault, sentence }, out);
+    }
+}
+
+fn empty() -> Classified {
+    Classified {
+        action: Action::Other,
+        accesses: Vec::new(),
+        relations: Vec::new(),
+        sensitive: Vec::new(),
+        executes: None,
+        never: None,
+        leaves_read_only: false,
+        writes_rows: false,
+    }
+}
+
+/// Whether `maker` makes the name that `user` runs.
+fn makes(maker: &Classified, user: &Classified) -> bool {
+    if let Action::Prepare { name, .. } = &maker.action {
+        return user.executes.as_ref() == Some(name);
+    }
+    if let Action::DeclareCursor { name, .. } = &maker.action
+        && let Action::Fetch { cursor } | Action::Move { cursor } = &user.action
+    {
+        return name == cursor;
+    }
+    false
+}
+
+/// Names that the statement's success frees.
+fn frees(statement: &Classified) -> Vec<Freed> {
+    if let Action::Deallocate { name } = &statement.action {
+        return vec![name.as_ref().map_or(Freed::Statements, |name| Freed::Statement(name.clone()))];
+    }
+    if let Action::CloseCursor { cursor } = &statement.action {
+        return vec![cursor.as_ref().map_or(Freed::Portals, |name| Freed::Portal(name.clone()))];
+    }
+    if matches!(statement.action, Action::Discard(Discard::All)) {
+        return vec![Freed::Statements, Freed::Portals];
+    }
+    Vec::new()
+}
+
+fn unknown(what: &str, name: &str) -> Box<Denial> {
+    Denial::saying(format!("{what} \"{name}\" does not exist in this session"))
+}
+
+fn too_many() -> Box<Denial> {
+    Denial::saying("the session holds too many prepared statements or portals; close some of them")
+}
+
+fn tighter(a: StatementLimits, b: StatementLimits) -> StatementLimits {
+    let min = |a: Option<(u64, _)>, b: Option<(u64, _)>| match (a, b) {
+        (Some(a), Some(b)) => Some(if b.0 < a.0 { b } else { a }),
+        (a, b) => a.or(b),
+    };
+    StatementLimits { rows: min(a.rows, b.rows), seconds: min(a.seconds, b.seconds), bytes: min(a.bytes, b.bytes) }
+}
+
+/// The ERROR that a denial is on the wire.
+fn notice_of(denial: &Denial) -> Notice {
+    let code = SqlState::INSUFFICIENT_PRIVILEGE;
+    let mut notice = Notice::new(Severity::Error, code, format!("leasehold: {}", denial.sentence));
+    if let Some(rule) = &denial.rule {
+        let place = denial.place.as_ref().map(|place| format!(", {place}")).unwrap_or_default();
+        notice = notice.with_detail(format!("Decided by {rule}{place}."));
+    }
+    match &denial.hint {
+        Some(hint) => notice.with_hint(hint.clone()),
+        None => notice,
+    }
+}

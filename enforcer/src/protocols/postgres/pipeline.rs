@@ -1,0 +1,203 @@
+//! What the gateway still waits for: one entry for each message that was sent to the server and is not answered.
+//!
+//! After an error in the extended protocol the server skips everything up to the next Sync, and so does the queue.
+
+use super::wire::write::Notice;
+use lang::program::rules::RuleId;
+use lang::program::{Access, StatementLimits};
+use std::collections::VecDeque;
+
+/// A message without an answer yet.
+#[derive(Debug)]
+pub enum Awaited {
+    /// Parse.
+    Parse,
+    /// Bind.
+    Bind,
+    /// Describe of a statement or portal.
+    Describe,
+    /// Close; frees a name once it is confirmed.
+    Close(Freed),
+    /// Execute.
+    Execute(Box<Run>),
+    /// Sync.
+    Sync,
+    /// A simple query.
+    Query(Box<Run>),
+    /// A message of the extended protocol that stands for a refused one: its error is ours.
+    Refused(Box<Notice>),
+    /// A simple query or function call that stands for a refused one: its error is ours.
+    RefusedQuery(Box<Notice>),
+}
+
+/// A name that a message frees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Freed {
+    /// A prepared statement.
+    Statement(Box<str>),
+    /// A portal or cursor.
+    Portal(Box<str>),
+    /// Every prepared statement.
+    Statements,
+    /// Every portal and cursor.
+    Portals,
+}
+
+/// A statement that runs or waits to run.
+#[derive(Debug, Default)]
+pub struct Run {
+    /// What it does.
+    pub accesses: Vec<Access>,
+    /// Bounds on what it returns.
+    pub limits: StatementLimits,
+    /// Names that its success frees.
+    pub frees: Vec<Freed>,
+    /// Rows seen.
+    pub rows: u64,
+    /// Bytes of rows seen.
+    pub bytes: u64,
+    /// When it may run no longer, in milliseconds of the monotonic clock; set once it is its turn.
+    pub deadline_mono_ms: Option<u64>,
+    /// The gateway ends it: the error that the client sees instead of the server's.
+    pub ending: Option<Box<Notice>>,
+}
+
+/// The bound that a run exceeded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exceeded {
+    /// `10000 rows`.
+    pub bound: String,
+    /// The rule that sets it.
+    pub rule: RuleId,
+}
+
+impl Run {
+    /// Counts one row; the bound that it exceeds.
+    pub fn count(&mut self, row_bytes: usize) -> Option<Exceeded> {
+        self.rows = self.rows.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(row_bytes as u64);
+        let over = |bound: &Option<(u64, RuleId)>, value: u64, unit: &str| {
+            bound
+                .as_ref()
+                .filter(|(max, _)| value > *max)
+                .map(|(max, rule)| Exceeded { bound: format!("{max} {unit}"), rule: rule.clone() })
+        };
+        over(&self.limits.rows, self.rows, "rows").or_else(|| over(&self.limits.bytes, self.bytes, "bytes"))
+    }
+}
+
+impl Awaited {
+    /// The run of an entry that runs something.
+    pub fn run(&self) -> Option<&Run> {
+        match self {
+            Self::Execute(run) | Self::Query(run) => Some(run),
+            Self::Parse
+            | Self::Bind
+            | Self::Describe
+            | Self::Close(_)
+            | Self::Sync
+            | Self::Refused(_)
+            | Self::RefusedQuery(_) => None,
+        }
+    }
+
+    /// The run of an entry that runs something.
+    pub fn run_mut(&mut self) -> Option<&mut Run> {
+        match self {
+            Self::Execute(run) | Self::Query(run) => Some(run),
+            Self::Parse
+            | Self::Bind
+            | Self::Describe
+            | Self::Close(_)
+            | Self::Sync
+            | Self::Refused(_)
+            | Self::RefusedQuery(_) => None,
+        }
+    }
+
+    /// Whether ReadyForQuery answers the entry last.
+    const fn ends_with_ready(&self) -> bool {
+        match self {
+            Self::Sync | Self::Query(_) | Self::RefusedQuery(_) => true,
+            Self::Parse | Self::Bind | Self::Describe | Self::Close(_) | Self::Execute(_) | Self::Refused(_) => false,
+        }
+    }
+}
+
+/// The queue.
+#[derive(Debug, Default)]
+pub struct Pipeline(VecDeque<Awaited>);
+
+impl Pipeline {
+    /// A message was sent.
+    pub fn push(&mut self, entry: Awaited) {
+        self.0.push_back(entry);
+    }
+
+    /// The entry that the server answers now.
+    pub fn front(&self) -> Option<&Awaited> {
+        self.0.front()
+    }
+
+    /// The entry that the server answers now.
+    pub fn front_mut(&mut self) -> Option<&mut Awaited> {
+        self.0.front_mut()
+    }
+
+    /// The front entry is answered.
+    pub fn pop(&mut self) -> Option<Awaited> {
+        self.0.pop_front()
+    }
+
+    /// How many messages are unanswered.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether everything is answered.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The server reported an error: what follows up to the next Sync is never answered. Returns the failed entry,
+    /// unless it is one that ReadyForQuery still answers.
+    pub fn fail(&mut self) -> Option<Awaited> {
+        if self.0.front().is_some_and(Awaited::ends_with_ready) {
+            return None;
+        }
+        let failed = self.0.pop_front();
+        while self.0.front().is_some_and(|entry| !matches!(entry, Awaited::Sync)) {
+            self.0.pop_front();
+        }
+        failed
+    }
+
+    /// The server is ready: everything up to the entry that this answers is done. Returns that entry.
+    pub fn ready(&mut self) -> Option<Awaited> {
+        while let Some(entry) = self.0.pop_front() {
+            if entry.ends_with_ready() {
+                return Some(entry);
+            }
+        }
+        None
+    }
+
+    /// The server entered COPY FROM STDIN for the front entry: it ignores each Sync that was already sent.
+    pub fn forget_syncs_behind_front(&mut self) {
+        let mut index = 0;
+        self.0.retain(|entry| {
+            index += 1;
+            index == 1 || !matches!(entry, Awaited::Sync)
+        });
+    }
+
+    /// Whether nothing but Syncs stands behind the front entry.
+    pub fn only_syncs_behind_front(&self) -> bool {
+        self.0.iter().skip(1).all(|entry| matches!(entry, Awaited::Sync))
+    }
+
+    /// The entries behind the front one.
+    pub fn behind_front(&self) -> impl Iterator<Item = &Awaited> {
+        self.0.iter().skip(1)
+    }
+}

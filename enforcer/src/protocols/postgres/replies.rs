@@ -1,0 +1,284 @@
+//! A logged-in PostgreSQL session, from the server's side: answers are matched to what was asked, counted and passed on.
+
+use super::machine::{Copying, Postgres, Skipping};
+use super::pipeline::{Awaited, Freed};
+use super::wire::frame::{Frame, ServerTag};
+use super::wire::server::{ParameterStatus, TransactionStatus};
+use super::wire::sqlstate::SqlState;
+use super::wire::write::{Notice, Severity};
+use crate::core::event::What;
+use crate::core::machine::{Cause, Close, Now, Outbox};
+use bytes::BytesMut;
+use lang::program::rules::Recorded;
+
+/// How long the server may take to end a statement that exceeded a bound.
+const CANCEL_GRACE_MS: u64 = 5_000;
+
+/// What becomes of one frame of the server.
+enum Fate {
+    /// It goes on as it is.
+    Pass,
+    /// It goes no further.
+    Drop,
+    /// Ours goes instead.
+    Instead(Box<Notice>),
+}
+
+impl Postgres {
+    pub(super) fn server_bytes(&mut self, now: Now, input: &mut BytesMut, out: &mut Outbox) {
+        let mut run = BytesMut::new();
+        while !self.done {
+            match Frame::<ServerTag>::next(input, &self.limits) {
+                Ok(None) => break,
+                Err(error) => {
+                    let sentence = format!("the target broke the protocol: {error}");
+                    self.flush_server_run(now, &mut run, out);
+                    self.end(now, Close { cause: Cause::Upstream, sentence }, out);
+                }
+                Ok(Some(frame)) => {
+                    let fate = self.server_frame(now, &frame, out);
+                    match fate {
+                        Fate::Drop => {}
+                        Fate::Pass if self.omits(frame.tag()) => {
+                            self.flush_server_run(now, &mut run, out);
+                            self.omitted.0 = self.omitted.0.saturating_add(1);
+                            self.omitted.1 = self.omitted.1.saturating_add(frame.whole().len() as u64);
+                            out.send_client_unrecorded(frame.whole());
+                        }
+                        Fate::Pass => {
+                            self.note_omitted(now, &mut run, out);
+                            run.extend_from_slice(frame.whole());
+                        }
+                        Fate::Instead(notice) => {
+                            self.note_omitted(now, &mut run, out);
+                            notice.write(&mut run);
+                        }
+                    }
+                }
+            }
+        }
+        self.flush_server_run(now, &mut run, out);
+    }
+
+    /// Whether the level leaves the frame out of the recording.
+    fn omits(&self, tag: ServerTag) -> bool {
+        match self.lease.recorded() {
+            Recorded::Full => false,
+            Recorded::Metadata => matches!(tag, ServerTag::DataRow | ServerTag::CopyData),
+            Recorded::None => true,
+        }
+    }
+
+    fn note_omitted(&mut self, now: Now, run: &mut BytesMut, out: &mut Outbox) {
+        let (rows, bytes) = std::mem::take(&mut self.omitted);
+        if rows > 0 && self.lease.recorded() == Recorded::Metadata {
+            self.flush_server_run(now, run, out);
+            out.note(now, What::RowsOmitted { rows, bytes });
+        }
+    }
+
+    fn flush_server_run(&mut self, now: Now, run: &mut BytesMut, out: &mut Outbox) {
+        if !run.is_empty() {
+            let frames = run.split().freeze();
+            self.tell(now, frames, out);
+        }
+    }
+
+    fn server_frame(&mut self, now: Now, frame: &Frame<ServerTag>, out: &mut Outbox) -> Fate {
+        if self.skipping != Skipping::No && frame.tag() != ServerTag::ReadyForQuery {
+            return Fate::Drop;
+        }
+        match frame.tag() {
+            ServerTag::DataRow | ServerTag::CopyData => self.row(now, frame.whole().len(), out),
+            ServerTag::RowDescription | ServerTag::NoData => {
+                if matches!(self.pipeline.front(), Some(Awaited::Describe)) {
+                    self.answered(now);
+                }
+                Fate::Pass
+            }
+            ServerTag::ParameterDescription
+            | ServerTag::NoticeResponse
+            | ServerTag::CopyOutResponse
+            | ServerTag::CopyDone => Fate::Pass,
+            ServerTag::ParseComplete => self.expect(now, |entry| matches!(entry, Awaited::Parse), out),
+            ServerTag::BindComplete => self.expect(now, |entry| matches!(entry, Awaited::Bind), out),
+            ServerTag::CloseComplete => {
+                if let Some(Awaited::Close(freed)) = self.pipeline.front() {
+                    let freed = freed.clone();
+                    self.free(&freed);
+                }
+                self.expect(now, |entry| matches!(entry, Awaited::Close(_)), out)
+            }
+            ServerTag::CommandComplete | ServerTag::EmptyQueryResponse | ServerTag::PortalSuspended => {
+                self.complete(now, frame.tag(), out)
+            }
+            ServerTag::ErrorResponse => self.failed(),
+            ServerTag::ReadyForQuery => self.ready(now, frame, out),
+            ServerTag::CopyInResponse => {
+                self.copying = Copying::In;
+                if matches!(self.pipeline.front(), Some(Awaited::Execute(_))) {
+                    self.pipeline.forget_syncs_behind_front();
+                }
+                Fate::Pass
+            }
+            ServerTag::ParameterStatus => self.parameter(now, frame.body(), out),
+            // LISTEN may have been set up by nobody else on this connection: what arrives is not the client's.
+            ServerTag::NotificationResponse => Fate::Drop,
+            ServerTag::CopyBothResponse
+            | ServerTag::Authentication
+            | ServerTag::BackendKeyData
+            | ServerTag::FunctionCallResponse
+            | ServerTag::NegotiateProtocolVersion => {
+                let sentence = "the target sent a message that has no place in a session".to_owned();
+                self.end(now, Close { cause: Cause::Upstream, sentence }, out);
+                Fate::Drop
+            }
+        }
+    }
+
+    /// The front entry is answered; the next one's turn begins.
+    fn answered(&mut self, now: Now) -> Option<Awaited> {
+        let entry = self.pipeline.pop();
+        self.start_front(now);
+        entry
+    }
+
+    fn expect(&mut self, now: Now, is: impl Fn(&Awaited) -> bool, out: &mut Outbox) -> Fate {
+        if self.pipeline.front().is_some_and(is) {
+            self.answered(now);
+            return Fate::Pass;
+        }
+        let sentence = "the target answered what was not asked".to_owned();
+        self.end(now, Close { cause: Cause::Upstream, sentence }, out);
+        Fate::Drop
+    }
+
+    fn row(&mut self, now: Now, row_bytes: usize, out: &mut Outbox) -> Fate {
+        let Some(run) = self.pipeline.front_mut().and_then(Awaited::run_mut) else {
+            let sentence = "the target sent rows that nothing asked for".to_owned();
+            self.end(now, Close { cause: Cause::Upstream, sentence }, out);
+            return Fate::Drop;
+        };
+        if run.ending.is_some() {
+            return Fate::Drop;
+        }
+        let Some(exceeded) = run.count(row_bytes) else { return Fate::Pass };
+        let place = self.lease.active().program.place(&exceeded.rule).map(|place| format!(", {place}"));
+        let notice = Notice::new(
+            Severity::Error,
+            SqlState::PROGRAM_LIMIT_EXCEEDED,
+            format!("leasehold: the statement returns more than {}", exceeded.bound),
+        )
+        .with_detail(format!("Decided by {}{}.", exceeded.rule, place.unwrap_or_default()))
+        .with_hint("Ask for fewer rows, for example with LIMIT.");
+        run.ending = Some(Box::new(notice));
+        self.grace_mono_ms = Some(now.mono_ms.saturating_add(CANCEL_GRACE_MS));
+        out.cancel_upstream();
+        Fate::Drop
+    }
+
+    fn complete(&mut self, now: Now, tag: ServerTag, out: &mut Outbox) -> Fate {
+        let behind_are_syncs = self.pipeline.only_syncs_behind_front();
+        let Some(run) = self.pipeline.front_mut().and_then(Awaited::run_mut) else {
+            let sentence = "the target completed what was not asked".to_owned();
+            self.end(now, Close { cause: Cause::Upstream, sentence }, out);
+            return Fate::Drop;
+        };
+        if let Some(notice) = run.ending.take() {
+            // The statement ended before the cancel reached it: the client is told of the error all the same.
+            if !behind_are_syncs {
+                let sentence = notice.message.clone();
+                self.end(now, Close { cause: Cause::Policy, sentence }, out);
+                return Fate::Drop;
+            }
+            self.grace_mono_ms = None;
+            let awaits_sync = matches!(self.pipeline.front(), Some(Awaited::Execute(_))) && self.pipeline.len() == 1;
+            self.skipping = if awaits_sync { Skipping::Both } else { Skipping::Server };
+            return Fate::Instead(notice);
+        }
+        run.rows = 0;
+        run.bytes = 0;
+        self.copying = Copying::No;
+        // A string of statements frees its names once all of it is done.
+        let frees = if matches!(self.pipeline.front(), Some(Awaited::Execute(_))) {
+            self.answered(now).as_ref().and_then(Awaited::run).map(|run| run.frees.clone())
+        } else {
+            None
+        };
+        if tag == ServerTag::CommandComplete {
+            for freed in frees.into_iter().flatten() {
+                self.free(&freed);
+            }
+        }
+        Fate::Pass
+    }
+
+    fn failed(&mut self) -> Fate {
+        self.copying = Copying::No;
+        self.grace_mono_ms = None;
+        let ours = match self.pipeline.front_mut() {
+            Some(Awaited::Query(run)) => {
+                run.frees.clear();
+                run.ending.take()
+            }
+            Some(Awaited::Execute(run)) => run.ending.take(),
+            Some(Awaited::Refused(notice) | Awaited::RefusedQuery(notice)) => Some(notice.clone()),
+            Some(Awaited::Parse | Awaited::Bind | Awaited::Describe | Awaited::Close(_) | Awaited::Sync) | None => None,
+        };
+        self.pipeline.fail();
+        ours.map_or(Fate::Pass, Fate::Instead)
+    }
+
+    fn ready(&mut self, now: Now, frame: &Frame<ServerTag>, out: &mut Outbox) -> Fate {
+        self.copying = Copying::No;
+        self.skipping = Skipping::No;
+        self.grace_mono_ms = None;
+        if let Some(Awaited::Query(run)) = self.pipeline.ready() {
+            for freed in &run.frees {
+                self.free(freed);
+            }
+        }
+        self.start_front(now);
+        match TransactionStatus::read(frame.body()) {
+            Ok(status) => {
+                // Portals end with their transaction; only a cursor WITH HOLD outlives it.
+                if status == TransactionStatus::Idle && self.pipeline.is_empty() && !self.holds_cursors {
+                    self.portals.free_all();
+                }
+                Fate::Pass
+            }
+            Err(error) => {
+                let sentence = format!("the target broke the protocol: {error}");
+                self.end(now, Close { cause: Cause::Upstream, sentence }, out);
+                Fate::Drop
+            }
+        }
+    }
+
+    fn free(&mut self, freed: &Freed) {
+        match freed {
+            Freed::Statement(name) => self.statements.free(name),
+            Freed::Portal(name) => self.portals.free(name),
+            Freed::Statements => self.statements.free_all(),
+            Freed::Portals => self.portals.free_all(),
+        }
+    }
+
+    /// A parameter changed: a pinned one must not.
+    fn parameter(&mut self, now: Now, body: &[u8], out: &mut Outbox) -> Fate {
+        let changed = match ParameterStatus::read(body) {
+            Ok(status) => match status.name {
+                "standard_conforming_strings" => status.value != "on",
+                "client_encoding" => !status.value.eq_ignore_ascii_case("UTF8"),
+                _ => false,
+            },
+            Err(_) => true,
+        };
+        if changed {
+            let sentence = "the target changed a parameter that the gateway pins".to_owned();
+            self.end(now, Close { cause: Cause::Upstream, sentence }, out);
+            return Fate::Drop;
+        }
+        Fate::Pass
+    }
+}

@@ -1,0 +1,225 @@
+//! The verdict on one statement: the program's judgement, and what the gateway refuses whatever the program says.
+
+use super::classify::{Classified, QualifiedName, Relations};
+use crate::core::event;
+use crate::core::lease::Lease;
+use lang::program::rules::{RuleId, RuleKind};
+use lang::program::{Access, Object, Place, StatementLimits, Verdict};
+use lang::time::Timestamp;
+
+/// Why a statement does not run: a decision, not a fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// One sentence that a person or an agent can act on.
+    pub sentence: String,
+    /// The way out, when there is one.
+    pub hint: Option<String>,
+    /// The rule that decided.
+    pub rule: Option<RuleId>,
+    /// Where the rule stands.
+    pub place: Option<Place>,
+    /// What the statement would have done.
+    pub accesses: Vec<Access>,
+}
+
+impl Denial {
+    /// A denial that no rule decided.
+    pub fn saying(sentence: impl Into<String>) -> Box<Self> {
+        Box::new(Self { sentence: sentence.into(), hint: None, rule: None, place: None, accesses: Vec::new() })
+    }
+
+    fn by(lease: &Lease, rule: RuleId, sentence: impl Into<String>) -> Box<Self> {
+        let place = lease.active().program.place(&rule).cloned();
+        Box::new(Self { sentence: sentence.into(), hint: None, rule: Some(rule), place, accesses: Vec::new() })
+    }
+
+    fn with_hint(mut self: Box<Self>, hint: impl Into<String>) -> Box<Self> {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The entry for the recording.
+    pub fn event(&self) -> event::Decision {
+        event::Decision {
+            outcome: "denied".to_owned(),
+            accesses: phrases(&self.accesses),
+            rule: self.rule.as_ref().map(ToString::to_string),
+            place: self.place.as_ref().map(ToString::to_string),
+            sentence: self.sentence.clone(),
+        }
+    }
+}
+
+/// The recording's entry for a statement that may run.
+pub fn allowed(lease: &Lease, accesses: &[Access]) -> event::Decision {
+    let rule = lease.grant().map(lang::program::rules::Grant::rule);
+    event::Decision {
+        outcome: "allowed".to_owned(),
+        accesses: phrases(accesses),
+        place: rule.as_ref().and_then(|rule| lease.active().program.place(rule)).map(ToString::to_string),
+        rule: rule.map(|rule| rule.to_string()),
+        sentence: "permitted by the grant".to_owned(),
+    }
+}
+
+fn phrases(accesses: &[Access]) -> Vec<String> {
+    accesses
+        .iter()
+        .map(|access| match &access.object {
+            Object::Nothing => access.op.to_string(),
+            object @ (Object::Table { .. } | Object::Kubernetes { .. } | Object::Path(_) | Object::Argv(_)) => {
+                format!("{} {object}", access.op)
+            }
+        })
+        .collect()
+}
+
+/// The session's facts that a verdict depends on besides the lease.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The lease.
+    pub lease: &'a Lease,
+    /// The target's relations; `None` when they were not read.
+    pub relations: Option<&'a Relations>,
+    /// Whether the session is pinned read-only.
+    pub read_only: bool,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Judges a statement, given the accesses of what it executes as well.
+///
+/// # Errors
+/// With the first reason that refuses it.
+pub fn judge(
+    context: &Context<'_>,
+    statement: &Classified,
+    executed: &[Access],
+) -> Result<StatementLimits, Box<Denial>> {
+    let mut accesses = statement.accesses.clone();
+    accesses.extend(executed.iter().cloned());
+    weigh(context, statement, &accesses).map_err(|mut denial| {
+        denial.accesses = accesses;
+        denial
+    })
+}
+
+fn weigh(context: &Context<'_>, statement: &Classified, accesses: &[Access]) -> Result<StatementLimits, Box<Denial>> {
+    if let Some(never) = &statement.never {
+        return Err(Denial::saying(never.clone()));
+    }
+    if context.read_only && statement.leaves_read_only {
+        return Err(Denial::saying("the session is read-only, because its grant permits no write"));
+    }
+    let lease = context.lease;
+    let judgement = lease.judge(accesses, context.at);
+    match judgement.verdict {
+        Verdict::Allowed => {}
+        Verdict::Denied(reasons) => return Err(refused(lease, reasons)),
+        Verdict::Review(reviews) => {
+            let Some((rule, by)) = reviews.into_iter().next() else {
+                return Err(Denial::saying("this statement needs an approval"));
+            };
+            let sentence = format!(
+                "this statement needs the approval `{by}` ({rule}), and this version of the gateway does not hold single statements for approval"
+            );
+            return Err(Denial::by(lease, rule, sentence));
+        }
+    }
+    unmasked(context, statement)?;
+    for name in &statement.sensitive {
+        named_exactly(lease, name)?;
+    }
+    if statement.writes_rows
+        && let Some((_, rule)) = &judgement.limits.rows
+    {
+        let sentence =
+            format!("{rule} limits rows, and this version of the gateway does not enforce a row limit on writes");
+        return Err(Denial::by(lease, rule.clone(), sentence));
+    }
+    Ok(judgement.limits)
+}
+
+fn refused(lease: &Lease, reasons: Vec<lang::program::Reason>) -> Box<Denial> {
+    let Some(first) = reasons.into_iter().next() else { return Denial::saying("the policy refuses this statement") };
+    let sentence = first.why.to_string();
+    match first.rule {
+        None => Denial::saying(sentence),
+        Some(rule) => {
+            let hint = match rule.kind {
+                RuleKind::Grant | RuleKind::BreakGlass => {
+                    "Another grant may permit it; `leasehold access` lists what you can ask for."
+                }
+                RuleKind::Forbid
+                | RuleKind::Guard
+                | RuleKind::Limits
+                | RuleKind::Mask
+                | RuleKind::Approval
+                | RuleKind::Operate
+                | RuleKind::Connection
+                | RuleKind::Group
+                | RuleKind::Disjoint
+                | RuleKind::Idp
+                | RuleKind::Test
+                | RuleKind::Assert
+                | RuleKind::Policy => "To change the rule, open a pull request against the policy repository.",
+            };
+            Denial::by(lease, rule, sentence).with_hint(hint)
+        }
+    }
+}
+
+/// Refuses what touches a relation with a masked column, directly or through what derives from it.
+fn unmasked(context: &Context<'_>, statement: &Classified) -> Result<(), Box<Denial>> {
+    let lease = context.lease;
+    let Some(grant) = lease.grant() else { return Err(Denial::saying("the grant is gone")) };
+    if !has_masks(lease) {
+        return Ok(());
+    }
+    for (relation, creates) in &statement.relations {
+        let itself = std::slice::from_ref(relation);
+        let lineage = match context.relations.and_then(|relations| relations.lineage(relation)) {
+            Some(lineage) => lineage,
+            None if *creates => itself.iter().collect(),
+            None => {
+                let sentence = format!(
+                    "the gateway does not know the relation `{}.{}`, and this connection has masks; connect again if it is new",
+                    relation.0, relation.1
+                );
+                return Err(Denial::saying(sentence));
+            }
+        };
+        for base in lineage {
+            let object = Object::table(base.0.as_ref(), base.1.as_ref());
+            let hits = lease.active().program.masked(lease.subject(), grant, lease.connection(), &object);
+            if let Some(hit) = hits.into_iter().next() {
+                let through =
+                    if base == relation { String::new() } else { format!(" through `{}.{}`", relation.0, relation.1) };
+                let sentence = format!(
+                    "`{object}`{through} has masked columns ({}), and this version of the gateway refuses such relations as a whole",
+                    hit.rule
+                );
+                return Err(Denial::by(lease, hit.rule, sentence));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether any mask stands on the lease's connection.
+pub fn has_masks(lease: &Lease) -> bool {
+    let on =
+        |names: &Option<Vec<String>>| names.as_ref().is_none_or(|names| names.iter().any(|n| n == lease.connection()));
+    lease.active().program.rules().masks.iter().any(|mask| on(&mask.on))
+}
+
+fn named_exactly(lease: &Lease, (schema, name): &QualifiedName) -> Result<(), Box<Denial>> {
+    let exact = format!("{schema}.{name}");
+    if lease.grant().is_some_and(|grant| grant.scope.tables.contains(&exact)) && !has_masks(lease) {
+        return Ok(());
+    }
+    let sentence =
+        format!("`{exact}` shows data of other relations or sessions and runs only where a grant names exactly it");
+    let rule = lease.grant().map(lang::program::rules::Grant::rule);
+    Err(rule.map_or_else(|| Denial::saying(sentence.clone()), |rule| Denial::by(lease, rule, sentence.clone())))
+}
