@@ -168,7 +168,7 @@ fn serve(program: &Path, folder: &Path, environment: &[(String, String)]) -> Out
     let mut command = Command::new(program);
     command.arg("serve").arg("--config").arg(config_path(folder)).current_dir(folder);
     command.envs(environment.iter().map(|(key, value)| (key, value)));
-    Service::start(&Plan { name: "gateway", command, folder, stop_signal: "TERM", user: None })
+    Service::start(&Plan { name: "gateway", command, folder, stop_signal: "TERM", user: None, remove: None })
 }
 
 fn config_path(folder: &Path) -> PathBuf {

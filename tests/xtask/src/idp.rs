@@ -36,7 +36,7 @@ impl Idp {
         let mut command = Command::new(tools::node()?);
         command.arg(places.root.join("tests/idp/dev/server.mjs"));
         command.args(["--port", &port.to_string(), "--tenant", TENANT, "--audience", AUDIENCE]);
-        let plan = Plan { name: "idp", command, folder, stop_signal: "TERM", user: None };
+        let plan = Plan { name: "idp", command, folder, stop_signal: "TERM", user: None, remove: None };
         let service = Service::start(&plan)?;
         let said = service.ready_when(Duration::from_secs(30), || first_line_json(&service.said()))?;
         let port = said
@@ -97,7 +97,7 @@ impl CertifiedProvider {
         std::fs::write(&config, text).doing(|| format!("cannot write {}", config.display()))?;
         let mut command = Command::new(tools::node()?);
         command.arg(places.root.join("tests/idp/oidc-provider/server.mjs")).arg(&config);
-        let plan = Plan { name: "oidc-provider", command, folder, stop_signal: "TERM", user: None };
+        let plan = Plan { name: "oidc-provider", command, folder, stop_signal: "TERM", user: None, remove: None };
         let service = Service::start(&plan)?;
         let said = service.ready_when(Duration::from_mins(1), || first_line_json(&service.said()))?;
         let text = |key: &str| {

@@ -50,7 +50,7 @@ impl Cluster {
         configure(&data, port, &certificates, user)?;
         let mut command = Command::new(bin.join("postgres"));
         command.arg("-D").arg(&data).current_dir(&folder);
-        let plan = Plan { name: "postgres", command, folder: &folder, stop_signal: "INT", user };
+        let plan = Plan { name: "postgres", command, folder: &folder, stop_signal: "INT", user, remove: Some(&folder) };
         let service = Service::start(&plan)?;
         let reader_password = secret()?;
         let writer_password = secret()?;

@@ -16,7 +16,7 @@ use std::time::Duration;
 const STOP_SECONDS_MAX: u64 = 20;
 
 const SUPERVISOR: &str = r#"
-signal=$1; pidfile=$2; shift 2
+signal=$1; pidfile=$2; remove=$3; shift 3
 "$@" < /dev/null &
 server=$!
 echo "$server" > "$pidfile"
@@ -24,6 +24,7 @@ trap : INT TERM
 cat > /dev/null
 kill -s "$signal" "$server" 2> /dev/null
 wait "$server"
+if [ -n "$remove" ]; then cd / && rm -rf -- "$remove"; fi
 "#;
 
 /// Who a server runs as, when not as the one who starts it.
@@ -48,6 +49,8 @@ pub struct Plan<'a> {
     pub stop_signal: &'a str,
     /// Another user to run as.
     pub user: Option<User>,
+    /// A folder that goes when the server has ended.
+    pub remove: Option<&'a Path>,
 }
 
 /// A server that runs until this value goes away.
@@ -69,7 +72,10 @@ impl Service {
         let output = File::create(&log).doing(|| format!("cannot write {}", log.display()))?;
         let error = output.try_clone().doing(|| "cannot share a log file".to_owned())?;
         let mut shell = Command::new("/bin/sh");
-        shell.args(["-c", SUPERVISOR, "supervisor", plan.stop_signal]).arg(&pid_file);
+        shell
+            .args(["-c", SUPERVISOR, "supervisor", plan.stop_signal])
+            .arg(&pid_file)
+            .arg(plan.remove.unwrap_or(Path::new("")));
         shell.arg(plan.command.get_program()).args(plan.command.get_args());
         for (key, value) in plan.command.get_envs() {
             match value {
@@ -203,7 +209,7 @@ mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         let mut command = Command::new("sleep");
         command.arg("300");
-        let plan = Plan { name: "sleeper", command, folder: &folder, stop_signal: "TERM", user: None };
+        let plan = Plan { name: "sleeper", command, folder: &folder, stop_signal: "TERM", user: None, remove: None };
         let service = Service::start(&plan).unwrap();
         let pid = service.pid();
         assert!(is_alive(pid));

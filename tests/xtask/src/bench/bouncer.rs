@@ -46,7 +46,8 @@ impl Bouncer {
         }
         let mut command = Command::new(program);
         command.arg(folder.join("pgbouncer.ini")).current_dir(&folder);
-        let plan = Plan { name: "pgbouncer", command, folder: &folder, stop_signal: "INT", user };
+        let plan =
+            Plan { name: "pgbouncer", command, folder: &folder, stop_signal: "INT", user, remove: Some(&folder) };
         let service = Service::start(&plan)?;
         service.ready_when(Duration::from_secs(20), || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok())?;
         Ok(Self { port, folder, service })
