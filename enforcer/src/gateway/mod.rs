@@ -3,3 +3,5 @@
 pub mod clock;
 pub mod live;
 pub mod policy;
+pub mod stream;
+pub mod tls;
