@@ -80,7 +80,7 @@ pub(super) fn check_audience(idp: &Idp, issuer: &Issuer, claims: &Object) -> Res
     // Entra states one audience. Several would let another service of the list use the token here.
     let acceptable = issuer.dialect == Dialect::Oidc || stated.len() == 1;
     let accepted = |aud: &&str| idp.audiences.iter().any(|ours| normal_audience(ours) == normal_audience(aud));
-    if acceptable && stated.iter().any(|aud| accepted(aud)) {
+    if acceptable && stated.iter().any(accepted) {
         return Ok(());
     }
     let ours = idp.audiences.join("` or `");
@@ -124,16 +124,14 @@ fn check_access_token(issuer: &Issuer, claims: &Object) -> Result<(), Refused> {
 fn kind(idp: &Idp, issuer: &Issuer, claims: &Object) -> Result<SubjectKind, Refused> {
     for facets in ["xms_act_fct", "xms_sub_fct"] {
         match claims.any(facets).map(Value::as_str) {
-            None => {}
             Some(Some(set)) if set.split(' ').any(|facet| facet == AGENT_FACET) => return Ok(SubjectKind::Agent),
-            Some(Some(_)) => {}
+            None | Some(Some(_)) => {}
             Some(None) => return Err(Refused::token(format!("the token's `{facets}` is malformed: sign in again"))),
         }
     }
     let says_app = match claims.any("idtyp").map(Value::as_str) {
-        None => false,
         Some(Some("app")) => true,
-        Some(Some("user")) => false,
+        None | Some(Some("user")) => false,
         Some(_) => return Err(Refused::token("the token's `idtyp` is not known: present an access token")),
     };
     let scopes = scopes(issuer, claims)?;

@@ -20,6 +20,8 @@ use std::time::Duration;
 const METADATA_BYTES_MAX: usize = 256 * 1024;
 const JWKS_BYTES_MAX: usize = 1024 * 1024;
 const KEYS_MAX: usize = 100;
+/// Between the clocks of two callers of this process.
+const CLOCK_SKEW_MAX: Ttl = Ttl::from_seconds(60);
 /// Issuers of policies that are no longer in force are dropped above this.
 const ISSUERS_MAX: usize = 64;
 
@@ -128,8 +130,7 @@ impl Keys {
         {
             return;
         }
-        // A clock that was set back must not stop refreshing until it has caught up.
-        if last_attempt.is_some_and(|at| at <= now && age(at, now) < self.bounds.refresh_min) {
+        if last_attempt.is_some_and(|at| age(at, now) < self.bounds.refresh_min) {
             return;
         }
         *last_attempt = Some(now);
@@ -159,7 +160,12 @@ impl Slot {
     }
 }
 
+/// How long ago something was. What seems to lie in the future was stamped by a clock that has since been set back:
+/// it counts as too old, so that it neither serves for ever nor stops a refresh.
 fn age(since: Timestamp, now: Timestamp) -> Ttl {
+    if since > now.plus(CLOCK_SKEW_MAX) {
+        return Ttl::MAX;
+    }
     Ttl::from_seconds(u32::try_from(now.ms_since(since) / 1000).unwrap_or(u32::MAX))
 }
 
@@ -169,12 +175,11 @@ fn candidates(set: &KeySet, header: &Header) -> Option<Vec<PublicKey>> {
         published.key.fits(header.algorithm)
             && published.algorithm.as_ref().is_none_or(|only| only == header.algorithm.word())
     });
-    let keys: Vec<PublicKey> = match &header.kid {
-        Some(kid) => fitting.filter(|published| published.kid.as_ref() == Some(kid)).map(|p| p.key.clone()).collect(),
-        None => {
-            let all: Vec<PublicKey> = fitting.map(|published| published.key.clone()).collect();
-            if all.len() == 1 { all } else { Vec::new() }
-        }
+    let keys: Vec<PublicKey> = if let Some(kid) = &header.kid {
+        fitting.filter(|published| published.kid.as_ref() == Some(kid)).map(|published| published.key.clone()).collect()
+    } else {
+        let all: Vec<PublicKey> = fitting.map(|published| published.key.clone()).collect();
+        if all.len() == 1 { all } else { Vec::new() }
     };
     (!keys.is_empty()).then_some(keys)
 }
