@@ -12,14 +12,21 @@
 mod disk;
 pub mod format;
 mod key;
+mod list;
+pub mod read;
 mod seal;
+mod segment;
 mod session;
+#[cfg(test)]
+mod tests;
 
 pub use disk::{Disk, OsDisk, Sink};
 pub use key::{KeyError, PublicKey, SigningKey, public_file};
+pub use list::{State, Summary, find, list, summary};
 pub use session::SessionRecorder;
 
 use crate::core::event::Opened;
+use lang::program::rules::Recorded;
 use lang::time::Timestamp;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,33 +35,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Free space is looked at again after this many bytes, over all sessions.
 const SPACE_CHECK_BYTES: u64 = 4 << 20;
-
-/// How much of a session is recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Level {
-    /// The opening, decisions and the end.
-    None,
-    /// Statements and counts, no rows.
-    Metadata,
-    /// Everything.
-    Full,
-}
-
-impl Level {
-    /// The policy's word.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Metadata => "metadata",
-            Self::Full => "full",
-        }
-    }
-
-    /// The level that a policy's word names.
-    pub fn parse(word: &str) -> Option<Self> {
-        [Self::None, Self::Metadata, Self::Full].into_iter().find(|level| level.word() == word)
-    }
-}
 
 /// What must have happened before a frame may be forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +108,7 @@ struct Shared {
     key: Arc<SigningKey>,
     public_key: [u8; 32],
     disk: Box<dyn Disk>,
+    segment_bytes: u64,
     sealer: seal::Sealer,
     unchecked_bytes: AtomicU64,
     low: AtomicBool,
@@ -140,11 +121,16 @@ pub struct Recorder(Arc<Shared>);
 impl Recorder {
     /// A recorder on the operating system's files. Creates the folder.
     pub fn new(settings: Settings, key: SigningKey) -> Result<Self, RecorderError> {
-        Self::with_disk(settings, key, Box::new(OsDisk))
+        Self::with_disk(settings, key, Box::new(OsDisk), format::SEGMENT_BYTES)
     }
 
-    /// A recorder on another disk, for tests of failing ones.
-    pub fn with_disk(settings: Settings, key: SigningKey, disk: Box<dyn Disk>) -> Result<Self, RecorderError> {
+    /// A recorder on another disk and with another size of segments, for tests.
+    pub fn with_disk(
+        settings: Settings,
+        key: SigningKey,
+        disk: Box<dyn Disk>,
+        segment_bytes: u64,
+    ) -> Result<Self, RecorderError> {
         let folder = settings.folder.clone();
         if let Err(source) = disk.create_folder(&folder)
             && source.kind() != io::ErrorKind::AlreadyExists
@@ -162,6 +148,7 @@ impl Recorder {
             public_key: key.public().to_bytes(),
             key,
             disk,
+            segment_bytes,
             sealer,
             unchecked_bytes: AtomicU64::new(0),
             low: AtomicBool::new(false),
@@ -169,7 +156,7 @@ impl Recorder {
     }
 
     /// Opens a session's recording: free space is checked, the opening is written and signed.
-    pub fn open(&self, at: Timestamp, opened: Opened, level: Level) -> Result<SessionRecorder, RecorderError> {
+    pub fn open(&self, at: Timestamp, opened: Opened, level: Recorded) -> Result<SessionRecorder, RecorderError> {
         self.0.measure_space()?;
         SessionRecorder::open(Arc::clone(&self.0), at, opened, level)
     }

@@ -3,12 +3,13 @@
 //! Every call is synchronous: it returns when the operating system (or the medium) has the bytes. After an error
 //! it accepts nothing more; what was written stays as it is.
 
-use super::format::{self, FRAMES_BYTES_MAX, Head, PAYLOAD_BYTES_MAX, RecordKind, SEGMENT_BYTES};
+use super::format::{self, FRAMES_BYTES_MAX, Head, PAYLOAD_BYTES_MAX, RecordKind};
 use super::seal::Job;
-use super::{Durability, Level, RecorderError, Shared, Sink};
+use super::{Durability, RecorderError, Shared, Sink};
 use crate::core::event::{Event, Opened, What};
 use crate::core::id::SessionId;
 use crate::core::machine::Close;
+use lang::program::rules::Recorded;
 use lang::time::Timestamp;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -37,7 +38,7 @@ enum State {
 pub struct SessionRecorder {
     shared: Arc<Shared>,
     session: SessionId,
-    level: Level,
+    level: Recorded,
     folder: PathBuf,
     segment: u32,
     sink: Box<dyn Sink>,
@@ -57,7 +58,7 @@ impl SessionRecorder {
         shared: Arc<Shared>,
         at: Timestamp,
         mut opened: Opened,
-        level: Level,
+        level: Recorded,
     ) -> Result<Self, RecorderError> {
         let session = opened.session.clone();
         level.word().clone_into(&mut opened.recorded);
@@ -138,7 +139,7 @@ impl SessionRecorder {
     }
 
     /// The level.
-    pub fn level(&self) -> Level {
+    pub fn level(&self) -> Recorded {
         self.level
     }
 
@@ -153,7 +154,7 @@ impl SessionRecorder {
     }
 
     fn append_open(&mut self, events: &[Event]) -> Result<(), RecorderError> {
-        if self.segment_bytes >= SEGMENT_BYTES {
+        if self.segment_bytes >= self.shared.segment_bytes {
             self.roll()?;
         }
         let mut last = None;
@@ -314,9 +315,9 @@ impl SessionRecorder {
     }
 }
 
-fn keeps(level: Level, what: &What) -> bool {
+fn keeps(level: Recorded, what: &What) -> bool {
     match what {
-        What::FromClient(_) | What::ToClient(_) | What::RowsOmitted { .. } => level != Level::None,
+        What::FromClient(_) | What::ToClient(_) | What::RowsOmitted { .. } => level != Recorded::None,
         What::Opened(_) | What::Decision(_) | What::Reauthorised { .. } | What::Closed { .. } => true,
     }
 }
