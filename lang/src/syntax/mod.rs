@@ -5,4 +5,60 @@
 
 pub mod ast;
 pub mod keyword;
+pub mod limits;
+mod number;
 pub mod schema;
+mod string;
+#[cfg(test)]
+mod tests;
+mod token;
+pub mod tree;
+mod validate;
+mod value;
+mod yaml;
+
+use crate::{
+    diag::Sink,
+    span::{SourceId, SourceMap},
+};
+
+/// Reads one file of a policy and reports everything that is wrong with its form.
+///
+/// The document holds what could be read, so that names it defines are known although another part is broken.
+pub fn parse(source: SourceId, sources: &SourceMap, sink: &mut Sink) -> ast::Document {
+    let text = sources.text(source);
+    let mut tree = tree::read(source, text);
+    yaml::report(&mut tree, sources);
+    validate::document(source, tree, sink)
+}
+
+/// A text as a quoted string of KDL.
+pub fn quote(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if token::is_disallowed(c) || token::is_newline(c) => {
+                out.extend(["\\u{", format!("{:x}", u32::from(c)).as_str(), "}"]);
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// A text as a bare word where KDL permits it, else as a quoted string.
+pub fn word_or_quote(text: &str) -> String {
+    let reserved = matches!(text, "true" | "false" | "null" | "inf" | "-inf" | "nan");
+    let bare = !text.is_empty()
+        && !reserved
+        && !number::looks_like_number(text)
+        && text.chars().all(|c| token::is_word(c) && !token::is_disallowed(c));
+    if bare { text.to_owned() } else { quote(text) }
+}

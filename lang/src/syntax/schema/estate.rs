@@ -54,8 +54,7 @@ pub(super) const POLICY: Spec = Spec::new(Keyword::Policy, "The repository: its 
         Spec::new(Keyword::Staleness, "What a gateway does that cannot learn of changes any more.")
             .props(&[needed("max", Duration), needed("then", Words(&["keep", "no-new-windows", "deny"]))]),
         ALLOW,
-    ])
-    .required();
+    ]);
 
 pub(super) const IDP: Spec = Spec::new(Keyword::Idp, "An identity provider whose tokens are accepted.")
     .args(&[arg("name", Id)])

@@ -6,8 +6,10 @@
 mod access;
 mod estate;
 
+mod rules;
 mod words;
 
+pub(super) use rules::check_node;
 pub use words::*;
 
 use super::{ast::Referent, keyword::Keyword};
@@ -162,6 +164,17 @@ impl Domain {
             Self::Code => "the code of a rule, for example `P0410`",
         };
         fixed.to_owned()
+    }
+
+    /// The words of a closed list, with their aliases; empty for every other domain.
+    pub fn words(self) -> Vec<&'static str> {
+        if let Self::Words(words) = self {
+            words.to_vec()
+        } else if let Self::Aliased(words, aliases) = self {
+            words.iter().copied().chain(aliases.iter().map(|(alias, _)| *alias)).collect()
+        } else {
+            Vec::new()
+        }
     }
 
     /// The annotations that a value of this domain may carry.
