@@ -3,6 +3,7 @@
 //! `core` and every protocol's `wire`, `phase`, `classify` and `reply` are synchronous and touch no socket,
 //! clock or file; `gateway`, `gitops`, `identity`, `store`, `api` and each protocol's `io` await.
 
+pub mod access;
 pub mod api;
 pub mod client;
 pub mod config;

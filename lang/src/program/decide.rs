@@ -379,6 +379,12 @@ impl Program {
         end
     }
 
+    /// The limits that apply to a subject on a connection, by name; so that a demand can name the rule behind it.
+    pub fn limits_of<'p>(&'p self, subject: &Subject, connection: &str) -> impl Iterator<Item = &'p Limits> {
+        let index = self.indexed(connection).map(|(_, index)| index);
+        index.into_iter().flat_map(|index| self.limits(index, subject)).collect::<Vec<_>>().into_iter()
+    }
+
     fn indexed(&self, connection: &str) -> Option<(&Connection, &ConnectionIndex)> {
         let (position, index) = self.connections.get(connection)?;
         Some((self.rules.connections.get(*position)?, index))
