@@ -1,4 +1,4 @@
 //! Integration tests.
 
-mod live;
 mod identity;
+mod live;

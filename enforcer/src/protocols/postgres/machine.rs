@@ -7,6 +7,7 @@
 use super::classify::{Classified, Relations, Text, Texts};
 use super::names::{Full, Meanings, Names};
 use super::pipeline::{Awaited, Freed, Pipeline, Run};
+use super::reply::{self, Rule};
 use super::verdict::{self, Context, Denial};
 use super::wire::WireError;
 use super::wire::client::{Bind, Execute, Named, Parse, Query};
@@ -553,16 +554,8 @@ impl Postgres {
         if !self.pipeline.is_empty() {
             out.cancel_upstream();
         }
-        let code = match close.cause {
-            Cause::WindowEnd | Cause::Revoked | Cause::Policy | Cause::Identity | Cause::Drain | Cause::Client => {
-                SqlState::ADMIN_SHUTDOWN
-            }
-            Cause::Upstream => SqlState::CONNECTION_FAILURE,
-            Cause::Fault => SqlState::PROTOCOL_VIOLATION,
-            Cause::Recorder => SqlState::SYSTEM_ERROR,
-        };
         let mut bytes = BytesMut::new();
-        Notice::new(Severity::Fatal, code, close.sentence.clone()).write(&mut bytes);
+        reply::ended(close.cause, &close.sentence).write(&mut bytes);
         self.tell(now, bytes.freeze(), out);
         out.close(close.cause, close.sentence);
     }
@@ -643,12 +636,9 @@ fn tighter(a: StatementLimits, b: StatementLimits) -> StatementLimits {
 
 /// The ERROR that a denial is on the wire.
 fn notice_of(denial: &Denial) -> Notice {
-    let code = SqlState::INSUFFICIENT_PRIVILEGE;
-    let mut notice = Notice::new(Severity::Error, code, format!("leasehold: {}", denial.sentence));
-    if let Some(rule) = &denial.rule {
-        let place = denial.place.as_ref().map(|place| format!(", {place}")).unwrap_or_default();
-        notice = notice.with_detail(format!("Decided by {rule}{place}."));
-    }
+    let (name, place) = (denial.rule.as_ref().map(ToString::to_string), denial.place.as_ref().map(ToString::to_string));
+    let rule = Rule { name: name.as_deref(), place: place.as_deref() };
+    let notice = reply::denied(&denial.sentence, rule);
     match &denial.hint {
         Some(hint) => notice.with_hint(hint.clone()),
         None => notice,

@@ -13,6 +13,7 @@
 
 pub mod cancel;
 pub mod classify;
+pub mod io;
 pub mod login;
 pub mod machine;
 pub mod names;

@@ -1,0 +1,38 @@
+//! What the data path asks of the state: which windows are open, and that a session is noted.
+//!
+//! A trait, so that the data path knows neither requests nor approvals nor an engine.
+
+use crate::core::event::Opened;
+use crate::core::id::SessionId;
+use crate::core::identity::Subject;
+use crate::core::lease::WindowFacts;
+use crate::core::machine::Close;
+use futures_util::future::BoxFuture;
+use lang::time::Timestamp;
+
+/// The state gave no answer: nothing opens.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the gateway's state is not available: {0}")]
+pub struct Unavailable(pub String);
+
+/// The book of windows and sessions.
+pub trait Book: Send + Sync + std::fmt::Debug {
+    /// The windows of a subject on a connection that are open at an instant.
+    fn open_windows<'a>(
+        &'a self,
+        subject: &'a Subject,
+        connection: &'a str,
+        at: Timestamp,
+    ) -> BoxFuture<'a, Result<Vec<WindowFacts>, Unavailable>>;
+
+    /// Notes a session before it is told that it is open.
+    fn session_opened<'a>(&'a self, opened: &'a Opened, at: Timestamp) -> BoxFuture<'a, Result<(), Unavailable>>;
+
+    /// Notes the end of a session.
+    fn session_closed<'a>(
+        &'a self,
+        session: &'a SessionId,
+        close: &'a Close,
+        at: Timestamp,
+    ) -> BoxFuture<'a, Result<(), Unavailable>>;
+}

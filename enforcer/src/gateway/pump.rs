@@ -1,0 +1,252 @@
+//! Moves bytes between a client, a machine and a target: the only place that awaits on a session's sockets.
+//!
+//! INVARIANT (record before forward): what an outbox holds reaches the recorder before a byte of it reaches a socket.
+
+use super::clock;
+use super::live::Order;
+use super::policy::Policy;
+use crate::core::active::Active;
+use crate::core::event::Event;
+use crate::core::machine::{Cause, Close, Machine, Outbox, Reading};
+use bytes::BytesMut;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+
+/// One read takes at most this much.
+const READ_BYTES_MAX: usize = 64 << 10;
+/// The longest wait for a peer to take the last words of a session.
+const FAREWELL_MAX: Duration = Duration::from_secs(2);
+
+/// What accepts a session's events.
+pub trait Recording {
+    /// Accepts events before their effect leaves the gateway.
+    ///
+    /// # Errors
+    /// With one sentence; the session ends.
+    fn accept(&mut self, events: &[Event]) -> Result<(), String>;
+}
+
+/// Sends a cancel request to the target; it runs on its own and never delays the session.
+pub type Cancel = Box<dyn Fn()>;
+
+/// One direction's socket and what waits for it.
+struct Side<S> {
+    reader: ReadHalf<S>,
+    writer: WriteHalf<S>,
+    input: BytesMut,
+    pending: BytesMut,
+    unflushed: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite> Side<S> {
+    fn new(stream: S, input: BytesMut) -> Self {
+        let (reader, writer) = tokio::io::split(stream);
+        Self { reader, writer, input, pending: BytesMut::new(), unflushed: false }
+    }
+}
+
+async fn fill<R: AsyncRead + Unpin>(reader: &mut R, input: &mut BytesMut) -> io::Result<usize> {
+    input.reserve(READ_BYTES_MAX.min(8 << 10));
+    reader.read_buf(input).await
+}
+
+/// Writes a part of what waits, or flushes when nothing does. Cancelling it loses nothing.
+async fn push<W: AsyncWrite + Unpin>(writer: &mut W, pending: &mut BytesMut, unflushed: &mut bool) -> io::Result<()> {
+    if pending.is_empty() {
+        writer.flush().await?;
+        *unflushed = false;
+        return Ok(());
+    }
+    *unflushed = true;
+    if writer.write_buf(pending).await? == 0 {
+        return Err(io::ErrorKind::WriteZero.into());
+    }
+    Ok(())
+}
+
+/// What a session runs with.
+pub struct Session<'a, C, U> {
+    /// The client.
+    pub client: C,
+    /// Bytes that the client sent already.
+    pub client_input: BytesMut,
+    /// The target.
+    pub upstream: U,
+    /// Bytes that the target sent already.
+    pub upstream_input: BytesMut,
+    /// What the client is told first.
+    pub greeting: BytesMut,
+    /// The machine.
+    pub machine: &'a mut dyn Machine,
+    /// The recorder.
+    pub recording: &'a mut dyn Recording,
+    /// Orders from the register.
+    pub orders: mpsc::Receiver<Order>,
+    /// The policy.
+    pub policy: Policy,
+    /// The policy that the machine was made with.
+    pub applied: Arc<Active>,
+    /// How to cancel the target's statement.
+    pub cancel: Cancel,
+    /// Bytes that may wait for one peer before reading from the other pauses.
+    pub pending_bytes_max: usize,
+    /// What a client is told when the recorder does not accept, in the protocol's words.
+    pub recorder_failed: &'static dyn Fn(&mut BytesMut),
+    /// What a target is told at the end, in the protocol's words.
+    pub goodbye: &'static dyn Fn(&mut BytesMut),
+}
+
+impl<C, U> std::fmt::Debug for Session<'_, C, U> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").finish_non_exhaustive()
+    }
+}
+
+/// What woke the pump.
+enum Woke {
+    Client(io::Result<usize>),
+    Upstream(io::Result<usize>),
+    ClientWritten(io::Result<()>),
+    UpstreamWritten(io::Result<()>),
+    Time,
+    Order(Option<Order>),
+    Policy(bool),
+}
+
+/// Runs a session to its end and says why it ended. The target's connection is closed when it returns.
+pub async fn run<C, U>(session: Session<'_, C, U>) -> Close
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    U: AsyncRead + AsyncWrite + Unpin,
+{
+    let Session { machine, recording, mut orders, mut policy, cancel, pending_bytes_max, .. } = session;
+    let mut client = Side::new(session.client, session.client_input);
+    let mut upstream = Side::new(session.upstream, session.upstream_input);
+    client.pending = session.greeting;
+    let mut out = Outbox::default();
+    let mut applied = session.applied;
+    // Whatever came with the login is handled like anything that comes later.
+    machine.on_upstream(clock::now(), &mut upstream.input, &mut out);
+    machine.on_client(clock::now(), &mut client.input, &mut out);
+    let close = loop {
+        let drained = out.drain();
+        if !drained.events.is_empty()
+            && let Err(sentence) = recording.accept(&drained.events)
+        {
+            // Nothing of this turn is forwarded: the statement may run no further, its result goes nowhere.
+            cancel();
+            (session.recorder_failed)(&mut client.pending);
+            break Close { cause: Cause::Recorder, sentence };
+        }
+        upstream.pending.extend_from_slice(&drained.to_upstream);
+        client.pending.extend_from_slice(&drained.to_client);
+        if drained.cancel_upstream {
+            cancel();
+        }
+        if let Some(close) = drained.close {
+            break close;
+        }
+        let reading = machine.reading();
+        let from_client = reading != Reading::ClientPaused && upstream.pending.len() < pending_bytes_max;
+        let from_upstream = reading != Reading::UpstreamPaused && client.pending.len() < pending_bytes_max;
+        let wake = machine.wake_at_mono_ms();
+        let wait =
+            Duration::from_millis(wake.map_or(u64::MAX / 4, |at| at.saturating_sub(clock::mono_ms())).min(3_600_000));
+        let event = tokio::select! {
+            biased;
+            done = push(&mut client.writer, &mut client.pending, &mut client.unflushed),
+                if !client.pending.is_empty() || client.unflushed => Woke::ClientWritten(done),
+            done = push(&mut upstream.writer, &mut upstream.pending, &mut upstream.unflushed),
+                if !upstream.pending.is_empty() || upstream.unflushed => Woke::UpstreamWritten(done),
+            order = orders.recv() => Woke::Order(order),
+            live = policy.changed() => Woke::Policy(live),
+            () = sleep_until(Instant::now() + wait) => Woke::Time,
+            read = fill(&mut upstream.reader, &mut upstream.input), if from_upstream => Woke::Upstream(read),
+            read = fill(&mut client.reader, &mut client.input), if from_client => Woke::Client(read),
+        };
+        react(event, machine, &mut client.input, &mut upstream.input, &policy, &mut applied, &mut out);
+    };
+    (session.goodbye)(&mut upstream.pending);
+    farewell(client, upstream).await;
+    close
+}
+
+/// Writes the last words to both peers and closes, within a bounded time.
+async fn farewell<C, U>(mut client: Side<C>, mut upstream: Side<U>)
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    U: AsyncRead + AsyncWrite + Unpin,
+{
+    let to_client = async {
+        client.writer.write_all(&client.pending).await?;
+        client.writer.shutdown().await
+    };
+    let to_upstream = async {
+        upstream.writer.write_all(&upstream.pending).await?;
+        upstream.writer.shutdown().await
+    };
+    let both = async {
+        let _: (io::Result<()>, io::Result<()>) = tokio::join!(to_client, to_upstream);
+    };
+    // A peer that takes no last words loses them.
+    let _ = timeout(FAREWELL_MAX, both).await;
+}
+
+/// Has the machine act on what woke the pump.
+fn react(
+    woke: Woke,
+    machine: &mut dyn Machine,
+    client_input: &mut BytesMut,
+    upstream_input: &mut BytesMut,
+    policy: &Policy,
+    applied: &mut Arc<Active>,
+    out: &mut Outbox,
+) {
+    let now = clock::now();
+    let end = |cause, sentence: &str| Close { cause, sentence: sentence.to_owned() };
+    match woke {
+        Woke::ClientWritten(Ok(())) | Woke::UpstreamWritten(Ok(())) => {}
+        Woke::Client(Ok(0) | Err(_)) | Woke::ClientWritten(Err(_)) => {
+            machine.on_end(now, end(Cause::Client, "the client is gone"), out);
+        }
+        Woke::Upstream(Ok(0) | Err(_)) | Woke::UpstreamWritten(Err(_)) => {
+            machine.on_end(now, end(Cause::Upstream, "the target closed the connection"), out);
+        }
+        Woke::Client(Ok(_)) => machine.on_client(now, client_input, out),
+        Woke::Upstream(Ok(_)) => {
+            machine.on_upstream(now, upstream_input, out);
+            if !client_input.is_empty() {
+                // An answer may make room for messages that waited.
+                machine.on_client(now, client_input, out);
+            }
+        }
+        Woke::Time => machine.on_wake(now, out),
+        Woke::Order(Some(Order::End { cause, sentence })) => machine.on_end(now, Close { cause, sentence }, out),
+        Woke::Order(Some(Order::Extended { ends })) => machine.on_extended(now, ends, out),
+        Woke::Order(Some(Order::Identity(identity))) => machine.on_identity(now, &identity, out),
+        Woke::Order(None) | Woke::Policy(false) => {
+            machine.on_end(now, end(Cause::Fault, "the gateway lost touch with the session"), out);
+        }
+        Woke::Policy(true) => policy_changed(machine, policy, applied, out),
+    }
+}
+
+/// Tells the machine of a policy that is not the one it knows, and ends it when staleness demands.
+fn policy_changed(machine: &mut dyn Machine, policy: &Policy, applied: &mut Arc<Active>, out: &mut Outbox) {
+    let now = clock::now();
+    let state = policy.state();
+    if state.staleness == super::policy::Staleness::Deny {
+        let sentence = "the policy is stale, and says that nothing is permitted then".to_owned();
+        return machine.on_end(now, Close { cause: Cause::Policy, sentence }, out);
+    }
+    if let Some(active) = state.active
+        && !Arc::ptr_eq(applied, &active)
+    {
+        machine.on_program(now, &active, out);
+        *applied = active;
+    }
+}

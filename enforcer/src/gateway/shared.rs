@@ -1,0 +1,37 @@
+//! What every session of a gateway shares.
+
+use super::book::Book;
+use super::credentials::Credentials;
+use super::live::Live;
+use super::metrics::Metrics;
+use super::policy::Policy;
+use crate::core::limits::Limits;
+use crate::identity::Verifier;
+use crate::protocols::postgres::cancel;
+use crate::recording::Recorder;
+use std::sync::Arc;
+
+/// The parts of a running gateway that a session uses.
+#[derive(Debug)]
+pub struct Shared {
+    /// The gateway's name.
+    pub name: String,
+    /// Bounds.
+    pub limits: Limits,
+    /// The policy in force.
+    pub policy: Policy,
+    /// The register of live sessions.
+    pub live: Live,
+    /// Verifies tokens.
+    pub verifier: Verifier,
+    /// Windows and sessions.
+    pub book: Arc<dyn Book>,
+    /// Recordings.
+    pub recorder: Recorder,
+    /// Upstream credentials.
+    pub credentials: Credentials,
+    /// Metrics.
+    pub metrics: Metrics,
+    /// The gateway's own cancel keys.
+    pub cancels: cancel::Table<Arc<cancel::Route>>,
+}

@@ -1,0 +1,422 @@
+//! One PostgreSQL connection from accept to end. The only file of the protocol, beside the handshakes, that awaits.
+//!
+//! The order is the guarantee: identity, grant, window, credential, recording, and only then AuthenticationOk.
+
+use super::cancel::{self, Route};
+use super::classify::{QualifiedName, Relations, Texts, reads_only};
+use super::login::{Secret, Terms};
+use super::machine::{self, Parts};
+use super::startup::{self, Arrival, Door, Login};
+use super::upstream::{self, Address, Target, Upstream};
+use super::wire::frame::{Frame, ServerTag};
+use super::wire::server::DataRow;
+use super::wire::write::{self, Notice};
+use super::{reply, verdict};
+use crate::core::event::{Event, Opened};
+use crate::core::id::SessionId;
+use crate::core::lease::{ClientFacts, Lease};
+use crate::core::machine::{Cause, Close};
+use crate::gateway::live::Facts;
+use crate::gateway::policy::Staleness;
+use crate::gateway::pump::{self, Recording};
+use crate::gateway::shared::Shared;
+use crate::gateway::tls::UpstreamTls;
+use crate::gateway::{clock, metrics::Metrics};
+use crate::recording::{Level, SessionRecorder};
+use bytes::BytesMut;
+use lang::program::rules::{Connection, Masking, Recorded};
+use lang::protocol::ConnectionKind;
+use pgsql::session::SessionFacts;
+use rustls::ServerConfig;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// Why a login was refused: a word for metrics, and what the client is told.
+struct Refusal {
+    cause: &'static str,
+    notice: Box<Notice>,
+}
+
+impl Refusal {
+    fn new(cause: &'static str, notice: Notice) -> Self {
+        Self { cause, notice: Box::new(notice) }
+    }
+}
+
+/// What a listener gives every connection.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// What every session shares.
+    pub shared: Arc<Shared>,
+    /// The listener's certificate; `None` only on loopback.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// Texts that this worker has judged.
+    pub texts: Arc<Mutex<Texts>>,
+}
+
+/// Serves one connection to its end. `entered` is called once the login is through.
+pub async fn serve(listener: Listener, stream: TcpStream, peer: SocketAddr, entered: impl FnOnce()) {
+    let began = clock::mono_ms();
+    let shared = Arc::clone(&listener.shared);
+    let _ = stream.set_nodelay(true);
+    let door = Door { peer: peer.ip(), tls: listener.tls.as_ref(), limits: &shared.limits };
+    match Box::pin(startup::arrive(stream, door)).await {
+        Err(error) => {
+            tracing::debug!(%peer, %error, "no login");
+            shared.metrics.login_refused("handshake");
+        }
+        Ok(Arrival::Cancel(request)) => {
+            if let Some(route) = shared.cancels.find(&request) {
+                send_cancel(route, shared);
+            }
+        }
+        Ok(Arrival::Login(mut login)) => match Box::pin(open(&listener, &login, peer)).await {
+            Err(refusal) => {
+                tracing::info!(%peer, connection = %login.asked.connection, cause = refusal.cause,
+                    sentence = %refusal.notice.message, "login refused");
+                shared.metrics.login_refused(refusal.cause);
+                startup::refuse(&mut login.stream, &refusal.notice, &shared.limits).await;
+            }
+            Ok(ready) => {
+                entered();
+                Box::pin(run(listener, *login, *ready, peer, began)).await;
+            }
+        },
+    }
+}
+
+/// A session that may begin.
+struct Ready {
+    lease: Lease,
+    upstream: Upstream<TcpStream>,
+    route: Route,
+    relations: Option<Relations>,
+    read_only: bool,
+    facts: SessionFacts,
+    recorder: SessionRecorder,
+    opened: Opened,
+}
+
+/// Everything that must hold before the client is let in, in order.
+async fn open(listener: &Listener, login: &Login<TcpStream>, peer: SocketAddr) -> Result<Box<Ready>, Refusal> {
+    let shared = &listener.shared;
+    let lease = lease(shared, login).await?;
+    let Some(target) = lease.target() else {
+        return Err(Refusal::new("policy", reply::unknown_connection()));
+    };
+    supported(&lease, target)?;
+    let read_only = lease.grant().is_some_and(|grant| reads_only(grant.permit));
+    let (upstream, route) = connect(shared, &lease, target, login, read_only).await?;
+    let mut upstream = upstream;
+    let relations = if verdict::has_masks(&lease) {
+        let read = timeout(shared.limits.login_max, read_relations(&mut upstream, shared)).await;
+        match read {
+            Ok(Ok(relations)) => Some(relations),
+            Ok(Err(sentence)) => return Err(Refusal::new("upstream", reply::not_now(&sentence))),
+            Err(_) => return Err(Refusal::new("upstream", reply::not_now("the target's catalog took too long"))),
+        }
+    } else {
+        None
+    };
+    let (recorder, opened) = record(shared, &lease, login, peer)?;
+    let facts = SessionFacts::pinned(server_major(&upstream.parameters));
+    if let Err(error) = shared.book.session_opened(&opened, clock::wall()).await {
+        return Err(Refusal::new("state", reply::not_now(&error.to_string())));
+    }
+    Ok(Box::new(Ready { lease, upstream, route, relations, read_only, facts, recorder, opened }))
+}
+
+/// Identity, grant and window.
+async fn lease(shared: &Shared, login: &Login<TcpStream>) -> Result<Lease, Refusal> {
+    let state = shared.policy.state();
+    let Some(active) = state.active else {
+        return Err(Refusal::new("no-policy", reply::not_now("the gateway has no policy in force yet")));
+    };
+    let now = clock::wall();
+    let identity = match shared.verifier.verify(&active.program, &login.token, now).await {
+        Ok(identity) => Arc::new(identity),
+        Err(refused) => return Err(Refusal::new("identity", reply::token_refused(&refused.sentence))),
+    };
+    shared.live.identity_seen(&identity);
+    let asked = &login.asked;
+    let windows = shared
+        .book
+        .open_windows(&identity.subject, &asked.connection, now)
+        .await
+        .map_err(|error| Refusal::new("state", reply::not_now(&error.to_string())))?;
+    let lease =
+        Lease::open(active, identity, &asked.connection, asked.via.as_deref(), &windows, now).map_err(|refused| {
+            Refusal::new("policy", reply::session_refused(&refused.sentence, reply::Rule::default(), None))
+        })?;
+    let closed = match state.staleness {
+        Staleness::Fresh => false,
+        Staleness::NoNewWindows => lease.window().is_none(),
+        Staleness::Deny => true,
+    };
+    if closed {
+        let sentence = "the policy is stale, and says that nothing new opens then";
+        return Err(Refusal::new("stale", reply::not_now(sentence)));
+    }
+    Ok(lease)
+}
+
+/// What this version of the gateway cannot enforce stays closed.
+fn supported(lease: &Lease, target: &Connection) -> Result<(), Refusal> {
+    let closed = |sentence: String| {
+        Err(Refusal::new("unenforced", reply::session_refused(&sentence, reply::Rule::default(), None)))
+    };
+    if target.kind != ConnectionKind::Postgres {
+        return closed(format!("`{}` speaks {}, not PostgreSQL", target.name, target.kind));
+    }
+    if target.masking == Masking::Database {
+        return closed("this version of the gateway does not provide `masking database`".to_owned());
+    }
+    if lease.grant().is_some_and(|grant| grant.break_glass.is_some()) {
+        return closed("this version of the gateway does not provide break-glass".to_owned());
+    }
+    let unenforced = &lease.active().program.rules().unenforced;
+    match unenforced.iter().find(|item| item.connections.contains(&target.name)) {
+        Some(item) => closed(format!("{}: this version of the gateway does not enforce `{}`", item.rule, item.clause)),
+        None => Ok(()),
+    }
+}
+
+/// The target, with the injected credential.
+async fn connect(
+    shared: &Shared,
+    lease: &Lease,
+    target: &Connection,
+    login: &Login<TcpStream>,
+    read_only: bool,
+) -> Result<(Upstream<TcpStream>, Route), Refusal> {
+    let broken = |sentence: String| {
+        tracing::warn!(connection = %target.name, %sentence, "the target cannot be used");
+        Refusal::new(
+            "upstream",
+            reply::not_now("the gateway cannot use this connection; its operators have the details"),
+        )
+    };
+    let address = Address::parse(&target.address).ok_or_else(|| broken("the address is not host:port".to_owned()))?;
+    let tls = UpstreamTls::from_policy(&target.tls).map_err(|error| broken(chain(&error)))?;
+    let secret = shared.credentials.fetch(&target.credential).map_err(|error| broken(chain(&error)))?;
+    let terms = Terms {
+        user: target.credential.user.clone(),
+        database: target.database.clone().unwrap_or_default(),
+        secret: Secret::Password(secret),
+        read_only,
+        application_name: format!("leasehold:{}", lease.grant_id()),
+        settings: login.asked.settings.clone(),
+    };
+    let target = Target { address, tls, terms };
+    match Box::pin(upstream::connect(&target, &shared.limits)).await {
+        Ok(upstream) => {
+            let Some(key) = upstream.key.clone() else {
+                return Err(broken("the target gives no cancel key".to_owned()));
+            };
+            let route = Route { address: target.address, tls: target.tls, key };
+            Ok((upstream, route))
+        }
+        Err(error) => {
+            tracing::warn!(connection = %lease.connection(), error = %chain(&error), "the target cannot be reached");
+            Err(Refusal::new("upstream", reply::upstream_failed(lease.connection(), &error)))
+        }
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+fn record(
+    shared: &Shared,
+    lease: &Lease,
+    login: &Login<TcpStream>,
+    peer: SocketAddr,
+) -> Result<(SessionRecorder, Opened), Refusal> {
+    let mut random = [0; 10];
+    getrandom::fill(&mut random).map_err(|_| Refusal::new("fault", reply::internal()))?;
+    let session = SessionId::from_random(random);
+    let client = ClientFacts {
+        user: login.asked.user.clone(),
+        application_name: login.asked.application_name.clone(),
+        trace: None,
+        peer: peer.to_string(),
+    };
+    let opened = lease.opened(session, &shared.name, client);
+    let level = match lease.recorded() {
+        Recorded::None => Level::None,
+        Recorded::Metadata => Level::Metadata,
+        Recorded::Full => Level::Full,
+    };
+    let recorder = shared.recorder.open(clock::wall(), opened.clone(), level).map_err(|error| {
+        tracing::error!(error = %chain(&error), "a session cannot be recorded");
+        Refusal::new("recorder", reply::not_now("sessions cannot be recorded now, so none opens"))
+    })?;
+    Ok((recorder, opened))
+}
+
+/// Reads which relation derives from which, as the gateway's own account.
+async fn read_relations(upstream: &mut Upstream<TcpStream>, shared: &Shared) -> Result<Relations, String> {
+    let broken = |what: &str| format!("the target's catalog cannot be read: {what}");
+    let mut query = BytesMut::new();
+    write::query(&mut query, Relations::QUERY).map_err(|error| broken(&error.to_string()))?;
+    let io = |error: std::io::Error| broken(&error.to_string());
+    upstream.stream.write_all(&query).await.map_err(io)?;
+    upstream.stream.flush().await.map_err(io)?;
+    let mut pairs: Vec<(QualifiedName, QualifiedName)> = Vec::new();
+    loop {
+        match Frame::<ServerTag>::next(&mut upstream.leftover, &shared.limits) {
+            Err(error) => return Err(broken(&error.to_string())),
+            Ok(None) => {
+                if upstream.stream.read_buf(&mut upstream.leftover).await.map_err(io)? == 0 {
+                    return Err(broken("the connection closed"));
+                }
+            }
+            Ok(Some(frame)) => {
+                let tag = frame.tag();
+                if tag == ServerTag::ReadyForQuery {
+                    return Ok(Relations::from_pairs(pairs));
+                }
+                if tag == ServerTag::ErrorResponse {
+                    return Err(broken("the target refuses"));
+                }
+                if tag == ServerTag::DataRow {
+                    if pairs.len() >= Relations::ROWS_MAX {
+                        return Err(broken("it has too many relations"));
+                    }
+                    pairs.push(pair(frame.body()).ok_or_else(|| broken("an unexpected row"))?);
+                }
+            }
+        }
+    }
+}
+
+fn pair(body: &[u8]) -> Option<(QualifiedName, QualifiedName)> {
+    let mut values = DataRow::read(body).ok()?;
+    let mut text = || -> Option<Box<str>> { std::str::from_utf8(values.next()?.ok()??).ok().map(Into::into) };
+    Some(((text()?, text()?), (text()?, text()?)))
+}
+
+fn server_major(parameters: &[(String, String)]) -> u16 {
+    let version = parameters.iter().find(|(name, _)| name == "server_version").map_or("", |(_, value)| value.as_str());
+    version.split(|c: char| !c.is_ascii_digit()).next().and_then(|major| major.parse().ok()).unwrap_or(0)
+}
+
+/// The recorder, as the pump sees it.
+struct Recorder<'a>(&'a mut SessionRecorder);
+
+impl Recording for Recorder<'_> {
+    fn accept(&mut self, events: &[Event]) -> Result<(), String> {
+        self.0.append(events).map_err(|error| {
+            tracing::error!(error = %chain(&error), "the recorder does not accept");
+            "the session could not be recorded any further".to_owned()
+        })
+    }
+}
+
+fn send_cancel(route: Arc<Route>, shared: Arc<Shared>) {
+    tokio::task::spawn_local(async move {
+        if let Err(error) = Box::pin(cancel::cancel(&route, &shared.limits)).await {
+            tracing::warn!(error = %chain(&error), "a cancel request did not reach the target");
+        }
+    });
+}
+
+/// A window may have been revoked while the target was dialled, before the session could be told.
+async fn still_open(shared: &Shared, opened: &Opened) -> Result<(), Close> {
+    let Some(window) = &opened.window else { return Ok(()) };
+    let now = clock::wall();
+    match shared.book.open_windows(&opened.subject, &opened.connection, now).await {
+        Ok(windows) if windows.iter().any(|open| open.id == *window) => Ok(()),
+        Ok(_) => Err(Close { cause: Cause::Revoked, sentence: "the window was closed".to_owned() }),
+        Err(error) => Err(Close { cause: Cause::Fault, sentence: error.to_string() }),
+    }
+}
+
+async fn run(listener: Listener, login: Login<TcpStream>, ready: Ready, peer: SocketAddr, began: u64) {
+    let shared = listener.shared;
+    let Ready { lease, upstream, route, relations, read_only, facts, mut recorder, opened } = ready;
+    let session = opened.session.clone();
+    let route = Arc::new(route);
+    let Ok(key) = shared.cancels.register(Arc::clone(&route), login.asked.minor) else {
+        let close = Close { cause: Cause::Fault, sentence: "no cancel key is free".to_owned() };
+        let mut stream = login.stream;
+        startup::refuse(&mut stream, &reply::internal(), &shared.limits).await;
+        return finish(&shared, &mut recorder, &session, &close).await;
+    };
+    let (seat, orders) = shared.live.enter(Facts {
+        session: session.clone(),
+        subject: opened.subject.clone(),
+        subject_name: opened.subject_name.clone(),
+        connection: opened.connection.clone(),
+        grant: opened.grant.clone(),
+        window: opened.window.clone(),
+        started: clock::wall(),
+        ends: opened.ends,
+    });
+    if let Err(close) = still_open(&shared, &opened).await {
+        let mut stream = login.stream;
+        startup::refuse(&mut stream, &reply::ended(close.cause, &close.sentence), &shared.limits).await;
+        return finish(&shared, &mut recorder, &session, &close).await;
+    }
+    let active = Arc::clone(lease.active());
+    let now = clock::now();
+    let mut machine = machine::start(
+        now,
+        Parts { lease, limits: shared.limits.clone(), facts, relations, read_only, texts: listener.texts },
+    );
+    shared.metrics.session_opened(&opened.connection, now.mono_ms.saturating_sub(began));
+    tracing::info!(%session, %peer, subject = %opened.subject, connection = %opened.connection,
+        grant = %opened.grant, ends = %opened.ends, "session opened");
+    let mut greeting = BytesMut::new();
+    reply::welcome(&mut greeting, &upstream.parameters, key.pid(), key.secret());
+    let cancel = {
+        let (route, shared) = (Arc::clone(&route), Arc::clone(&shared));
+        Box::new(move || send_cancel(Arc::clone(&route), Arc::clone(&shared)))
+    };
+    let close = Box::pin(pump::run(pump::Session {
+        client: login.stream,
+        client_input: BytesMut::new(),
+        upstream: upstream.stream,
+        upstream_input: upstream.leftover,
+        greeting,
+        machine: &mut machine,
+        recording: &mut Recorder(&mut recorder),
+        orders,
+        policy: shared.policy.clone(),
+        applied: active,
+        cancel,
+        pending_bytes_max: shared.limits.pending_bytes_max,
+        recorder_failed: &|out| reply::recorder_failed().write(out),
+        goodbye: &write::terminate,
+    }))
+    .await;
+    drop(key);
+    drop(seat);
+    closed(&shared.metrics, &session, &close);
+    finish(&shared, &mut recorder, &session, &close).await;
+}
+
+fn closed(metrics: &Metrics, session: &SessionId, close: &Close) {
+    metrics.session_closed(close.cause.word());
+    tracing::info!(%session, cause = close.cause.word(), sentence = %close.sentence, "session closed");
+}
+
+async fn finish(shared: &Shared, recorder: &mut SessionRecorder, session: &SessionId, close: &Close) {
+    if let Err(error) = recorder.close(clock::wall(), close) {
+        tracing::error!(%session, error = %chain(&error), "a recording could not be closed in order");
+    }
+    if let Err(error) = shared.book.session_closed(session, close, clock::wall()).await {
+        tracing::error!(%session, %error, "a session's end could not be noted");
+    }
+}
