@@ -22,9 +22,9 @@ use crate::gateway::pump::{self, Recording};
 use crate::gateway::shared::Shared;
 use crate::gateway::tls::UpstreamTls;
 use crate::gateway::{clock, metrics::Metrics};
-use crate::recording::{Level, SessionRecorder};
+use crate::recording::SessionRecorder;
 use bytes::BytesMut;
-use lang::program::rules::{Connection, Masking, Recorded};
+use lang::program::rules::{Connection, Masking};
 use lang::protocol::ConnectionKind;
 use pgsql::session::SessionFacts;
 use rustls::ServerConfig;
@@ -253,12 +253,7 @@ fn record(
         peer: peer.to_string(),
     };
     let opened = lease.opened(session, &shared.name, client);
-    let level = match lease.recorded() {
-        Recorded::None => Level::None,
-        Recorded::Metadata => Level::Metadata,
-        Recorded::Full => Level::Full,
-    };
-    let recorder = shared.recorder.open(clock::wall(), opened.clone(), level).map_err(|error| {
+    let recorder = shared.recorder.open(clock::wall(), opened.clone(), lease.recorded()).map_err(|error| {
         tracing::error!(error = %chain(&error), "a session cannot be recorded");
         Refusal::new("recorder", reply::not_now("sessions cannot be recorded now, so none opens"))
     })?;
