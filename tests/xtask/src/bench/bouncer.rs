@@ -2,7 +2,7 @@
 
 use crate::fault::{Doing as _, Outcome};
 use crate::postgres::unprivileged_user;
-use crate::scene::Scene;
+use crate::postgres::Cluster;
 use crate::service::{Plan, Service, free_port, secret};
 use crate::tools;
 use std::net::{Ipv4Addr, TcpStream};
@@ -19,20 +19,20 @@ pub(super) struct Bouncer {
 }
 
 impl Bouncer {
-    /// Starts one before the scene's PostgreSQL.
-    pub(super) fn start(scene: &Scene) -> Outcome<Self> {
+    /// Starts one before a PostgreSQL.
+    pub(super) fn start(cluster: &Cluster) -> Outcome<Self> {
         let program = crate::command::on_path("pgbouncer").ok_or_else(|| tools::missing("pgbouncer"))?;
         let user = unprivileged_user()?;
         let folder = std::env::temp_dir().join(format!("leasehold-pgbouncer-{}", secret()?));
         std::fs::create_dir(&folder).doing(|| format!("cannot make {}", folder.display()))?;
         let port = free_port()?;
-        let password = &scene.cluster.writer_password;
+        let password = &cluster.writer_password;
         let config = format!(
             "[databases]\nbench = host=127.0.0.1 port={} dbname=bench\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
              listen_port = {port}\nunix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {}\npool_mode = session\n\
              max_client_conn = 100\ndefault_pool_size = 50\nserver_tls_sslmode = disable\nlog_connections = 0\n\
              log_disconnections = 0\nignore_startup_parameters = extra_float_digits\n",
-            scene.cluster.port,
+            cluster.port,
             folder.join("users").display(),
         );
         std::fs::write(folder.join("users"), format!("\"gateway_rw\" \"{password}\"\n"))

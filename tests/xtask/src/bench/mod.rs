@@ -57,7 +57,7 @@ pub fn run(words: &[&str]) -> Outcome<ExitCode> {
     scene::build(&places, "release")?;
     say::step("start: PostgreSQL, pgbouncer, the gateway");
     let scene = start(&places)?;
-    let bouncer = Bouncer::start(&scene)?;
+    let bouncer = Bouncer::start(&scene.cluster)?;
     let measured = measure(&scene, &bouncer, effort)?;
     print(&measured, effort);
     drop(bouncer);
