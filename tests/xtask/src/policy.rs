@@ -27,8 +27,8 @@ pub struct Target {
     pub credential: String,
     /// The user there.
     pub user: &'static str,
-    /// The authority to trust.
-    pub ca: PathBuf,
+    /// The authority to trust; none where the server speaks no TLS.
+    pub ca: Option<PathBuf>,
 }
 
 impl Repository {
@@ -94,7 +94,10 @@ pub fn retarget(text: &str, target: &Target) -> String {
             "address" if inside => out.push(format!("    address \"{}\" database={}", target.address, target.database)),
             "credential" if inside => {
                 out.push(format!("    credential {} user={}", target.credential, target.user));
-                out.push(format!("    tls verify-full ca=\"{}\"", target.ca.display()));
+                out.push(target.ca.as_ref().map_or_else(
+                    || "    tls off".to_owned(),
+                    |ca| format!("    tls verify-full ca=\"{}\"", ca.display()),
+                ));
             }
             _ => out.push(line.to_owned()),
         }
@@ -153,7 +156,7 @@ mod tests {
             database: "ledger",
             credential: "(env)\"P\"".to_owned(),
             user: "gateway_rw",
-            ca: PathBuf::from("/ca"),
+            ca: Some(PathBuf::from("/ca")),
         };
         assert_eq!(
             retarget(text, &target),

@@ -17,6 +17,8 @@ pub struct Cluster {
     pub port: u16,
     /// What it shows clients.
     pub certificates: Certificates,
+    /// Whether it speaks TLS: the build from `PyPI` does not.
+    pub tls: bool,
     /// Password of `gateway_ro`, which reads `logs`.
     pub reader_password: String,
     /// Password of `gateway_rw`, which reads and writes `ledger`.
@@ -47,7 +49,8 @@ impl Cluster {
         must(init.current_dir(&folder))?;
         std::fs::remove_file(folder.join("password")).doing(|| "cannot remove a password".to_owned())?;
         let port = free_port()?;
-        configure(&data, port, &certificates, user)?;
+        let tls = speaks_tls(&bin)?;
+        configure(&data, port, tls.then_some(&certificates), user)?;
         let mut command = Command::new(bin.join("postgres"));
         command.arg("-D").arg(&data).current_dir(&folder);
         let plan = Plan { name: "postgres", command, folder: &folder, stop_signal: "INT", user, remove: Some(&folder) };
@@ -55,7 +58,7 @@ impl Cluster {
         let reader_password = secret()?;
         let writer_password = secret()?;
         let cluster =
-            Self { port, certificates, reader_password, writer_password, super_password, psql, folder, service };
+            Self { port, certificates, tls, reader_password, writer_password, super_password, psql, folder, service };
         cluster
             .service
             .ready_when(Duration::from_secs(30), || cluster.query("postgres", "select 1").ok().filter(Ran::ok))?;
@@ -89,7 +92,9 @@ impl Cluster {
         let mut command = Command::new(program);
         command.env("PGHOST", "localhost").env("PGPORT", self.port.to_string()).env("PGDATABASE", database);
         command.env("PGUSER", "postgres").env("PGPASSWORD", &self.super_password);
-        command.env("PGSSLMODE", "verify-full").env("PGSSLROOTCERT", &self.certificates.ca);
+        command
+            .env("PGSSLMODE", if self.tls { "verify-full" } else { "disable" })
+            .env("PGSSLROOTCERT", &self.certificates.ca);
         command
     }
 
@@ -129,17 +134,27 @@ impl Drop for Cluster {
     }
 }
 
-fn configure(data: &Path, port: u16, certificates: &Certificates, user: Option<User>) -> Outcome<()> {
+/// Whether this build of PostgreSQL speaks TLS.
+fn speaks_tls(bin: &Path) -> Outcome<bool> {
+    let built = must(Command::new(bin.join("pg_config")).arg("--configure"))?.out;
+    Ok(built.contains("openssl"))
+}
+
+fn configure(data: &Path, port: u16, certificates: Option<&Certificates>, user: Option<User>) -> Outcome<()> {
+    let tls = certificates.map_or_else(String::new, |certificates| {
+        format!(
+            "ssl = on\nssl_cert_file = '{}'\nssl_key_file = '{}'\n",
+            certificates.certificate.display(),
+            certificates.key.display()
+        )
+    });
     let settings = format!(
-        "\nlisten_addresses = '127.0.0.1,127.0.0.2,127.0.0.3,127.0.0.4'\nport = {port}\nunix_socket_directories = ''\nmax_connections = 100\n\
-         ssl = on\nssl_cert_file = '{}'\nssl_key_file = '{}'\npassword_encryption = 'scram-sha-256'\n\
-         fsync = off\nsynchronous_commit = off\nlog_min_messages = warning\ntimezone = 'UTC'\nlog_timezone = 'UTC'\n\
-         jit = off\n",
-        certificates.certificate.display(),
-        certificates.key.display(),
+        "\nlisten_addresses = '127.0.0.1,127.0.0.2,127.0.0.3,127.0.0.4'\nport = {port}\nunix_socket_directories = ''\n\
+         max_connections = 100\n{tls}password_encryption = 'scram-sha-256'\nfsync = off\nsynchronous_commit = off\n\
+         log_min_messages = warning\ntimezone = 'UTC'\nlog_timezone = 'UTC'\njit = off\n"
     );
     append(&data.join("postgresql.conf"), &settings, user)?;
-    append(&data.join("pg_hba.conf"), "hostssl all all 127.0.0.0/8 scram-sha-256\n", user)
+    append(&data.join("pg_hba.conf"), "host all all 127.0.0.0/8 scram-sha-256\n", user)
 }
 
 fn append(path: &Path, more: &str, user: Option<User>) -> Outcome<()> {

@@ -157,7 +157,7 @@ fn policy(
         database,
         credential,
         user,
-        ca: certificates.ca.clone(),
+        ca: cluster.tls.then(|| certificates.ca.clone()),
     };
     let targets = [
         target("prod-logs", 1, "logs", "(env)\"LOGS_PASSWORD\"".to_owned(), "gateway_ro"),

@@ -110,13 +110,33 @@ pub fn cargo(places: &Places) -> Command {
     cargo.current_dir(&places.root).env("CARGO_TARGET_DIR", &places.target);
     if let Some(folder) = libclang(places).filter(|folder| folder.starts_with(places.tools())) {
         cargo.env("LIBCLANG_PATH", folder);
-        // The wheel is the bare library: the compiler's own headers come from the C compiler of this machine.
+    }
+    if !clang_has_headers() {
+        // A bare library, as the wheel is: the compiler's own headers come from the C compiler of this machine.
         let headers = crate::command::run(Command::new("cc").arg("-print-file-name=include"));
         if let Ok(headers) = headers {
             cargo.env("BINDGEN_EXTRA_CLANG_ARGS", format!("-I{}", headers.out.trim()));
         }
     }
     cargo
+}
+
+/// Whether clang's own headers (`stddef.h`, …) are installed beside its library.
+fn clang_has_headers() -> bool {
+    let folders = |base: &Path| {
+        std::fs::read_dir(base)
+            .into_iter()
+            .flatten()
+            .filter_map(Result::ok)
+            .map(|entry| entry.path())
+            .collect::<Vec<_>>()
+    };
+    let llvm = ["/usr/lib", "/usr/lib64", "/usr/local"].into_iter().flat_map(|base| folders(Path::new(base)));
+    let bases = llvm
+        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("llvm")))
+        .map(|path| path.join("lib/clang"))
+        .chain(["/usr/lib/clang", "/usr/lib64/clang"].map(PathBuf::from));
+    bases.flat_map(|base| folders(&base)).any(|version| version.join("include/stddef.h").exists())
 }
 
 /// Node.js.

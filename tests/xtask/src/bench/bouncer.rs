@@ -1,8 +1,8 @@
 //! pgbouncer in session mode on a free port, for comparison.
 
 use crate::fault::{Doing as _, Outcome};
-use crate::postgres::unprivileged_user;
 use crate::postgres::Cluster;
+use crate::postgres::unprivileged_user;
 use crate::service::{Plan, Service, free_port, secret};
 use crate::tools;
 use std::net::{Ipv4Addr, TcpStream};
