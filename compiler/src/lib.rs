@@ -1,1 +1,13 @@
-//! The Leasehold compiler.
+//! The Leasehold compiler: policy text in, findings and a signed bundle out.
+//!
+//! As a library it does no input or output of its own: files come from a [`system::Source`], the instant is an
+//! argument, and everything that is found is returned as data. The gateway uses it to judge a commit.
+
+pub mod check;
+pub mod compile;
+pub mod glob;
+pub mod load;
+pub mod lower;
+pub mod policy_test;
+pub mod resolve;
+pub mod system;

@@ -4,6 +4,7 @@
 //! at the rules of one connection. Everything is total: what no rule permits is denied.
 
 mod decide;
+pub mod enforced;
 mod kind;
 mod reason;
 pub mod rules;

@@ -1,0 +1,163 @@
+//! What every check may ask: the resolved policy, its text, and what follows from nesting and kinds.
+
+use lang::{
+    model::{ConnectionId, GroupId, Head, Limits, Policy, Principal, TeamId, To},
+    program::SubjectKind,
+    span::{SourceMap, Span},
+    syntax::ast::Document,
+    time::Timestamp,
+};
+use std::collections::BTreeSet;
+
+/// The input of all checks.
+#[derive(Debug)]
+pub struct Ctx<'a> {
+    /// The resolved policy.
+    pub policy: &'a Policy,
+    /// The typed trees, for rules about text.
+    pub documents: &'a [Document],
+    /// The texts.
+    pub sources: &'a SourceMap,
+    /// The instant that counts as now.
+    pub at: Timestamp,
+    closures: Vec<BTreeSet<GroupId>>,
+}
+
+impl<'a> Ctx<'a> {
+    /// Prepares the questions that checks ask.
+    pub fn new(policy: &'a Policy, documents: &'a [Document], sources: &'a SourceMap, at: Timestamp) -> Self {
+        let closures = policy.group_ids().map(|(id, _)| closure(policy, id)).collect();
+        Self { policy, documents, sources, at, closures }
+    }
+
+    /// The groups that a member of this group holds: itself and everything that it nests in.
+    pub fn closure(&self, group: GroupId) -> BTreeSet<GroupId> {
+        self.closures.get(group.index()).cloned().unwrap_or_default()
+    }
+
+    /// The groups that everybody holds who matches this alternative.
+    pub fn held(&self, principal: &Principal) -> BTreeSet<GroupId> {
+        principal.groups.iter().flat_map(|group| self.closure(*group)).collect()
+    }
+
+    /// The kinds of subjects that can match this alternative; none when its groups contradict each other.
+    pub fn kinds(&self, principal: &Principal) -> Vec<SubjectKind> {
+        let held = self.held(principal);
+        SubjectKind::ALL
+            .into_iter()
+            .filter(|kind| principal.kind.is_none_or(|stated| stated == *kind))
+            .filter(|kind| {
+                held.iter().all(|group| self.policy[*group].kind.as_ref().is_none_or(|own| own.value == *kind))
+            })
+            .collect()
+    }
+
+    /// The kinds of subjects that a rule can concern.
+    pub fn kinds_of(&self, to: &To) -> BTreeSet<SubjectKind> {
+        match to {
+            To::Everybody => SubjectKind::ALL.into_iter().collect(),
+            To::Any(principals) => principals.iter().flat_map(|principal| self.kinds(principal)).collect(),
+        }
+    }
+
+    /// Whether some subject can match this alternative: kinds agree and no two of its groups are disjoint.
+    pub fn is_feasible(&self, principal: &Principal) -> bool {
+        !self.kinds(principal).is_empty() && !self.is_disjoint(&self.held(principal))
+    }
+
+    /// Whether nobody may hold all of these groups.
+    pub fn is_disjoint(&self, groups: &BTreeSet<GroupId>) -> bool {
+        self.policy
+            .disjoint
+            .iter()
+            .any(|rule| rule.groups.iter().map(|group| group.value).filter(|group| groups.contains(group)).count() > 1)
+    }
+
+    /// Whether every subject that matches `narrow` must match `wide`.
+    pub fn implies(&self, narrow: &Principal, wide: &Principal) -> bool {
+        let kinds = self.kinds(narrow);
+        wide.groups.is_subset(&self.held(narrow))
+            && wide.kind.is_none_or(|kind| !kinds.is_empty() && kinds.iter().all(|own| *own == kind))
+    }
+
+    /// Whether every subject that matches `narrow` must match some alternative of `wide`.
+    pub fn implies_any(&self, narrow: &Principal, wide: &To) -> bool {
+        match wide {
+            To::Everybody => true,
+            To::Any(alternatives) => alternatives.iter().any(|wide| self.implies(narrow, wide)),
+        }
+    }
+
+    /// Whether some feasible subject can match both alternatives.
+    pub fn may_meet(&self, a: &Principal, b: &Principal) -> bool {
+        let kind = match (a.kind, b.kind) {
+            (Some(a), Some(b)) if a != b => return false,
+            (Some(kind), _) | (None, Some(kind)) => Some(kind),
+            (None, None) => None,
+        };
+        self.is_feasible(&Principal { groups: a.groups.union(&b.groups).copied().collect(), kind, span: a.span })
+    }
+
+    /// The `limits` that concern a connection.
+    pub fn limits_on(&self, connection: ConnectionId) -> impl Iterator<Item = &'a Limits> {
+        self.policy.limits.iter().filter(move |limits| limits.on.connections.contains(&connection))
+    }
+
+    /// Whether a connection's labels say production.
+    pub fn is_prod(&self, connection: ConnectionId) -> bool {
+        self.policy[connection].label("env") == Some("prod")
+    }
+
+    /// The path of the file in which something stands, relative to the policy's root.
+    pub fn file(&self, span: Span) -> &'a str {
+        self.sources.path(span.source)
+    }
+
+    /// The team in whose folder something stands.
+    pub fn team_of(&self, span: Span) -> Option<TeamId> {
+        let path = self.file(span);
+        self.policy.team_ids().find(|(_, team)| {
+            team.folder.as_ref().is_some_and(|folder| {
+                path.strip_prefix(folder.value.as_str()).is_some_and(|rest| rest.starts_with('/'))
+            })
+        })
+        .map(|(id, _)| id)
+    }
+
+    /// The text that a span covers.
+    pub fn text(&self, span: Span) -> &'a str {
+        self.sources.snippet(span)
+    }
+
+    /// The name of a group for messages, without its prefix.
+    pub fn group_name(&self, group: GroupId) -> &'a str {
+        &self.policy[group].head.name.value
+    }
+
+    /// `group:a + group:b kind=agent` for messages.
+    pub fn describe(&self, principal: &Principal) -> String {
+        let groups: Vec<&str> = principal.groups.iter().map(|group| self.group_name(*group)).collect();
+        match (groups.is_empty(), principal.kind) {
+            (true, Some(kind)) => format!("every {kind}"),
+            (true, None) => "everybody".to_owned(),
+            (false, Some(kind)) => format!("{} of kind {kind}", groups.join(" and ")),
+            (false, None) => groups.join(" and "),
+        }
+    }
+}
+
+/// Whether an item's head may be concluded from.
+pub(super) const fn is_whole(head: &Head) -> bool {
+    !head.broken
+}
+
+fn closure(policy: &Policy, start: GroupId) -> BTreeSet<GroupId> {
+    let mut all = BTreeSet::new();
+    let mut open = vec![start];
+    while let Some(group) = open.pop() {
+        if all.insert(group) {
+            open.extend(policy[group].within.iter().map(|parent| parent.value));
+        }
+    }
+    all
+}

@@ -1,0 +1,146 @@
+//! The whole way of a policy: load, parse, resolve, check, lower, test.
+//!
+//! Pure but for the [`Source`] that is handed in. Every step runs as far as it can, so that all mistakes are found
+//! at once; the tables exist only when nothing is an error, and [`Checked`] is the evidence.
+
+use crate::{
+    check::{self, Ctx},
+    load::load,
+    lower::lower,
+    policy_test,
+    resolve::resolve,
+    system::{Source, SystemError},
+};
+use lang::{
+    diag::{Code, Diagnostic, Severity, Sink},
+    program::{Program, SourceTable, rules::Rules},
+    span::SourceMap,
+    time::Timestamp,
+};
+
+/// How to compile.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// How many files are parsed at once; the result does not depend on it.
+    pub threads: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { threads: 1 }
+    }
+}
+
+/// Evidence that a value was checked and no error was found. Only [`compile`] makes one.
+#[derive(Clone, Debug)]
+pub struct Checked<T>(T);
+
+impl<T> Checked<T> {
+    /// The value.
+    pub const fn get(&self) -> &T {
+        &self.0
+    }
+
+    /// The value, without the evidence.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+/// A policy as a bundle carries it.
+#[derive(Clone, Debug)]
+pub struct PolicySet {
+    /// The canonical tables.
+    pub rules: Rules,
+    /// Where the rules stand.
+    pub sources: SourceTable,
+    /// The digest of all policy files, in hexadecimal.
+    pub source_digest: String,
+    /// How much was found.
+    pub findings: Findings,
+}
+
+/// How many findings of each weight there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// Errors.
+    pub errors: usize,
+    /// Warnings.
+    pub warnings: usize,
+    /// Facts.
+    pub infos: usize,
+}
+
+impl Findings {
+    /// Counts findings.
+    pub fn count(found: &[Diagnostic]) -> Self {
+        let of = |severity| found.iter().filter(|one| one.severity == severity).count();
+        Self { errors: of(Severity::Error), warnings: of(Severity::Warning), infos: of(Severity::Info) }
+    }
+}
+
+/// What became of a policy.
+#[derive(Debug)]
+pub struct Compilation {
+    /// The texts, with paths relative to the policy's root.
+    pub sources: SourceMap,
+    /// Everything that was found, sorted by place.
+    pub diagnostics: Vec<Diagnostic>,
+    /// How many findings were counted but not kept.
+    pub dropped: usize,
+    /// What every test said; empty when the policy has errors before its tests.
+    pub tests: Vec<policy_test::Outcome>,
+    /// The policy; `None` when something is an error, a failed test included.
+    pub checked: Option<Checked<PolicySet>>,
+}
+
+impl Compilation {
+    /// How much was found.
+    pub fn findings(&self) -> Findings {
+        Findings::count(&self.diagnostics)
+    }
+}
+
+/// Compiles the policy whose policy.kdl stands at `root`, with `at` as the clock.
+///
+/// # Errors
+/// When the source cannot be read. Mistakes of the policy are findings of the compilation instead.
+pub fn compile(
+    source: &dyn Source,
+    root: &str,
+    at: Timestamp,
+    options: &Options,
+) -> Result<Compilation, SystemError> {
+    let mut sink = Sink::new();
+    let loaded = load(source, root, options.threads, &mut sink)?;
+    let policy = loaded.root.and_then(|root| resolve(&loaded.documents, root, &mut sink));
+    let mut tests = Vec::new();
+    let mut lowered = None;
+    if let Some(policy) = &policy {
+        let ctx = Ctx::new(policy, &loaded.documents, &loaded.sources, at);
+        check::run(&ctx, &mut sink);
+        check::suppress(&ctx, &mut sink);
+        if !sink.has_errors() {
+            let (rules, table) = lower(policy, &loaded.sources);
+            match Program::new(rules, table) {
+                Ok(program) => {
+                    tests = policy_test::run(policy, &program, at, &mut sink);
+                    lowered = Some((program.rules().clone(), program.sources().clone()));
+                }
+                // The checks let something through that the tables cannot hold. Refusing is the safe answer.
+                Err(invalid) => {
+                    let found = Diagnostic::without_place(Code::P0101, invalid.to_string());
+                    sink.push(found.note("no check of the compiler names the place; please report this"));
+                }
+            }
+        }
+    }
+    let failed = sink.has_errors();
+    let dropped = sink.dropped();
+    let diagnostics = sink.finish(&loaded.sources);
+    let findings = Findings::count(&diagnostics);
+    let checked = lowered.filter(|_| !failed).map(|(rules, sources)| {
+        Checked(PolicySet { rules, sources, source_digest: loaded.digest.clone(), findings })
+    });
+    Ok(Compilation { sources: loaded.sources, diagnostics, dropped, tests, checked })
+}

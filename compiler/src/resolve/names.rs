@@ -1,0 +1,230 @@
+//! The names that a policy defines: one flat namespace for each kind of thing.
+
+use super::read;
+use lang::{
+    diag::{Code, Diagnostic, Sink},
+    ident::nearest,
+    model::{ApprovalId, ConnectionId, GrantId, GroupId, IdpId, TeamId},
+    span::{Span, Spanned},
+    syntax::{
+        ast::{Document, Node, Value},
+        keyword::Keyword,
+    },
+};
+use std::collections::BTreeMap;
+
+/// The names of one kind.
+#[derive(Default)]
+struct Table {
+    entries: BTreeMap<String, Entry>,
+    /// How many items the model's table will hold.
+    count: usize,
+}
+
+struct Entry {
+    /// The position in the model's table; `None` when the node is too wrong to stand in it.
+    id: Option<usize>,
+    span: Span,
+}
+
+impl Table {
+    fn define(&mut self, what: &str, name: Spanned<String>, viable: bool, sink: &mut Sink) {
+        let id = viable.then_some(self.count);
+        self.count += usize::from(viable);
+        match self.entries.get(&name.value) {
+            Some(first) => {
+                sink.push(
+                    Diagnostic::new(Code::P0102, name.span, format!("{what} `{}` is defined twice", name.value))
+                        .label("defined again here")
+                        .also(first.span, "first defined here")
+                        .help("give one of them another name"),
+                );
+            }
+            None => {
+                self.entries.insert(name.value, Entry { id, span: name.span });
+            }
+        }
+    }
+
+    /// The position of a name; an undefined one is reported.
+    fn find(&self, what: &str, value: &Value, broken: &mut bool, sink: &mut Sink) -> Option<usize> {
+        let Some(name) = value.as_str() else {
+            *broken = true;
+            return None;
+        };
+        let found = self.entries.get(name);
+        if found.is_none() {
+            undefined(what, name, value.span, self.entries.keys().map(String::as_str), sink);
+        }
+        let id = found.and_then(|entry| entry.id);
+        *broken |= id.is_none();
+        id
+    }
+}
+
+/// Reports an undefined name, with the nearest one.
+fn undefined<'n>(what: &str, name: &str, span: Span, names: impl Iterator<Item = &'n str>, sink: &mut Sink) {
+    let known: Vec<&str> = names.collect();
+    let found = Diagnostic::new(Code::P0101, span, format!("unknown {what} `{name}`")).label("not defined anywhere");
+    let prefix = if what == "group" || what == "team" { format!("{what}:") } else { String::new() };
+    sink.push(match nearest(name, known.iter().copied()) {
+        Some(near) => found.help(format!("did you mean `{prefix}{near}`?")).replace(
+            format!("write `{near}`"),
+            span,
+            format!("{prefix}{near}"),
+            lang::diag::Applicability::Maybe,
+        ),
+        None if known.is_empty() => found.note(format!("the policy defines no {what}")),
+        None => found.help(format!("define it with `{what} {name} …`, or name one that exists")),
+    });
+}
+
+/// The names of a policy.
+#[derive(Default)]
+pub(super) struct Names {
+    idps: Table,
+    groups: Table,
+    connections: Table,
+    approvals: Table,
+    grants: Table,
+    teams: Table,
+    /// Kinds that nothing refers to by id: limits, masks, guards, forbids, operators, tests and assertions.
+    others: BTreeMap<Keyword, Table>,
+    ghosts: Vec<Span>,
+}
+
+impl Names {
+    /// Collects every definition; duplicates are reported.
+    pub(super) fn collect(documents: &[Document], sink: &mut Sink) -> Self {
+        let mut names = Self::default();
+        for node in documents.iter().flat_map(|document| &document.nodes) {
+            names.define(node, sink);
+        }
+        names.explicit_ids(documents, sink);
+        names
+    }
+
+    fn define(&mut self, node: &Node, sink: &mut Sink) {
+        let what = node.keyword.word();
+        let viable = read::viable(node);
+        if !defines(node.keyword) {
+            return;
+        }
+        let Some(name) = read::name(node) else {
+            self.ghosts.push(node.head);
+            return;
+        };
+        if !viable {
+            self.ghosts.push(node.head);
+        }
+        self.table(node.keyword).define(what, name, viable, sink);
+    }
+
+    fn table(&mut self, keyword: Keyword) -> &mut Table {
+        let tables = [
+            (Keyword::Idp, &mut self.idps),
+            (Keyword::Group, &mut self.groups),
+            (Keyword::Connection, &mut self.connections),
+            (Keyword::Approval, &mut self.approvals),
+            (Keyword::Team, &mut self.teams),
+            (Keyword::Grant, &mut self.grants),
+        ];
+        let keyword = if keyword == Keyword::BreakGlass { Keyword::Grant } else { keyword };
+        for (of, table) in tables {
+            if of == keyword {
+                return table;
+            }
+        }
+        self.others.entry(keyword).or_default()
+    }
+
+    /// A grant without `id=` takes its connection's name, which is only clear while it is alone.
+    fn explicit_ids(&self, documents: &[Document], sink: &mut Sink) {
+        let mut by_connection: BTreeMap<&str, Vec<&Node>> = BTreeMap::new();
+        for node in documents.iter().flat_map(|document| document.nodes_of(Keyword::Grant)) {
+            if let Some(connection) = node.name() {
+                by_connection.entry(connection).or_default().push(node);
+            }
+        }
+        for (connection, grants) in by_connection {
+            let unnamed: Vec<&&Node> = grants.iter().filter(|node| node.prop("id").is_none()).collect();
+            // Two grants without an id are duplicates already.
+            let ([only], Some(other)) = (unnamed.as_slice(), grants.iter().find(|node| node.prop("id").is_some()))
+            else {
+                continue;
+            };
+            sink.push(
+                Diagnostic::new(Code::P0009, only.head, format!("a grant on `{connection}` among several needs `id=`"))
+                    .label("has no id of its own")
+                    .also(other.head, "another grant on the same connection")
+                    .help(format!("write `grant {connection} id=… {{`")),
+            );
+        }
+    }
+
+    /// Where nodes stand that could not be read at all.
+    pub(super) fn ghosts(&self) -> &[Span] {
+        &self.ghosts
+    }
+
+    /// Whether some rule has this name; an undefined one is reported.
+    pub(super) fn rule(&self, value: &Value, broken: &mut bool, sink: &mut Sink) -> Option<Spanned<String>> {
+        let Some(name) = value.spanned() else {
+            *broken = true;
+            return None;
+        };
+        let named = [&self.idps, &self.groups, &self.connections, &self.approvals, &self.grants];
+        let rules = [Keyword::Limits, Keyword::Mask, Keyword::Guard, Keyword::Forbid];
+        let tables: Vec<&Table> =
+            named.into_iter().chain(rules.iter().filter_map(|keyword| self.others.get(keyword))).collect();
+        if tables.iter().any(|table| table.entries.contains_key(&name.value)) {
+            return Some(name);
+        }
+        let all = tables.iter().flat_map(|table| table.entries.keys().map(String::as_str));
+        undefined("rule", &name.value, name.span, all, sink);
+        *broken = true;
+        None
+    }
+}
+
+/// Whether a node of this keyword defines a name.
+const fn defines(keyword: Keyword) -> bool {
+    matches!(
+        keyword,
+        Keyword::Idp
+            | Keyword::Group
+            | Keyword::Connection
+            | Keyword::Approval
+            | Keyword::Grant
+            | Keyword::BreakGlass
+            | Keyword::Team
+            | Keyword::Limits
+            | Keyword::Mask
+            | Keyword::Guard
+            | Keyword::Forbid
+            | Keyword::Operate
+            | Keyword::Test
+            | Keyword::Assert
+    )
+}
+
+macro_rules! finders {
+    ($( $find:ident $table:ident $what:literal $id:ident; )*) => {
+        impl Names { $(
+            #[doc = concat!("The id of a named ", $what, "; an undefined one is reported.")]
+            pub(super) fn $find(&self, value: &Value, broken: &mut bool, sink: &mut Sink) -> Option<Spanned<$id>> {
+                let id = self.$table.find($what, value, broken, sink)?;
+                Some(Spanned { value: $id::at(id), span: value.span })
+            }
+        )* }
+    };
+}
+
+finders! {
+    idp idps "idp" IdpId;
+    group groups "group" GroupId;
+    connection connections "connection" ConnectionId;
+    approval approvals "approval" ApprovalId;
+    grant grants "grant" GrantId;
+    team teams "team" TeamId;
+}

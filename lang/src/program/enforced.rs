@@ -1,0 +1,110 @@
+//! What this version of the gateway does not enforce yet, and what it does instead: it refuses.
+//!
+//! The one table: the compiler warns by it (P0422), the gateway refuses by it. The canonical tables are the same for
+//! every version; refusal is laid over them, never into them.
+
+use super::rules::{Connection, IdpFlavour, Masking, Overage, RuleId, RuleKind, Rules};
+use crate::protocol::ConnectionKind;
+
+/// A node or clause that is not enforced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Gap {
+    /// A connection of a kind that the gateway does not speak.
+    ConnectionKind,
+    /// A source of credentials that the gateway does not read.
+    Credential,
+    /// `masking database`.
+    MaskingDatabase,
+    /// Any `mask`.
+    Mask,
+    /// `review` of a guard.
+    Review,
+    /// `break-glass`.
+    BreakGlass,
+    /// `overage graph`.
+    Overage,
+    /// `notify` of an approval.
+    Notify,
+    /// `assert`.
+    Assert,
+}
+
+impl Gap {
+    /// Every gap.
+    pub const ALL: [Self; 9] = [
+        Self::ConnectionKind,
+        Self::Credential,
+        Self::MaskingDatabase,
+        Self::Mask,
+        Self::Review,
+        Self::BreakGlass,
+        Self::Overage,
+        Self::Notify,
+        Self::Assert,
+    ];
+
+    /// What happens instead, as a sentence for people.
+    pub const fn instead(self) -> &'static str {
+        match self {
+            Self::ConnectionKind | Self::Credential | Self::MaskingDatabase => "the gateway keeps the connection closed",
+            Self::Mask => "the gateway denies every statement that touches a relation with masked data",
+            Self::Review => "the gateway denies the operations that would wait for a review",
+            Self::BreakGlass => "the gateway refuses every use of it",
+            Self::Overage => "the gateway refuses a token that refers to its groups instead of listing them",
+            Self::Notify => "nobody is told of a request; approvers have to look for it",
+            Self::Assert => "nothing proves the sentence yet; write a `test` for what it must not allow",
+        }
+    }
+}
+
+/// Whether the gateway speaks the protocol of a kind.
+pub const fn serves(kind: ConnectionKind) -> bool {
+    match kind {
+        ConnectionKind::Postgres => true,
+        ConnectionKind::Mysql | ConnectionKind::Ssh | ConnectionKind::Kubernetes | ConnectionKind::Http => false,
+    }
+}
+
+/// Whether the gateway reads credentials from a source; the word is the annotation in a policy.
+pub fn reads_credential(source: &str) -> bool {
+    matches!(source, "env" | "file")
+}
+
+/// Why the gateway keeps a connection closed; `None` when it opens it.
+pub fn closed(connection: &Connection) -> Option<Gap> {
+    if !serves(connection.kind) {
+        Some(Gap::ConnectionKind)
+    } else if !reads_credential(&connection.credential.source) {
+        Some(Gap::Credential)
+    } else if connection.masking == Masking::Database {
+        Some(Gap::MaskingDatabase)
+    } else {
+        None
+    }
+}
+
+/// Everything in a policy that is not enforced, by rule.
+pub fn gaps(rules: &Rules) -> Vec<(RuleId, Gap)> {
+    let mut gaps = Vec::new();
+    for connection in &rules.connections {
+        gaps.extend(closed(connection).map(|gap| (RuleId::new(RuleKind::Connection, &connection.name), gap)));
+    }
+    for idp in &rules.idps {
+        if let IdpFlavour::Entra { overage: Overage::Graph, .. } = idp.flavour {
+            gaps.push((RuleId::new(RuleKind::Idp, &idp.name), Gap::Overage));
+        }
+    }
+    for mask in &rules.masks {
+        gaps.push((RuleId::new(RuleKind::Mask, &mask.name), Gap::Mask));
+    }
+    for guard in rules.guards.iter().filter(|guard| !guard.reviews.is_empty()) {
+        gaps.push((RuleId::new(RuleKind::Guard, &guard.name), Gap::Review));
+    }
+    for grant in rules.grants.iter().filter(|grant| grant.break_glass.is_some()) {
+        gaps.push((grant.rule(), Gap::BreakGlass));
+    }
+    for approval in rules.approvals.iter().filter(|approval| !approval.notify.is_empty()) {
+        gaps.push((RuleId::new(RuleKind::Approval, &approval.name), Gap::Notify));
+    }
+    gaps
+}
