@@ -105,12 +105,7 @@ impl Compilation {
 ///
 /// # Errors
 /// When the source cannot be read. Mistakes of the policy are findings of the compilation instead.
-pub fn compile(
-    source: &dyn Source,
-    root: &str,
-    at: Timestamp,
-    options: &Options,
-) -> Result<Compilation, SystemError> {
+pub fn compile(source: &dyn Source, root: &str, at: Timestamp, options: &Options) -> Result<Compilation, SystemError> {
     let mut sink = Sink::new();
     let loaded = load(source, root, options.threads, &mut sink)?;
     let policy = loaded.root.and_then(|root| resolve(&loaded.documents, root, &mut sink));
@@ -139,8 +134,8 @@ pub fn compile(
     let dropped = sink.dropped();
     let diagnostics = sink.finish(&loaded.sources);
     let findings = Findings::count(&diagnostics);
-    let checked = lowered.filter(|_| !failed).map(|(rules, sources)| {
-        Checked(PolicySet { rules, sources, source_digest: loaded.digest.clone(), findings })
-    });
+    let checked = lowered
+        .filter(|_| !failed)
+        .map(|(rules, sources)| Checked(PolicySet { rules, sources, source_digest: loaded.digest.clone(), findings }));
     Ok(Compilation { sources: loaded.sources, diagnostics, dropped, tests, checked })
 }

@@ -161,7 +161,12 @@ impl Loader<'_> {
     }
 
     /// The files that policy.kdl includes, by path.
-    fn includes(&mut self, documents: &[Document], policy: SourceId, sink: &mut Sink) -> Result<Vec<SourceId>, SystemError> {
+    fn includes(
+        &mut self,
+        documents: &[Document],
+        policy: SourceId,
+        sink: &mut Sink,
+    ) -> Result<Vec<SourceId>, SystemError> {
         let globs: Vec<Spanned<String>> = documents
             .iter()
             .filter(|document| document.source == policy)
@@ -171,7 +176,10 @@ impl Loader<'_> {
             .collect();
         if let Some(first_too_many) = globs.get(INCLUDES_MAX) {
             let message = format!("more than {INCLUDES_MAX} includes");
-            sink.push(Diagnostic::new(Code::P0008, first_too_many.span, message).help("write globs such as \"teams/*/*.kdl\""));
+            sink.push(
+                Diagnostic::new(Code::P0008, first_too_many.span, message)
+                    .help("write globs such as \"teams/*/*.kdl\""),
+            );
         }
         let mut wanted: BTreeMap<String, Span> = BTreeMap::new();
         for pattern in globs.iter().take(INCLUDES_MAX) {
@@ -180,7 +188,8 @@ impl Loader<'_> {
                 sink.push(Diagnostic::new(Code::P0106, pattern.span, message));
                 continue;
             }
-            let hits: Vec<&str> = self.entries.keys().copied().filter(|path| glob::matches(&pattern.value, path)).collect();
+            let hits: Vec<&str> =
+                self.entries.keys().copied().filter(|path| glob::matches(&pattern.value, path)).collect();
             if hits.is_empty() {
                 sink.push(self.no_match(pattern));
             }

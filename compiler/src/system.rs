@@ -216,14 +216,10 @@ impl Source for Memory {
         Ok(self.with(|files| {
             let below = files.iter().filter_map(|(path, content)| {
                 let path = path.strip_prefix(&prefix)?;
-                let hidden = path.rsplit_once('/').is_some_and(|(folders, _)| {
-                    folders.split('/').any(|folder| folder.starts_with('.'))
-                });
-                (!hidden).then(|| Entry {
-                    path: path.to_owned(),
-                    kind: EntryKind::File,
-                    bytes: content.len() as u64,
-                })
+                let hidden = path
+                    .rsplit_once('/')
+                    .is_some_and(|(folders, _)| folders.split('/').any(|folder| folder.starts_with('.')));
+                (!hidden).then(|| Entry { path: path.to_owned(), kind: EntryKind::File, bytes: content.len() as u64 })
             });
             below.collect()
         }))

@@ -2,4 +2,5 @@
 
 mod identity;
 mod live;
+mod policy_fixtures;
 mod tidy;

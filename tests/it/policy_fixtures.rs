@@ -211,7 +211,11 @@ fn every_folder_has_a_fixture_that_fires_and_one_that_does_not() {
     let mut fires = BTreeSet::new();
     let mut silent = BTreeSet::new();
     for (code, fixture) in fixtures() {
-        if fixture.fires() { fires.insert(code) } else { silent.insert(code) };
+        if fixture.fires() {
+            fires.insert(code)
+        } else {
+            silent.insert(code)
+        };
     }
     assert_eq!(fires, silent, "left: codes with a firing fixture; right: codes with a silent one");
 }

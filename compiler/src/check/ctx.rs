@@ -116,12 +116,14 @@ impl<'a> Ctx<'a> {
     /// The team in whose folder something stands.
     pub fn team_of(&self, span: Span) -> Option<TeamId> {
         let path = self.file(span);
-        self.policy.team_ids().find(|(_, team)| {
-            team.folder.as_ref().is_some_and(|folder| {
-                path.strip_prefix(folder.value.as_str()).is_some_and(|rest| rest.starts_with('/'))
+        self.policy
+            .team_ids()
+            .find(|(_, team)| {
+                team.folder.as_ref().is_some_and(|folder| {
+                    path.strip_prefix(folder.value.as_str()).is_some_and(|rest| rest.starts_with('/'))
+                })
             })
-        })
-        .map(|(id, _)| id)
+            .map(|(id, _)| id)
     }
 
     /// The text that a span covers.

@@ -29,10 +29,8 @@ impl std::fmt::Debug for Check {
 }
 
 /// Every check, by its first code.
-pub const CHECKS: &[Check] = &[
-    Check { codes: &[Code::P0103], run: p0103::check },
-    Check { codes: &[Code::P0422], run: p0422::check },
-];
+pub const CHECKS: &[Check] =
+    &[Check { codes: &[Code::P0103], run: p0103::check }, Check { codes: &[Code::P0422], run: p0422::check }];
 
 /// Codes that are reported outside this folder: by the parser, the loader, the resolution and the tests.
 pub const ELSEWHERE: &[Code] = &[

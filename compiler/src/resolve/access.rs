@@ -79,10 +79,8 @@ impl Resolver<'_> {
         let ops = permit.as_ref().map_or_else(|| lines::meaning("read", &kinds), |permit| permit.set);
         let to = self.principals(node, Keyword::To, &mut broken);
         let approvals = self.approvals(node, &mut broken);
-        let beside: Vec<Spanned<GrantId>> = node
-            .values(Keyword::Beside)
-            .filter_map(|value| self.names.grant(value, &mut broken, self.sink))
-            .collect();
+        let beside: Vec<Spanned<GrantId>> =
+            node.values(Keyword::Beside).filter_map(|value| self.names.grant(value, &mut broken, self.sink)).collect();
         let break_glass =
             if node.keyword == Keyword::BreakGlass { Some(self.break_glass(node, &mut broken)?) } else { None };
         let mode = match read::word(node.value(Keyword::When), |word| match word {

@@ -86,8 +86,7 @@ impl Resolver<'_> {
 
     fn disjoint(&mut self, node: &Node) -> Disjoint {
         let mut broken = false;
-        let groups =
-            node.args.iter().filter_map(|value| self.names.group(value, &mut broken, self.sink)).collect();
+        let groups = node.args.iter().filter_map(|value| self.names.group(value, &mut broken, self.sink)).collect();
         Disjoint { groups, span: node.head }
     }
 

@@ -26,10 +26,8 @@ impl Resolver<'_> {
     fn mask(&mut self, node: &Node, policy: &Policy) -> Option<Mask> {
         let name = read::name(node)?;
         let mut broken = false;
-        let columns = node
-            .values(Keyword::Column)
-            .filter_map(|value| Form::Column.read(value, &mut broken, self.sink))
-            .collect();
+        let columns =
+            node.values(Keyword::Column).filter_map(|value| Form::Column.read(value, &mut broken, self.sink)).collect();
         let patterns = node
             .clauses_of(Keyword::Pattern)
             .filter_map(|clause| {
@@ -107,10 +105,7 @@ impl Resolver<'_> {
     /// How many people of the group that `from=` names.
     pub(super) fn quorum(&mut self, clause: &Node, count: Option<&Value>, broken: &mut bool) -> Option<Quorum> {
         let from = clause.prop("from").and_then(|from| self.names.group(from, broken, self.sink));
-        let line = count
-            .and_then(read::small)
-            .zip(from)
-            .map(|(count, from)| Quorum { count, from, span: clause.head });
+        let line = count.and_then(read::small).zip(from).map(|(count, from)| Quorum { count, from, span: clause.head });
         *broken |= line.is_none();
         line
     }

@@ -64,9 +64,11 @@ impl Resolver<'_> {
             all.push(Principal { groups: BTreeSet::new(), kind, span: said.span });
         }
         *broken |= said.groups.is_empty() && kind.is_none();
-        all.extend(
-            groups.into_iter().map(|group| Principal { groups: BTreeSet::from([group.value]), kind, span: group.span }),
-        );
+        all.extend(groups.into_iter().map(|group| Principal {
+            groups: BTreeSet::from([group.value]),
+            kind,
+            span: group.span,
+        }));
     }
 
     /// The connections that a rule concerns.
@@ -105,10 +107,9 @@ impl Resolver<'_> {
             let property = match prop.key.value.as_str() {
                 "kind" => read::word(Some(&prop.value), ConnectionKind::parse).map(Property::Kind),
                 "owner" => self.names.team(&prop.value, broken, self.sink).map(Property::Owner),
-                _ => self.label(&prop.key, &prop.value, policy).map(|value| Property::Label {
-                    key: prop.key.clone(),
-                    value,
-                }),
+                _ => self
+                    .label(&prop.key, &prop.value, policy)
+                    .map(|value| Property::Label { key: prop.key.clone(), value }),
             };
             *broken |= property.is_none();
             properties.extend(property);
@@ -172,7 +173,8 @@ impl Resolver<'_> {
         }
         let list: Vec<&str> = kinds.iter().map(|kind| kind.word()).collect();
         let message = format!("no connection concerned knows the operation `{text}`");
-        let found = Diagnostic::new(Code::P0703, word.span, message).label(format!("not an operation of {}", list.join(" or ")));
+        let found = Diagnostic::new(Code::P0703, word.span, message)
+            .label(format!("not an operation of {}", list.join(" or ")));
         let mut words: Vec<&str> = Vec::new();
         for kind in kinds {
             words.extend(kind.operations().map(Operation::word));
@@ -184,7 +186,9 @@ impl Resolver<'_> {
             .map(ConnectionKind::word)
             .collect();
         self.sink.push(match nearest(text, words.iter().copied()) {
-            _ if !elsewhere.is_empty() => found.note(format!("`{text}` is an operation of {}", elsewhere.join(" and "))),
+            _ if !elsewhere.is_empty() => {
+                found.note(format!("`{text}` is an operation of {}", elsewhere.join(" and ")))
+            }
             Some(near) => found.help(format!("did you mean `{near}`?")),
             None => found.help(format!("the operations are: {}", words.join(", "))),
         });
@@ -208,11 +212,7 @@ impl Resolver<'_> {
 
     /// A `block`, `only` or `review` clause.
     pub(super) fn region(&mut self, clause: &Node, kinds: &BTreeSet<ConnectionKind>, broken: &mut bool) -> Region {
-        Region {
-            ops: self.ops(&clause.args, kinds, broken),
-            objects: self.objects(clause, broken),
-            span: clause.head,
-        }
+        Region { ops: self.ops(&clause.args, kinds, broken), objects: self.objects(clause, broken), span: clause.head }
     }
 }
 

@@ -24,7 +24,8 @@ pub(super) enum Form {
 impl Form {
     /// What is wrong with a pattern.
     fn problem(self, pattern: &str) -> Option<&'static str> {
-        let segment = |text: &str| !text.is_empty() && !text.trim_end_matches('*').contains('*') && !text.ends_with("**");
+        let segment =
+            |text: &str| !text.is_empty() && !text.trim_end_matches('*').contains('*') && !text.ends_with("**");
         let table = |text: &str| text.split_once('.').is_some_and(|(schema, name)| segment(schema) && segment(name));
         match self {
             Self::Table if !table(pattern) => {

@@ -43,8 +43,7 @@ impl Resolver<'_> {
         let name = read::name(node)?;
         let mut broken = false;
         let (who, open) = (node.clause(Keyword::As)?, node.clause(Keyword::Open)?);
-        let groups =
-            who.args.iter().filter_map(|value| self.names.group(value, &mut broken, self.sink)).collect();
+        let groups = who.args.iter().filter_map(|value| self.names.group(value, &mut broken, self.sink)).collect();
         let connection = open.arg().and_then(|value| self.names.connection(value, &mut broken, self.sink));
         let concerned: BTreeSet<ConnectionId> = connection.iter().map(|connection| connection.value).collect();
         let ops = self.ops(open.prop("op"), &kinds(policy, &concerned), &mut broken);
@@ -135,8 +134,7 @@ impl Resolver<'_> {
             None => policy.connections.iter().map(|connection| connection.kind.value).collect(),
         };
         let claim = self.claim(node, &kinds, &mut broken);
-        let where_raw =
-            node.clause(Keyword::Where).and_then(|clause| clause.prop("class")).and_then(Value::spanned);
+        let where_raw = node.clause(Keyword::Where).and_then(|clause| clause.prop("class")).and_then(Value::spanned);
         broken |= claim.is_none();
         Some(Assert { claim, to, on, where_raw, head: read::head(node, name, broken) })
     }

@@ -46,7 +46,9 @@ impl Gap {
     /// What happens instead, as a sentence for people.
     pub const fn instead(self) -> &'static str {
         match self {
-            Self::ConnectionKind | Self::Credential | Self::MaskingDatabase => "the gateway keeps the connection closed",
+            Self::ConnectionKind | Self::Credential | Self::MaskingDatabase => {
+                "the gateway keeps the connection closed"
+            }
             Self::Mask => "the gateway denies every statement that touches a relation with masked data",
             Self::Review => "the gateway denies the operations that would wait for a review",
             Self::BreakGlass => "the gateway refuses every use of it",
