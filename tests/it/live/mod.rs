@@ -5,25 +5,36 @@
 
 mod compare;
 mod drivers;
+mod identity;
 mod native;
+mod raw;
+mod startup;
 mod terminal;
 
 use std::sync::LazyLock;
 use xtask::cast::Person;
+use xtask::fault::{Fault, Outcome};
 use xtask::scene::{Choice, Scene, build};
-use xtask::service::secret;
 use xtask::tools::Places;
 
 /// One scene for all live tests of this program: starting one takes seconds.
-static SCENE: LazyLock<Result<Scene, String>> = LazyLock::new(|| {
+static SCENE: LazyLock<Result<Scene, String>> = LazyLock::new(|| fresh("shared", &Choice::default()));
+
+/// Starts another scene, for a test that changes the policy or stops a part. `name` is its folder.
+fn fresh(name: &str, choice: &Choice) -> Result<Scene, String> {
     let start = || {
+        build_once()?;
         let places = Places::find()?;
-        build(&places, "debug")?;
-        let folder = places.target.join("live").join(secret()?);
-        Scene::start(&places, &folder, &Choice::default())
+        Scene::start(&places, &places.target.join("live").join(name), choice)
     };
-    start().map_err(|fault| fault.to_string())
-});
+    start().map_err(|fault: Fault| fault.to_string())
+}
+
+/// Builds the programs under test, so that no test ever runs yesterday's.
+fn build_once() -> Outcome<()> {
+    static BUILT: LazyLock<Outcome<()>> = LazyLock::new(|| build(&Places::find()?, "debug"));
+    BUILT.clone()
+}
 
 /// The shared scene.
 fn scene() -> &'static Scene {

@@ -26,22 +26,27 @@ impl Answer {
 
 /// `GET` of a path on a port of this machine.
 pub fn get(port: u16, path: &str, token: Option<&str>) -> Outcome<Answer> {
-    send(port, "GET", path, token, None)
+    send(port, "GET", path, token, "", None)
 }
 
 /// `POST` of JSON to a path on a port of this machine.
 pub fn post(port: u16, path: &str, token: Option<&str>, body: &Value) -> Outcome<Answer> {
-    send(port, "POST", path, token, Some(&body.to_string()))
+    send(port, "POST", path, token, "application/json", Some(&body.to_string()))
 }
 
-fn send(port: u16, method: &str, path: &str, token: Option<&str>, body: Option<&str>) -> Outcome<Answer> {
+/// `POST` of a form to a path on a port of this machine.
+pub fn post_form(port: u16, path: &str, form: &str) -> Outcome<Answer> {
+    send(port, "POST", path, None, "application/x-www-form-urlencoded", Some(form))
+}
+
+fn send(port: u16, method: &str, path: &str, token: Option<&str>, media: &str, body: Option<&str>) -> Outcome<Answer> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let what = || format!("{method} http://{address}{path}");
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5)).doing(what)?;
     let limit = Some(Duration::from_secs(30));
     stream.set_read_timeout(limit).and_then(|()| stream.set_write_timeout(limit)).doing(what)?;
     let bearer = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
-    let kind = body.map(|body| format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()));
+    let kind = body.map(|body| format!("Content-Type: {media}\r\nContent-Length: {}\r\n", body.len()));
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{bearer}{}\r\n{}",
         kind.unwrap_or_default(),

@@ -106,6 +106,21 @@ impl CertifiedProvider {
         Ok(Self { authority: text("authority")?, token_endpoint: text("token_endpoint")?, service })
     }
 
+    /// A token by the client credentials grant.
+    pub fn token(&self, client: &str, secret: &str) -> Outcome<String> {
+        let rest = self.token_endpoint.strip_prefix("http://127.0.0.1:").unwrap_or_default();
+        let (port, path) =
+            rest.split_once('/').ok_or_else(|| Fault::new("the token endpoint is no loopback address"))?;
+        let port = port.parse().doing(|| "the token endpoint's port".to_owned())?;
+        let form = format!("grant_type=client_credentials&client_id={client}&client_secret={secret}&scope=access");
+        let answer = http::post_form(port, &format!("/{path}"), &form)?;
+        let body = answer.json()?;
+        body.get("access_token")
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+            .ok_or_else(|| Fault::new(format!("the provider gave no token: {body}")))
+    }
+
     /// The server's process id.
     pub const fn pid(&self) -> u32 {
         self.service.pid()

@@ -45,6 +45,8 @@ pub struct Choice {
     pub gateway_lines: String,
     /// Files laid over the copy of the example policies: path and text. `PORT` in a text becomes PostgreSQL's.
     pub policy_files: Vec<(String, String)>,
+    /// Another identity provider than the scene's own, which runs nevertheless.
+    pub authority: Option<String>,
     /// PostgreSQL clients connect without TLS, which loopback allows.
     pub plaintext: bool,
     /// What is done to PostgreSQL before the gateway starts.
@@ -169,9 +171,10 @@ fn policy(
         for file in ["connections/prod.kdl", "connections/nonprod.kdl"] {
             repository.edit(file, |text| targets.iter().fold(text, |text, target| retarget(&text, target)))?;
         }
+        let authority = choice.authority.as_ref().unwrap_or(&idp.authority);
         repository.edit("identity/entra.kdl", |text| {
             let tenant = format!("    tenant (uuid)\"{}\"\n", crate::idp::TENANT);
-            text.replace(&tenant, &format!("{tenant}    authority \"{}\"\n", idp.authority))
+            text.replace(&tenant, &format!("{tenant}    authority \"{authority}\"\n"))
         })?;
         // The story is told at any hour of any day.
         repository.edit("teams/payments/grants.kdl", |text| without_lines(&text, |line| line.starts_with("hours ")))?;
