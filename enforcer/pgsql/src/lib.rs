@@ -1,18 +1,82 @@
 //! PostgreSQL statements, judged by PostgreSQL's own grammar.
+//!
+//! [`judge`] parses a text with the grammar of PostgreSQL 18 and returns, for each of its statements, every operation on
+//! every object that it touches ([`statement::Access`]), what it is for the session ([`statement::Action`]) and which
+//! parameters it sets. It decides nothing about permission, and it holds no state: equal texts and equal
+//! [`session::SessionFacts`] give equal answers, so a caller may cache them.
+//!
+//! # How names resolve
+//! The caller pins `search_path` to one schema followed by `pg_temp`. `pg_catalog` comes first, as in the server. An
+//! unqualified relation that begins with `pg_` is one of `pg_catalog`; a CTE hides a relation only where the server looks
+//! for CTEs, only unqualified, and without RECURSIVE only after its own definition.
+//!
+//! # What a judgement cannot see
+//! * Effects of triggers, rules, views, defaults, row policies and cascading foreign keys of the database.
+//! * Overloads of a built-in, and `row.name` that calls a function, unless [`session::SessionFacts`] names them;
+//!   operators and casts of the database's own.
+//! * The bodies of `DO`, of routines in string literals, and of texts that sensitive routines run.
+//!
+//! # What never runs
+//! Refused here, whatever a policy permits ([`refusal::Refusal`]): what does not parse, is longer than
+//! [`bounds::TEXT_BYTES_MAX`] or deeper than [`bounds::DEPTH_MAX`], or holds a node that is not judged; ALTER SYSTEM,
+//! ALTER DATABASE … SET, ALTER ROLE … SET, LOAD, CHECKPOINT, CREATE LANGUAGE, CREATE/ALTER/DROP SUBSCRIPTION, two-phase
+//! commit (PREPARE TRANSACTION, COMMIT PREPARED, ROLLBACK PREPARED), SET TRANSACTION SNAPSHOT, and CREATE SCHEMA with
+//! elements. `copy.program` is an access that no rule can permit, and settings of the class
+//! [`statement::SettingClass::Pinned`] or [`statement::SettingClass::Role`] are the caller's to refuse.
+//!
+//! # Stack
+//! Call [`judge`] on a thread with [`bounds::STACK_BYTES`] of stack.
 
+pub mod bounds;
+mod catalog;
+mod harmless;
+#[cfg(test)]
+mod judged;
 pub mod refusal;
+mod routines;
 pub mod session;
+mod settings;
 pub mod statement;
+mod walk;
 
+use pg_query::protobuf as pg;
 use refusal::Refusal;
 use session::SessionFacts;
 use statement::Statement;
+use std::ops::Range;
+use walk::Walker;
 
-/// Judges every statement of a text.
+/// Judges every statement of a text; an empty text holds none.
+///
+/// The text is judged as a whole: when one statement is refused, none of them may run.
 pub fn judge(sql: &str, session: &SessionFacts) -> Result<Vec<Statement>, Refusal> {
-    let _ = session;
-    if sql.trim().is_empty() {
-        return Ok(Vec::new());
-    }
-    Err(Refusal::UnknownNode { name: "RawStmt" })
+    bounds::check(sql)?;
+    let parsed = pg_query::parse(sql, 0).map_err(|error| Refusal::unparsed(&error))?;
+    parsed.protobuf.stmts.iter().map(|raw| statement(sql, raw, session)).collect()
+}
+
+fn statement(sql: &str, raw: &pg::RawStmt, session: &SessionFacts) -> Result<Statement, Refusal> {
+    let Some(tree) = raw.stmt.as_deref() else { return Err(Refusal::UnknownNode { name: "RawStmt" }) };
+    let text = text_range(sql, raw).ok_or(Refusal::UnknownNode { name: "RawStmt" })?;
+    let found = Walker::new(session).statement(tree)?;
+    Ok(Statement {
+        text,
+        action: found.action,
+        accesses: found.accesses,
+        settings: found.settings,
+        executes: found.executes,
+        returns_rows: found.returns_rows,
+        reads_only: found.reads_only,
+    })
+}
+
+/// Where a statement stands, trimmed of space. A length of zero means up to the end of the text.
+fn text_range(sql: &str, raw: &pg::RawStmt) -> Option<Range<usize>> {
+    let start = usize::try_from(raw.stmt_location).ok()?;
+    let len = usize::try_from(raw.stmt_len).ok()?;
+    let end = if len == 0 { sql.len() } else { start.checked_add(len)? };
+    let text = sql.get(start..end)?;
+    let start = start + (text.len() - text.trim_start().len());
+    let end = end - (text.len() - text.trim_end().len());
+    (start < end).then_some(start..end)
 }

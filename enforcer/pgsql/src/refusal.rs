@@ -42,3 +42,19 @@ pub enum Refusal {
         reason: &'static str,
     },
 }
+
+impl Refusal {
+    /// The grammar's own refusal, without the prefix that the parser's crate adds.
+    pub(crate) fn unparsed(error: &pg_query::Error) -> Self {
+        use pg_query::Error as P;
+        let message = match error {
+            P::Parse(message) | P::Scan(message) => message.clone(),
+            P::Conversion(_) => "the statement holds a NUL byte".to_owned(),
+            P::Decode(_) => "the statement's tree cannot be decoded".to_owned(),
+            P::InvalidJson(_) | P::InvalidPointer | P::IsUtility(_) | P::Split(_) => {
+                "the statement cannot be parsed".to_owned()
+            }
+        };
+        Self::Unparsed { message: message.into() }
+    }
+}

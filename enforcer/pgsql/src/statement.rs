@@ -185,9 +185,9 @@ pub enum Action {
         /// The cursor's name.
         cursor: Option<Box<str>>,
     },
-    /// COPY … FROM STDIN: the server answers CopyInResponse.
+    /// COPY … FROM STDIN: the server answers `CopyInResponse`.
     CopyIn,
-    /// COPY … TO STDOUT: the server answers CopyOutResponse.
+    /// COPY … TO STDOUT: the server answers `CopyOutResponse`.
     CopyOut,
     /// EXPLAIN.
     Explain {
