@@ -119,3 +119,115 @@ fn close(outer: &mut Vec<Level>, level: &mut Level) {
     *level = outer.pop().unwrap_or_default();
     level.run = level.run.saturating_add(height);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge;
+    use crate::session::SessionFacts;
+
+    /// Judges on a thread with exactly the stack that the crate asks for.
+    fn judged(sql: String) -> Result<usize, Refusal> {
+        let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+        let handle = thread.spawn(move || judge(&sql, &SessionFacts::pinned(18)).map(|found| found.len())).unwrap();
+        handle.join().unwrap()
+    }
+
+    /// One way to nest: what opens a level, what stands innermost, what closes it.
+    const NESTS: &[(&str, &str, &str, &str, &str)] = &[
+        ("brackets", "SELECT ", "(", "1", ")"),
+        ("operators", "SELECT 1", "+1", "", ""),
+        ("unary operators", "SELECT ", "- ", "1", ""),
+        ("negations", "SELECT ", "NOT ", "true", ""),
+        ("casts", "SELECT 1", "::int", "", ""),
+        ("collations", "SELECT 'a'", " COLLATE \"C\"", "", ""),
+        ("calls", "SELECT ", "abs(", "1", ")"),
+        ("arrays", "SELECT ARRAY", "[", "1", "]"),
+        ("rows", "SELECT ", "ROW(", "1", ")"),
+        ("conditions", "SELECT ", "CASE WHEN true THEN ", "1", " END"),
+        ("alternatives", "SELECT ", "CASE WHEN true THEN 1 ELSE ", "1", " END"),
+        ("scalar queries", "SELECT ", "(SELECT ", "1", ")"),
+        ("derived tables", "SELECT * FROM ", "(SELECT * FROM ", "t", ") x"),
+        ("membership", "SELECT 1 WHERE 1 IN ", "(SELECT 1 WHERE 1 IN ", "(1)", ")"),
+        ("set operations", "SELECT 1", " UNION ALL SELECT 1", "", ""),
+        ("joins", "SELECT * FROM t", " CROSS JOIN t", "", ""),
+        ("nested joins", "SELECT * FROM ", "(t JOIN ", "t", " ON true)"),
+        ("common table expressions", "", "WITH a AS (", "SELECT 1", ") SELECT 1"),
+        ("mixed junctions", "SELECT ", "(true AND (false OR ", "true", "))"),
+        ("subscripts", "SELECT ", "a[", "1", "]"),
+        ("time zones", "SELECT now()", " AT TIME ZONE 'UTC'", "", ""),
+        ("null tests", "SELECT ", "(", "1", " IS NULL)"),
+        ("wrapped brackets", "SELECT ", "(", "1", "+1+1+1+1)"),
+        ("wrapped calls", "SELECT ", "f(", "1", ")::int::text"),
+    ];
+
+    fn nested(nest: &(&str, &str, &str, &str, &str), times: usize) -> String {
+        let (_, before, open, inner, shut) = nest;
+        format!("{before}{}{inner}{}", open.repeat(times), shut.repeat(times))
+    }
+
+    #[test]
+    fn the_deepest_accepted_text_fits_the_stack() {
+        for nest in NESTS {
+            // The greatest depth that the bound lets through, by bisection.
+            let (mut fits, mut fails) = (1, 10_000);
+            while fails - fits > 1 {
+                let middle = usize::midpoint(fits, fails);
+                if check(&nested(nest, middle)).is_ok() { fits = middle } else { fails = middle }
+            }
+            assert!(fits >= 100, "{} may nest only {fits} times", nest.0);
+            // The grammar may refuse it, as the server does; the process may not end.
+            let judged = judged(nested(nest, fits));
+            assert!(
+                matches!(judged, Ok(1) | Err(Refusal::Unparsed { .. })),
+                "{} nested {fits} times: {judged:?}",
+                nest.0
+            );
+            assert_eq!(check(&nested(nest, fails)), Err(Refusal::TooDeep { depth_max: DEPTH_MAX }), "{}", nest.0);
+        }
+    }
+
+    #[test]
+    fn moderate_nesting_is_judged() {
+        for nest in NESTS {
+            assert_eq!(judged(nested(nest, 60)), Ok(1), "{}", nest.0);
+        }
+    }
+
+    #[test]
+    fn wide_texts_are_not_deep() {
+        let numbers = vec!["1"; 20_000].join(", ");
+        assert_eq!(judged(format!("SELECT * FROM t WHERE id IN ({numbers})")), Ok(1));
+        let rows = vec!["(1, 'a''b', now())"; 5_000].join(", ");
+        assert_eq!(judged(format!("INSERT INTO t VALUES {rows}")), Ok(1));
+        let conditions = vec!["(a = 1 AND b <> 'x')"; 5_000].join(" OR ");
+        assert_eq!(judged(format!("DELETE FROM t WHERE {conditions}")), Ok(1));
+        let cases = vec!["WHEN a = 1 THEN 'x'"; 5_000].join(" ");
+        assert_eq!(judged(format!("SELECT CASE {cases} END FROM t")), Ok(1));
+        let statements = vec!["INSERT INTO t VALUES (1)"; 5_000].join(";");
+        assert_eq!(judged(statements), Ok(5_000));
+    }
+
+    #[test]
+    fn what_follows_a_bracket_wraps_it() {
+        // Each level is shallow by itself; together they are not.
+        let sql = format!("SELECT {}1{}", "(".repeat(700), format!("{})", "+1".repeat(200)).repeat(700));
+        assert_eq!(check(&sql), Err(Refusal::TooDeep { depth_max: DEPTH_MAX }));
+    }
+
+    #[test]
+    fn names_are_not_keywords() {
+        let sql = format!("SELECT {}", vec!["t.case AS end, t.end AS case"; 2_000].join(", "));
+        assert_eq!(judged(sql), Ok(1));
+        let sql = format!("SELECT {}1{}", "CASE WHEN t.end THEN ".repeat(2_000), " END".repeat(2_000));
+        assert_eq!(check(&sql), Err(Refusal::TooDeep { depth_max: DEPTH_MAX }));
+    }
+
+    #[test]
+    fn a_long_text_is_not_read() {
+        let sql = format!("SELECT '{}'", "x".repeat(TEXT_BYTES_MAX));
+        assert_eq!(judged(sql.clone()), Err(Refusal::TooLong { bytes: sql.len(), bytes_max: TEXT_BYTES_MAX }));
+        let sql = format!("SELECT '{}'", "x".repeat(TEXT_BYTES_MAX - 9));
+        assert_eq!(judged(sql), Ok(1));
+    }
+}

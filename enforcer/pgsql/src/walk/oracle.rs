@@ -136,8 +136,7 @@ fn what_psql_asks_the_catalog_is_within_any_scope() {
         for statement in &statements {
             assert!(statement.settings.is_empty());
             for access in &statement.accesses {
-                let object = access.object.as_ref().unwrap();
-                if object.class != ObjectClass::Harmless {
+                if access.object.as_ref().is_some_and(|object| object.class != ObjectClass::Harmless) {
                     outside.insert(access.to_string());
                 }
             }
@@ -148,4 +147,9 @@ fn what_psql_asks_the_catalog_is_within_any_scope() {
     });
 }
 
-const OUTSIDE: [&str; 0] = [];
+const OUTSIDE: [&str; 4] = [
+    "select relation pg_catalog.pg_db_role_setting [sensitive]",
+    "select relation pg_catalog.pg_largeobject_metadata [sensitive]",
+    "select relation pg_catalog.pg_subscription [sensitive]",
+    "select relation pg_catalog.pg_user_mappings [sensitive]",
+];
