@@ -34,15 +34,17 @@ impl<'t> Walker<'t> {
         let outer = self.with(update.with_clause.as_ref())?;
         let Some(relation) = &update.relation else { return unknown("UpdateStmt") };
         let target = Target::new(relation, update.from_clause.is_empty());
+        let nested = self.enter_write();
         self.nodes(&update.from_clause)?;
         let first = self.columns.len();
         self.nodes(&update.target_list)?;
         self.boxed(update.where_clause.as_ref())?;
         self.reads_of_target(first, target)?;
-        let bounded = self.restricts(update.where_clause.as_deref(), target)?;
+        let bounded = !nested && self.restricts(update.where_clause.as_deref(), target)?;
         self.relation(if bounded { Operation::UpdateBounded } else { Operation::UpdateUnbounded }, relation)?;
         self.view_of_settings(relation);
         let rows = self.returning(update.returning_clause.as_ref(), relation)?;
+        self.inside_write = nested;
         self.modified(outer, rows);
         Ok(())
     }
@@ -51,13 +53,15 @@ impl<'t> Walker<'t> {
         let outer = self.with(delete.with_clause.as_ref())?;
         let Some(relation) = &delete.relation else { return unknown("DeleteStmt") };
         let target = Target::new(relation, delete.using_clause.is_empty());
+        let nested = self.enter_write();
         self.nodes(&delete.using_clause)?;
         let first = self.columns.len();
         self.boxed(delete.where_clause.as_ref())?;
         self.reads_of_target(first, target)?;
-        let bounded = self.restricts(delete.where_clause.as_deref(), target)?;
+        let bounded = !nested && self.restricts(delete.where_clause.as_deref(), target)?;
         self.relation(if bounded { Operation::DeleteBounded } else { Operation::DeleteUnbounded }, relation)?;
         let rows = self.returning(delete.returning_clause.as_ref(), relation)?;
+        self.inside_write = nested;
         self.modified(outer, rows);
         Ok(())
     }
@@ -66,19 +70,20 @@ impl<'t> Walker<'t> {
     pub(super) fn merge(&mut self, merge: &'t pg::MergeStmt) -> Walked {
         let outer = self.with(merge.with_clause.as_ref())?;
         let Some(relation) = &merge.relation else { return unknown("MergeStmt") };
+        let nested = self.enter_write();
         self.boxed(merge.source_relation.as_ref())?;
         self.boxed(merge.join_condition.as_ref())?;
         self.relation(Operation::Merge, relation)?;
         self.relation(Operation::Select, relation)?;
         let target = Target::new(relation, false);
-        let joined = self.restricts(merge.join_condition.as_deref(), target)?;
+        let joined = !nested && self.restricts(merge.join_condition.as_deref(), target)?;
         for node in &merge.merge_when_clauses {
             let Some(E::MergeWhenClause(when)) = node.node.as_ref() else { return unknown("MergeWhenClause") };
             self.boxed(when.condition.as_ref())?;
             self.nodes(&when.target_list)?;
             self.nodes(&when.values)?;
             let by_source = when.match_kind == pg::MergeMatchKind::MergeWhenNotMatchedBySource as i32;
-            let bounded = self.restricts(when.condition.as_deref(), target)? || joined && !by_source;
+            let bounded = !nested && self.restricts(when.condition.as_deref(), target)? || joined && !by_source;
             match pg::CmdType::try_from(when.command_type) {
                 Ok(pg::CmdType::CmdInsert) => self.relation(Operation::Insert, relation)?,
                 Ok(pg::CmdType::CmdUpdate) if bounded => self.relation(Operation::UpdateBounded, relation)?,
@@ -97,8 +102,14 @@ impl<'t> Walker<'t> {
             }
         }
         let rows = self.returning(merge.returning_clause.as_ref(), relation)?;
+        self.inside_write = nested;
         self.modified(outer, rows);
         Ok(())
+    }
+
+    /// From here to the end of the statement, inside a write. Returns whether it was inside one already.
+    fn enter_write(&mut self) -> bool {
+        std::mem::replace(&mut self.inside_write, true)
     }
 
     /// What a changing statement is, once its parts are walked.

@@ -88,8 +88,7 @@ pub(crate) struct Found {
 #[derive(Debug)]
 pub(crate) struct Walker<'t> {
     session: &'t SessionFacts,
-    /// Names of the CTEs that an unqualified name would find here.
-    ctes: Vec<&'t str>,
+    ctes: query::Ctes<'t>,
     touches: Vec<Touch<'t>>,
     settings: Vec<SettingChange>,
     executes: Option<&'t str>,
@@ -101,6 +100,12 @@ pub(crate) struct Walker<'t> {
     aliases: Vec<&'t str>,
     /// How many queries enclose the present node.
     level: u32,
+    /// How many nodes were walked.
+    walked: usize,
+    /// Inside a changing statement, or a probe of one: what restricts a write in here is not asked, since the server
+    /// accepts no write there and asking at every level would cost the product of the levels.
+    inside_write: bool,
+    effort: restriction::Effort,
     /// Inside a column's default, where `nextval` is how every serial column is defined.
     in_default: bool,
     #[cfg(test)]
@@ -111,7 +116,7 @@ impl<'t> Walker<'t> {
     pub(crate) fn new(session: &'t SessionFacts) -> Self {
         Self {
             session,
-            ctes: Vec::new(),
+            ctes: query::Ctes::default(),
             touches: Vec::new(),
             settings: Vec::new(),
             executes: None,
@@ -120,6 +125,9 @@ impl<'t> Walker<'t> {
             columns: Vec::new(),
             aliases: Vec::new(),
             level: 0,
+            walked: 0,
+            inside_write: false,
+            effort: restriction::Effort::default(),
             in_default: false,
             #[cfg(test)]
             trace: trace::Trace::default(),
@@ -209,6 +217,7 @@ impl<'t> Walker<'t> {
     #[expect(clippy::match_same_arms, reason = "the table is grouped by what its nodes are")]
     #[expect(clippy::too_many_lines, reason = "one exhaustive table of the tree's nodes, without a fallback arm")]
     fn node(&mut self, node: &'t pg::Node) -> Walked {
+        self.walked = self.walked.saturating_add(1);
         let Some(node) = node.node.as_ref() else { return unknown("an empty node") };
         match node {
             // Leaves.

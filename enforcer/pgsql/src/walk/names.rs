@@ -13,7 +13,7 @@ type Qualified<'t> = (Option<&'t str>, &'t str);
 impl<'t> Walker<'t> {
     /// A relation in a place where the server looks for CTEs too: FROM and the like.
     pub(super) fn read(&mut self, name: &'t pg::RangeVar) -> Walked {
-        if name.schemaname.is_empty() && self.ctes.contains(&name.relname.as_str()) {
+        if name.schemaname.is_empty() && self.ctes.hide(&name.relname) {
             #[cfg(test)]
             self.trace.relation(name);
             return Ok(());

@@ -9,6 +9,7 @@ use crate::session::SessionFacts;
 use crate::statement::ObjectClass;
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::ops::RangeFrom;
 use std::path::PathBuf;
 
 /// Everything that a blind walk finds.
@@ -23,7 +24,8 @@ impl Blind {
     fn walk(&mut self, value: &Value) {
         match value {
             Value::Object(fields) => {
-                let location = fields.get("location").and_then(Value::as_i64).unwrap_or(-1) as i32;
+                let location =
+                    fields.get("location").and_then(Value::as_i64).and_then(|at| at.try_into().ok()).unwrap_or(-1);
                 if let (Some(Value::String(name)), Some(_)) = (fields.get("relname"), fields.get("relpersistence")) {
                     self.relations.insert((location, name.clone()));
                 }
@@ -122,6 +124,54 @@ fn every_accepted_node_stands_in_the_corpus() {
         assert!(accepted.len() > 150, "the dispatch is not where it was");
         let missing: Vec<_> = accepted.difference(&blind.nodes).collect();
         assert!(missing.is_empty(), "no statement of the corpus holds {missing:?}");
+    });
+}
+
+/// Wherever a constant or a name may stand, a query and a call may stand too: neither may go unseen there.
+#[test]
+fn a_query_or_call_in_the_place_of_any_token_is_seen() {
+    on_a_large_stack(|| {
+        let session = SessionFacts::pinned(18);
+        let probes = [
+            ("(SELECT zz.a FROM zz)", "select relation public.zz"),
+            ("zzf(1)", "call routine public.zzf"),
+            ("zz", "relation public.zz"),
+        ];
+        let mut seen = [0; 3];
+        for text in corpus().iter().filter(|text| text.len() < 2_000) {
+            let Ok(tokens) = pg_query::scan(text) else { continue };
+            for token in &tokens.tokens {
+                let (start, end) = (token.start.try_into().unwrap(), token.end.try_into().unwrap());
+                let (Some(before), Some(after)): (Option<&str>, _) =
+                    (text.get(..start), text.get::<RangeFrom<usize>>(end..))
+                else {
+                    continue;
+                };
+                for ((probe, access), seen) in probes.iter().zip(&mut seen) {
+                    let sql = format!("{before}{probe}{after}");
+                    let Ok(parsed) = pg_query::parse(&sql, 0) else { continue };
+                    let tree = serde_json::to_value(&parsed.protobuf.stmts).unwrap();
+                    let mut blind = Blind::default();
+                    blind.walk(&tree);
+                    let at = i32::try_from(before.len()).unwrap();
+                    let stands = match *probe {
+                        "zzf(1)" => blind.calls.contains(&at),
+                        "zz" => blind.relations.contains(&(at, "zz".to_owned())),
+                        _ => blind.relations.iter().any(|(_, name)| name == "zz"),
+                    };
+                    let Ok(statements) = crate::judge(&sql, &session) else { continue };
+                    let found = statements
+                        .iter()
+                        .flat_map(|statement| &statement.accesses)
+                        .any(|found| found.to_string().contains(access));
+                    if stands && *probe != "zz" {
+                        assert!(found, "{sql}");
+                    }
+                    *seen += usize::from(stands && found);
+                }
+            }
+        }
+        assert!(seen.iter().all(|seen| *seen > 100), "{seen:?}");
     });
 }
 

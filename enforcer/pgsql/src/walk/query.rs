@@ -3,12 +3,44 @@
 use super::{E, ObjectKind, Refusal, Seen, Touch, Walked, Walker, pg, unknown};
 use crate::statement::Action;
 use lang::protocol::Operation;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 /// What an item of FROM is called, and the touches it made.
 pub(super) struct FromItem<'t> {
     pub(super) alias: &'t str,
     pub(super) touches: Range<usize>,
+}
+
+/// The names of CTEs that an unqualified name would find.
+#[derive(Debug, Default)]
+pub(super) struct Ctes<'t> {
+    stack: Vec<&'t str>,
+    visible: BTreeMap<&'t str, usize>,
+}
+
+impl<'t> Ctes<'t> {
+    /// Whether a CTE hides the relation of this name.
+    pub(super) fn hide(&self, name: &str) -> bool {
+        self.visible.contains_key(name)
+    }
+
+    fn push(&mut self, name: &'t str) {
+        self.stack.push(name);
+        *self.visible.entry(name).or_default() += 1;
+    }
+
+    /// Forgets the names that became visible after a mark.
+    pub(super) fn truncate(&mut self, mark: usize) {
+        for name in self.stack.drain(mark.min(self.stack.len())..) {
+            if let Some(count) = self.visible.get_mut(name) {
+                *count -= 1;
+                if *count == 0 {
+                    self.visible.remove(name);
+                }
+            }
+        }
+    }
 }
 
 impl<'t> Walker<'t> {
@@ -33,8 +65,8 @@ impl<'t> Walker<'t> {
         if let Some(right) = &select.rarg {
             self.select(right)?;
         }
-        for clause in &select.locking_clause {
-            self.locking(clause, &items, first)?;
+        if !select.locking_clause.is_empty() {
+            self.locking(&select.locking_clause, &items, first)?;
         }
         self.level = self.level.saturating_sub(1);
         self.ctes.truncate(outer);
@@ -78,7 +110,7 @@ impl<'t> Walker<'t> {
     /// INVARIANT (shadowing): without RECURSIVE a name is visible only after its own definition, so the query inside a
     /// CTE reads the relation of that name; with RECURSIVE all names of the list are visible in all of its queries.
     pub(super) fn with(&mut self, with: Option<&'t pg::WithClause>) -> Result<usize, Refusal> {
-        let outer = self.ctes.len();
+        let outer = self.ctes.stack.len();
         let Some(with) = with else { return Ok(outer) };
         let ctes = with.ctes.iter().map(|node| match node.node.as_ref() {
             Some(E::CommonTableExpr(cte)) => Ok(cte.as_ref()),
@@ -139,25 +171,34 @@ impl<'t> Walker<'t> {
     }
 
     /// FOR UPDATE and its weaker forms lock the rows of the named items, or of every item of FROM.
-    fn locking(&mut self, clause: &'t pg::Node, items: &[FromItem<'t>], first: usize) -> Walked {
-        let Some(E::LockingClause(clause)) = clause.node.as_ref() else { return unknown("LockingClause") };
-        let all = first..self.touches.len();
-        if clause.locked_rels.is_empty() {
-            self.lock_touched(all);
+    fn locking(&mut self, clauses: &'t [pg::Node], items: &[FromItem<'t>], first: usize) -> Walked {
+        let mut by_alias: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (at, item) in items.iter().enumerate() {
+            by_alias.entry(item.alias).or_default().push(at);
+        }
+        let mut all = false;
+        let mut locked: BTreeSet<usize> = BTreeSet::new();
+        for clause in clauses {
+            let Some(E::LockingClause(clause)) = clause.node.as_ref() else { return unknown("LockingClause") };
+            all |= clause.locked_rels.is_empty();
+            for node in &clause.locked_rels {
+                let Some(E::RangeVar(name)) = node.node.as_ref() else { return unknown("LockingClause") };
+                #[cfg(test)]
+                self.trace.relation(name);
+                match by_alias.get(name.relname.as_str()) {
+                    Some(named) => locked.extend(named),
+                    // No such item: the server refuses it, and nothing here rests on that.
+                    None => all = true,
+                }
+            }
+        }
+        if all {
+            self.lock_touched(first..self.touches.len());
             return Ok(());
         }
-        for node in &clause.locked_rels {
-            let Some(E::RangeVar(name)) = node.node.as_ref() else { return unknown("LockingClause") };
-            #[cfg(test)]
-            self.trace.relation(name);
-            let mut named = items.iter().filter(|item| item.alias == name.relname).peekable();
-            if named.peek().is_none() {
-                // No such item: the server refuses it, and nothing here rests on that.
-                self.lock_touched(all.clone());
-            }
-            let ranges: Vec<_> = named.map(|item| item.touches.clone()).collect();
-            for range in ranges {
-                self.lock_touched(range);
+        for at in locked {
+            if let Some(item) = items.get(at) {
+                self.lock_touched(item.touches.clone());
             }
         }
         Ok(())

@@ -8,6 +8,7 @@
 use super::names::string;
 use super::query::alias_of;
 use super::{E, Refusal, Walker, pg};
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -32,6 +33,32 @@ pub(super) struct Target<'t> {
 struct Names<'t> {
     any: bool,
     columns: BTreeSet<&'t str>,
+}
+
+/// How many nodes the questions about one statement may walk. Past it, nothing restricts.
+const EFFORT_NODES_MAX: usize = 4_000_000;
+
+/// What a byte of a condition's shape costs, in nodes.
+const SHAPE_BYTES_PER_NODE: usize = 32;
+
+/// What is left of [`EFFORT_NODES_MAX`].
+#[derive(Debug)]
+pub(super) struct Effort(Cell<usize>);
+
+impl Default for Effort {
+    fn default() -> Self {
+        Self(Cell::new(EFFORT_NODES_MAX))
+    }
+}
+
+impl Effort {
+    fn is_spent(&self) -> bool {
+        self.0.get() == 0
+    }
+
+    fn spend(&self, nodes: usize) {
+        self.0.set(self.0.get().saturating_sub(nodes));
+    }
 }
 
 type Restricts = Result<bool, Refusal>;
@@ -126,7 +153,7 @@ impl<'t> Walker<'t> {
             }
             return Ok(false);
         }
-        Ok(self.arms_restrict(&n.args, target, negated)? && !complementary(&n.args))
+        Ok(self.arms_restrict(&n.args, target, negated)? && !complementary(&n.args, &self.effort))
     }
 
     /// Alternatives restrict when every one of them does; one that never holds adds nothing.
@@ -218,9 +245,14 @@ impl<'t> Walker<'t> {
 
     /// The target's columns that an expression names for certain.
     fn names(&self, expression: &'t pg::Node, target: Target<'t>) -> Result<Names<'t>, Refusal> {
-        let mut probe = Walker::new(self.session);
-        probe.node(expression)?;
         let mut names = Names::default();
+        if self.effort.is_spent() {
+            return Ok(names);
+        }
+        let mut probe = Walker::new(self.session);
+        probe.inside_write = true;
+        probe.node(expression)?;
+        self.effort.spend(probe.walked);
         let shadowed = probe.aliases.contains(&target.alias());
         for column in &probe.columns {
             let owned = if column.fields.len() < 2 {
@@ -274,10 +306,14 @@ fn matches_everything(operator: &str, pattern: &str) -> bool {
 }
 
 /// Whether two arms of an OR are each other's negation, so that together they hold for every row.
-fn complementary(arms: &[pg::Node]) -> bool {
+fn complementary(arms: &[pg::Node], effort: &Effort) -> bool {
     let mut seen = BTreeSet::new();
     arms.iter().any(|arm| {
         let (key, opposite) = keys(arm);
+        effort.spend(key.len() / SHAPE_BYTES_PER_NODE);
+        if effort.is_spent() {
+            return true;
+        }
         let found = seen.contains(&opposite);
         seen.insert(key);
         found
