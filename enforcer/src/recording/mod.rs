@@ -9,16 +9,22 @@
 //! The writer must never rewrite a byte, never let a frame pass that it has not accepted, and never go on after an
 //! error. The readers must never panic, whatever the bytes, and hold a bounded amount of memory.
 
+pub mod decode_postgres;
 mod disk;
+pub mod export;
 pub mod format;
+pub mod inert;
 mod key;
 mod list;
 pub mod read;
+pub mod render;
 mod seal;
 mod segment;
 mod session;
 #[cfg(test)]
 mod tests;
+pub mod transcript;
+mod values_postgres;
 
 pub use disk::{Disk, OsDisk, Sink};
 pub use key::{KeyError, PublicKey, SigningKey, public_file};

@@ -123,6 +123,9 @@ pub enum ReadError {
         /// The given one.
         given: PublicKey,
     },
+    /// The end was asked for before everything was read.
+    #[error("the recording was not read to its end")]
+    Unfinished,
     /// A byte was changed, added, removed or moved.
     #[error("{}", tampered_sentence(*what, *segment, *record))]
     Tampered {

@@ -1,0 +1,262 @@
+//! `leasehold replay`: a recording on a terminal or as JSON, at its own speed, faster, step by step, or at once.
+//!
+//! Works on the recording's files alone. Recorded data is never written as it is: see `recording::inert`.
+
+use super::verify::{self, LocateError, Outcome, locate};
+use crate::recording::export::{EndLine, end_line};
+use crate::recording::inert::{inert, write_json};
+use crate::recording::read::{ReadError, Reader};
+use crate::recording::render::Renderer;
+use crate::recording::transcript::{Item, Step, Transcript};
+use crate::recording::{KeyError, PublicKey};
+use lang::time::Timestamp;
+use std::io::{self, BufRead, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The forms of a replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One JSON document.
+    Json,
+    /// One JSON object a line.
+    Jsonl,
+}
+
+/// `leasehold replay SESSION|PATH`
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// A session (with --recordings) or the folder of its recording
+    #[arg(value_name = "SESSION|PATH")]
+    pub recording: String,
+    /// The folder of all recordings
+    #[arg(long, value_name = "FOLDER", env = "LEASEHOLD_RECORDINGS")]
+    pub recordings: Option<PathBuf>,
+    /// Check the signatures against this public key on the way
+    #[arg(long, value_name = "FILE")]
+    pub public_key: Option<PathBuf>,
+    /// Wait as long as the session did, divided by N; without it nothing waits
+    #[arg(long, value_name = "N", conflicts_with = "step", value_parser = speed)]
+    pub speed: Option<f64>,
+    /// Wait at most this many seconds at once
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    pub idle_max: u64,
+    /// Go on at Enter, command by command; `q` ends
+    #[arg(long)]
+    pub step: bool,
+    /// The widest cell of a table
+    #[arg(long, value_name = "COLUMNS", default_value_t = 40)]
+    pub width: usize,
+    /// The form
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(speed) if speed.is_finite() && speed > 0.0 => Ok(speed),
+        Ok(_) | Err(_) => Err("a number above zero, for example 1 or 10".to_owned()),
+    }
+}
+
+/// Waits between steps; a test has its own.
+pub trait Pace {
+    /// Waits.
+    fn wait(&mut self, time: Duration);
+    /// Waits for the person; false ends the replay.
+    fn go_on(&mut self) -> io::Result<bool>;
+}
+
+/// A terminal's.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Terminal;
+
+impl Pace for Terminal {
+    fn wait(&mut self, time: Duration) {
+        std::thread::sleep(time);
+    }
+
+    fn go_on(&mut self) -> io::Result<bool> {
+        let mut line = String::new();
+        let read = io::stdin().lock().read_line(&mut line)?;
+        Ok(read > 0 && line.trim() != "q")
+    }
+}
+
+/// Why a replay stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// There is nothing to replay.
+    #[error(transparent)]
+    Locate(#[from] LocateError),
+    /// The key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The recording.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The terminal or file that it is written to.
+    #[error("cannot write the replay")]
+    Write(#[from] io::Error),
+}
+
+/// Runs the command; the exit code is [`Outcome::code`], as for `verify`.
+///
+/// A recording that was tampered with is shown up to that place, and the answer says so.
+pub fn run(args: &Args, out: &mut dyn Write, pace: &mut dyn Pace) -> Result<Outcome, ReplayError> {
+    let (folder, session) = locate(&args.recording, args.recordings.as_deref())?;
+    let key = args.public_key.as_deref().map(PublicKey::load).transpose()?;
+    let mut reader = Reader::open(&folder, key)?;
+    let mut viewer = Viewer { args, pace, last: None, first: true, stopped: false };
+    let read = match args.format {
+        Format::Text => viewer.text(&mut reader, out),
+        Format::Json | Format::Jsonl => viewer.json(&mut reader, out),
+    };
+    let stopped = viewer.stopped;
+    let (mut outcome, mut end) = match read {
+        Ok(()) if stopped => return Ok(Outcome::Unclosed),
+        Ok(()) => {
+            let end = end_line(&reader)?;
+            (if end.outcome == "complete" { Outcome::Complete } else { Outcome::Unclosed }, end)
+        }
+        Err(ReplayError::Read(error)) => verify::failure(&error, reader.head().records),
+        Err(other) => return Err(other),
+    };
+    if let (Some(expected), Some(found)) = (&session, reader.session())
+        && expected != found
+    {
+        outcome = Outcome::Tampered;
+        end = EndLine {
+            outcome: "tampered",
+            sentence: format!("the recording of {found} stands in the place of {expected}"),
+            ..end
+        };
+    }
+    write_end(args, out, &end)?;
+    Ok(outcome)
+}
+
+fn write_end(args: &Args, out: &mut dyn Write, end: &EndLine) -> io::Result<()> {
+    match args.format {
+        Format::Text => {
+            let origin = if args.public_key.is_some() { "" } else { " (no public key given: origin not checked)" };
+            writeln!(out, "\n{}{origin}", inert(&end.sentence))?;
+        }
+        Format::Jsonl => {
+            write_json(out, end)?;
+            writeln!(out)?;
+        }
+        Format::Json => {
+            write!(out, "\n],\"end\":")?;
+            write_json(out, end)?;
+            writeln!(out, "}}")?;
+        }
+    }
+    out.flush()
+}
+
+struct Viewer<'a> {
+    args: &'a Args,
+    pace: &'a mut dyn Pace,
+    last: Option<Timestamp>,
+    first: bool,
+    stopped: bool,
+}
+
+impl Viewer<'_> {
+    fn text(&mut self, reader: &mut Reader, out: &mut dyn Write) -> Result<(), ReplayError> {
+        let mut renderer = Renderer::new(out, self.args.width);
+        let outcome = self.steps(reader, &mut |viewer, step| {
+            if viewer.pauses_before(step) {
+                renderer.flush()?;
+                if !viewer.pause(step)? {
+                    return Ok(false);
+                }
+            }
+            renderer.step(step)?;
+            Ok(true)
+        });
+        // What was shown so far stays shown, also before an error.
+        renderer.flush()?;
+        outcome
+    }
+
+    fn json(&mut self, reader: &mut Reader, out: &mut dyn Write) -> Result<(), ReplayError> {
+        let document = self.args.format == Format::Json;
+        if document {
+            out.write_all(b"{\"steps\":[")?;
+        }
+        self.steps(reader, &mut |viewer, step| {
+            if viewer.pauses_before(step) {
+                out.flush()?;
+                if !viewer.pause(step)? {
+                    return Ok(false);
+                }
+            }
+            if document {
+                out.write_all(if viewer.first { b"\n" } else { b",\n" })?;
+            }
+            viewer.first = false;
+            write_json(out, step)?;
+            if !document {
+                out.write_all(b"\n")?;
+            }
+            Ok(true)
+        })
+    }
+
+    fn steps(
+        &mut self,
+        reader: &mut Reader,
+        show: &mut dyn FnMut(&mut Self, &Step) -> io::Result<bool>,
+    ) -> Result<(), ReplayError> {
+        let mut transcript = Transcript::default();
+        let mut steps = Vec::new();
+        while let Some(entry) = reader.next_entry()? {
+            transcript.push(entry, &mut steps);
+            for step in steps.drain(..) {
+                if !show(self, &step)? {
+                    self.stopped = true;
+                    return Ok(());
+                }
+                self.last = Some(step.at);
+            }
+        }
+        Ok(())
+    }
+
+    fn pauses_before(&self, step: &Step) -> bool {
+        if self.args.step {
+            return match &step.item {
+                Item::Query { .. } | Item::Parse { .. } | Item::Execute { .. } | Item::Closed { .. } => true,
+                Item::Opened(_)
+                | Item::Bind { .. }
+                | Item::Close { .. }
+                | Item::Decision(_)
+                | Item::Columns { .. }
+                | Item::Row { .. }
+                | Item::Done { .. }
+                | Item::Report { .. }
+                | Item::Copy { .. }
+                | Item::RowsOmitted { .. }
+                | Item::Reauthorised { .. }
+                | Item::Note { .. } => false,
+            };
+        }
+        self.args.speed.is_some() && self.last.is_some_and(|last| step.at > last)
+    }
+
+    fn pause(&mut self, step: &Step) -> io::Result<bool> {
+        if self.args.step {
+            return self.pace.go_on();
+        }
+        if let (Some(speed), Some(last)) = (self.args.speed, self.last) {
+            let most = Duration::from_secs(self.args.idle_max);
+            let time = Duration::from_millis(step.at.ms_since(last)).min(Duration::from_secs(86_400));
+            self.pace.wait(time.div_f64(speed.max(0.001)).min(most));
+        }
+        Ok(true)
+    }
+}
