@@ -102,10 +102,10 @@ pub enum ReplayError {
     Write(#[from] io::Error),
 }
 
-/// Runs the command; the exit code is [`Outcome::code`], as for `verify`.
+/// Runs the command; the exit code is [`Outcome::code`], as for `verify`. `None` when the person stopped it.
 ///
 /// A recording that was tampered with is shown up to that place, and the answer says so.
-pub fn run(args: &Args, out: &mut dyn Write, pace: &mut dyn Pace) -> Result<Outcome, ReplayError> {
+pub fn run(args: &Args, out: &mut dyn Write, pace: &mut dyn Pace) -> Result<Option<Outcome>, ReplayError> {
     let (folder, session) = locate(&args.recording, args.recordings.as_deref())?;
     let key = args.public_key.as_deref().map(PublicKey::load).transpose()?;
     let mut reader = Reader::open(&folder, key)?;
@@ -116,7 +116,12 @@ pub fn run(args: &Args, out: &mut dyn Write, pace: &mut dyn Pace) -> Result<Outc
     };
     let stopped = viewer.stopped;
     let (mut outcome, mut end) = match read {
-        Ok(()) if stopped => return Ok(Outcome::Unclosed),
+        Ok(()) if stopped => {
+            if args.format == Format::Json {
+                writeln!(out, "\n]}}")?;
+            }
+            return Ok(None);
+        }
         Ok(()) => {
             let end = end_line(&reader)?;
             (if end.outcome == "complete" { Outcome::Complete } else { Outcome::Unclosed }, end)
@@ -135,7 +140,7 @@ pub fn run(args: &Args, out: &mut dyn Write, pace: &mut dyn Pace) -> Result<Outc
         };
     }
     write_end(args, out, &end)?;
-    Ok(outcome)
+    Ok(Some(outcome))
 }
 
 fn write_end(args: &Args, out: &mut dyn Write, end: &EndLine) -> io::Result<()> {

@@ -125,8 +125,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<Outcome> {
 type Located = (PathBuf, Option<SessionId>, PublicKey);
 
 fn prepare(args: &Args) -> Result<Located, String> {
-    let (folder, session) =
-        locate(&args.recording, args.recordings.as_deref()).map_err(|error| error.to_string())?;
+    let (folder, session) = locate(&args.recording, args.recordings.as_deref()).map_err(|error| error.to_string())?;
     let key = PublicKey::load(&args.public_key).map_err(|error| match &error {
         KeyError::Io { source, .. } => format!("{error}: {source}"),
         KeyError::Exposed { .. } | KeyError::Malformed { .. } | KeyError::Random => error.to_string(),

@@ -48,7 +48,7 @@ pub fn text_of(bytes: &[u8]) -> String {
 
 /// Appends formatted text; writing to a string cannot fail.
 pub(super) fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
-    drop(out.write_fmt(text));
+    let _infallible = out.write_fmt(text);
 }
 
 fn push_inert(out: &mut String, character: char) {

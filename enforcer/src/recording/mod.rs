@@ -22,7 +22,7 @@ mod seal;
 mod segment;
 mod session;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod transcript;
 mod values_postgres;
 

@@ -181,17 +181,12 @@ impl<'out> Renderer<'out> {
         let shown: String = data.chars().take(COPY_CHARS_MAX).collect();
         let lines: Vec<_> = shown.split('\n').take(COPY_LINES_MAX).collect();
         let shown = lines.join("\n");
-        let more = if shown.len() < data.len() {
-            format!("\n… {} bytes in all", data.len())
-        } else {
-            String::new()
-        };
+        let more = if shown.len() < data.len() { format!("\n… {} bytes in all", data.len()) } else { String::new() };
         self.line(at, "copy", &format!("from the {from}: {shown}{more}"))
     }
 
     fn begin_table(&self, names: &[String]) -> Table {
-        let shown: Vec<_> =
-            names.iter().take(COLUMNS_MAX).map(|name| cut(&inert(name), self.cell_chars_max)).collect();
+        let shown: Vec<_> = names.iter().take(COLUMNS_MAX).map(|name| cut(&inert(name), self.cell_chars_max)).collect();
         Table {
             widths: shown.iter().map(|name| name.width()).collect(),
             columns_left_out: names.len().saturating_sub(shown.len()),
