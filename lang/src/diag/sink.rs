@@ -12,11 +12,18 @@ const DIAGNOSTICS_MAX: usize = 5_000;
 pub struct Reported(());
 
 /// Collects findings.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Sink {
     diagnostics: Vec<Diagnostic>,
+    limit: usize,
     errors: usize,
     dropped: usize,
+}
+
+impl Default for Sink {
+    fn default() -> Self {
+        Self::limited(DIAGNOSTICS_MAX)
+    }
 }
 
 impl Sink {
@@ -25,15 +32,25 @@ impl Sink {
         Self::default()
     }
 
+    /// A sink that keeps at most `limit` findings and counts the others.
+    pub const fn limited(limit: usize) -> Self {
+        Self { diagnostics: Vec::new(), limit, errors: 0, dropped: 0 }
+    }
+
+    /// Whether further findings are only counted.
+    pub const fn is_full(&self) -> bool {
+        self.diagnostics.len() >= self.limit
+    }
+
     /// Keeps a finding.
     pub fn push(&mut self, diagnostic: Diagnostic) -> Reported {
         if diagnostic.severity == Severity::Error {
             self.errors += 1;
         }
-        if self.diagnostics.len() < DIAGNOSTICS_MAX {
-            self.diagnostics.push(diagnostic);
-        } else {
+        if self.is_full() {
             self.dropped += 1;
+        } else {
+            self.diagnostics.push(diagnostic);
         }
         Reported(())
     }

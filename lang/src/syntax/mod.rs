@@ -7,6 +7,9 @@ pub mod ast;
 pub mod keyword;
 pub mod limits;
 mod number;
+pub mod print;
+#[cfg(test)]
+mod properties;
 pub mod schema;
 mod string;
 #[cfg(test)]
@@ -18,8 +21,8 @@ mod value;
 mod yaml;
 
 use crate::{
-    diag::Sink,
-    span::{SourceId, SourceMap},
+    diag::{Code, Diagnostic, Sink},
+    span::{SourceId, SourceMap, Span},
 };
 
 /// Reads one file of a policy and reports everything that is wrong with its form.
@@ -29,7 +32,16 @@ pub fn parse(source: SourceId, sources: &SourceMap, sink: &mut Sink) -> ast::Doc
     let text = sources.text(source);
     let mut tree = tree::read(source, text);
     yaml::report(&mut tree, sources);
-    validate::document(source, tree, sink)
+    // One file never floods the others, and a hostile one costs no more than an honest one.
+    let mut own = Sink::limited(limits::MISTAKES_MAX);
+    let mut document = validate::document(source, tree, &mut own);
+    if own.is_full() {
+        let message = format!("the file has more than {} mistakes, and the rest is not shown", limits::MISTAKES_MAX);
+        sink.push(Diagnostic::new(Code::P0008, Span::point(source, 0), message));
+        document.broken = true;
+    }
+    sink.absorb(own);
+    document
 }
 
 /// A text as a quoted string of KDL.

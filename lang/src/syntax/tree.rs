@@ -113,6 +113,7 @@ pub fn read(source: SourceId, text: &str) -> Tree {
         removing: 0,
         stopped: false,
         comment_reported: false,
+        disallowed: false,
         tree: Tree::default(),
     };
     if text.len() > FILE_BYTES_MAX {
@@ -140,6 +141,8 @@ pub(super) struct Parser<'a> {
     /// Whether a limit was exceeded; nothing more is read then.
     stopped: bool,
     comment_reported: bool,
+    /// Whether characters were reported that must not stand anywhere.
+    disallowed: bool,
     tree: Tree,
 }
 
@@ -207,6 +210,7 @@ impl Parser<'_> {
                 let start = u32::try_from(at).unwrap_or(u32::MAX);
                 let end = start.saturating_add(u32::try_from(c.len_utf8()).unwrap_or(1));
                 let span = Span::new(self.source, start, end);
+                self.disallowed = true;
                 self.wrong(span, &format!("the character U+{:04X} must not stand in a policy", u32::from(c)));
             }
         }
@@ -275,6 +279,7 @@ impl Parser<'_> {
         if let [Entry { key: None, scalar: Scalar::Integer(version), span, .. }] = node.entries.as_slice()
             && node.name.value == "kdl-version"
             && *version != 2
+            && self.depth == 0
         {
             let found = Diagnostic::new(Code::P0006, *span, format!("this is a KDL v{version} document"));
             self.report(found.help("policies are written in KDL v2: `/- kdl-version 2`"));
@@ -599,6 +604,9 @@ impl Parser<'_> {
 
     /// What a word or string token stands for.
     fn scalar(&mut self, span: Span) -> Scalar {
+        if self.disallowed && self.slice(span).contains(is_disallowed) {
+            return Scalar::Bad(self.slice(span).to_owned());
+        }
         let token = self.tokens.get(self.at.saturating_sub(1)).copied();
         let decoded = match token.map(|token| token.kind) {
             Some(Kind::Quoted(form)) => string::decode_quoted(self.slice(span), form),

@@ -52,6 +52,10 @@ struct Block {
 fn clauses(spec: &'static Spec, parent: Option<&TreeNode>, trees: &[TreeNode], sink: &mut Sink) -> Block {
     let mut block = Block { nodes: Vec::with_capacity(trees.len()), broken: false, meant: Vec::new() };
     for tree in trees {
+        if sink.is_full() {
+            block.broken = true;
+            break;
+        }
         let Some(clause) = spec.clause(&tree.name.value) else {
             if parent.is_some_and(|parent| parent.broken) && DOCUMENT.clause(&tree.name.value).is_some() {
                 // A missing `}` makes clauses of what are nodes; the brace is reported.
