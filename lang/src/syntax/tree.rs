@@ -400,6 +400,10 @@ impl Parser<'_> {
                     }
                     block_seen = true;
                 }
+                Some(Kind::SlashDash) if !spaced => {
+                    self.wrong(here, "a space is missing in front of this");
+                    block_seen |= self.removed_entry(here, block_seen);
+                }
                 Some(Kind::SlashDash) => block_seen |= self.removed_entry(here, block_seen),
                 Some(_) => {
                     if block_seen {
