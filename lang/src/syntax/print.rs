@@ -332,11 +332,11 @@ impl<'a> Printer<'a> {
 
     fn finish(mut self, before: &Tree) -> String {
         let marker = tree::RemovedKind::Node("kdl-version".to_owned());
-        let marked = before.removed.iter().any(|removed| removed.depth == 0 && removed.what == marker);
+        let is_marked = before.removed.iter().any(|removed| removed.depth == 0 && removed.what == marker);
         if !self.out.is_empty() {
             self.out.push('\n');
         }
-        if marked { self.out } else { format!("{MARKER}\n{}", self.out) }
+        if is_marked { self.out } else { format!("{MARKER}\n{}", self.out) }
     }
 }
 
