@@ -4,3 +4,4 @@ mod identity;
 mod live;
 mod policy_fixtures;
 mod tidy;
+mod wire;

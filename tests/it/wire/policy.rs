@@ -1,0 +1,253 @@
+//! The policies that transcripts run under, by name, and the subject that runs them.
+
+use enforcer::core::active::Active;
+use enforcer::core::id::WindowId;
+use enforcer::core::identity::{Identity, Subject};
+use enforcer::core::lease::{Lease, WindowFacts};
+use enforcer::protocols::postgres::classify::QualifiedName;
+use lang::program::rules::{
+    AbsentGroups, Claims, Classified, Connection, Credential, Grant, Group, Guard, Idp, IdpFlavour, Mask, MaskAs,
+    Masking, Mode, Overage, PerKind, Principal, Recorded, Region, Rules, Tls, To,
+};
+use lang::program::rules::{Limits, RuleId, RuleKind};
+use lang::program::{Place, Program, Scope, SourceTable, SubjectKind};
+use lang::protocol::{ConnectionKind, OpSet};
+use lang::time::{Timestamp, Ttl};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+const TENANT: &str = "9d1f0000-0000-4000-8000-000000000001";
+const GROUP: &str = "8c1e0f2a-71c5-4a58-9a63-0a2f6f1d7b10";
+
+/// What `# session:` lines of a transcript say.
+#[derive(Debug)]
+pub(super) struct Header {
+    pub(super) policy: String,
+    pub(super) read_only: bool,
+}
+
+impl Default for Header {
+    fn default() -> Self {
+        Self { policy: "default".to_owned(), read_only: false }
+    }
+}
+
+impl Header {
+    pub(super) fn read(&mut self, setting: &str) {
+        match setting.split_once(' ').unwrap_or((setting, "")) {
+            ("policy", name) => name.clone_into(&mut self.policy),
+            ("read-only", _) => self.read_only = true,
+            (other, _) => panic!("unknown session setting `{other}`"),
+        }
+    }
+
+    /// `public.events`, `public.customers`, and a view over each.
+    pub(super) fn relations(&self) -> Vec<(QualifiedName, QualifiedName)> {
+        let name = |name: &str| -> QualifiedName { ("public".into(), name.into()) };
+        let mut pairs: Vec<_> = ["events", "customers", "events_view", "customers_view", "t"]
+            .into_iter()
+            .map(|each| (name(each), name(each)))
+            .collect();
+        pairs.push((name("events_view"), name("events")));
+        pairs.push((name("customers_view"), name("customers")));
+        pairs
+    }
+}
+
+fn ops(words: &[&str]) -> OpSet {
+    words.iter().map(|word| ConnectionKind::Postgres.resolve(word).unwrap()).fold(OpSet::EMPTY, OpSet::union)
+}
+
+fn rules(name: &str) -> Rules {
+    let mut rules = Rules {
+        name: "transcripts".into(),
+        timezone: "UTC".into(),
+        idps: vec![Idp {
+            name: "entra".into(),
+            flavour: IdpFlavour::Entra {
+                tenant: TENANT.into(),
+                authority: None,
+                overage: Overage::Refuse,
+                absent_groups: AbsentGroups::Refuse,
+            },
+            audiences: vec!["api://gateway".into()],
+            claims: Claims::default(),
+            mfa_value: None,
+            mfa_age: None,
+            algorithms: vec![],
+            leeway: Ttl::ZERO,
+        }],
+        groups: vec![Group {
+            name: "agents".into(),
+            idp: "entra".into(),
+            kind: Some(SubjectKind::Agent),
+            ids: vec![GROUP.into()],
+            claim_values: vec![],
+            within: vec![],
+            size_min: None,
+            size_max: None,
+        }],
+        connections: vec![connection()],
+        grants: vec![grant()],
+        guards: vec![guard()],
+        limits: vec![limits()],
+        ..Rules::default()
+    };
+    match name {
+        "default" => {}
+        "narrow" => rules.grants[0].scope.tables = vec!["public.t".into()],
+        "gone" => rules.grants.clear(),
+        "write" => rules.grants[0].permit = ops(&["read", "write", "export"]),
+        "metadata" => {
+            rules.grants[0].recorded = Recorded::Metadata;
+            rules.limits.clear();
+        }
+        "unlimited" => rules.guards.clear(),
+        "masked" => {
+            rules.connections[0].classified = vec![Classified {
+                object: "public.customers".into(),
+                column: Some("email".into()),
+                class: "pii.email".into(),
+            }];
+            rules.masks = vec![Mask {
+                name: "pii".into(),
+                on: None,
+                to: To::Everybody,
+                classes: vec!["pii.*".into()],
+                columns: vec![],
+                patterns: vec![],
+                json: vec![],
+                mask: MaskAs::Redact,
+                reveal_by_grant: false,
+            }];
+        }
+        other => panic!("unknown policy `{other}`"),
+    }
+    rules
+}
+
+fn connection() -> Connection {
+    Connection {
+        name: "db".into(),
+        kind: ConnectionKind::Postgres,
+        owner: None,
+        address: "127.0.0.1:5432".into(),
+        database: Some("db".into()),
+        credential: Credential { source: "file".into(), reference: "secret".into(), user: "gateway".into() },
+        tls: Tls::Off,
+        masking: Masking::Rewrite,
+        labels: vec![],
+        settings: vec![],
+        classified: vec![],
+        unlisted_hidden: None,
+    }
+}
+
+fn grant() -> Grant {
+    Grant {
+        id: "db".into(),
+        on: vec!["db".into()],
+        to: vec![Principal { groups: vec!["agents".into()], kind: None }],
+        mode: Mode::Requested,
+        lifetime: Ttl::from_seconds(600),
+        extend: 0,
+        extend_by: Ttl::ZERO,
+        permit: ops(&["read", "export", "ddl.create", "ddl.drop"]),
+        scope: Scope { tables: vec!["public.*".into()], ..Scope::default() },
+        recorded: Recorded::Full,
+        approvals: vec![],
+        reveal: vec![],
+        hours: None,
+        valid: None,
+        reason: false,
+        ticket: None,
+        mfa: false,
+        cooldown: None,
+        at_most: None,
+        beside: vec![],
+        break_glass: None,
+    }
+}
+
+fn guard() -> Guard {
+    Guard {
+        name: "sql".into(),
+        on: vec!["db".into()],
+        to: To::Everybody,
+        blocks: vec![Region { ops: ops(&["ddl.drop"]), scope: Scope::default() }],
+        only: vec![],
+        reviews: vec![],
+        argv: vec![],
+        rows: Some(3),
+        seconds: Some(30),
+        bytes: None,
+        hours: None,
+    }
+}
+
+fn limits() -> Limits {
+    Limits {
+        name: "all".into(),
+        on: vec!["db".into()],
+        to: To::Everybody,
+        lifetime: PerKind::default(),
+        extend: PerKind::default(),
+        standing_denied: true,
+        recorded: Some(Recorded::Full),
+        approvals: vec![],
+        reason: false,
+        ticket: None,
+        mfa: false,
+        hours: None,
+        cooldown: None,
+        at_most: None,
+    }
+}
+
+/// The policy with this name, in force.
+pub(super) fn active(name: &str) -> Arc<Active> {
+    let mut sources = SourceTable::default();
+    let place = |line| Place { file: "policy.kdl".into(), line };
+    sources.0.insert(RuleId::new(RuleKind::Grant, "db"), place(10));
+    sources.0.insert(RuleId::new(RuleKind::Guard, "sql"), place(20));
+    sources.0.insert(RuleId::new(RuleKind::Mask, "pii"), place(30));
+    let at = Timestamp::from_unix(0);
+    Arc::new(Active {
+        program: Program::new(rules(name), sources).unwrap(),
+        digest: name.to_owned(),
+        commit: "c0ffee".to_owned(),
+        committed_at: at,
+        activated_at: at,
+    })
+}
+
+/// The subject, with the group unless `groups` is `none`.
+pub(super) fn identity(groups: &str, now: Timestamp) -> Identity {
+    let ids = if groups == "none" { BTreeSet::new() } else { BTreeSet::from([GROUP.to_owned()]) };
+    Identity {
+        subject: Subject { idp: "entra".into(), tenant: TENANT.into(), id: "agent-1".into() },
+        kind: SubjectKind::Agent,
+        name: None,
+        group_ids: Some(ids),
+        claim_values: BTreeSet::new(),
+        mfa: false,
+        issued_at: now,
+        expires_at: now.plus(Ttl::from_seconds(3_600)),
+    }
+}
+
+/// A lease under a window of ten minutes that opened now.
+pub(super) fn lease(policy: &str, now: Timestamp) -> Lease {
+    let window = WindowFacts {
+        id: WindowId::from_random([1; 10]),
+        grant: "db".into(),
+        request: None,
+        opened: now,
+        ends: now.plus(Ttl::from_seconds(600)),
+        approvals: BTreeSet::new(),
+        reason: None,
+        ticket: None,
+    };
+    let identity = Arc::new(identity("agents", now.minus(Ttl::from_seconds(1))));
+    Lease::open(active(policy), identity, "db", None, &[window], now).unwrap()
+}

@@ -1,0 +1,164 @@
+//! Plays a transcript: inputs begin with `>` (client), `<` (server), `@` (clock) or `!` (the gateway); what the
+//! machine does stands indented below each.
+
+use super::{frames, policy};
+use bytes::BytesMut;
+use enforcer::core::event::What;
+use enforcer::core::machine::{Cause, Close, Machine, Now, Outbox};
+use enforcer::protocols::postgres::classify::{Relations, Texts};
+use enforcer::protocols::postgres::machine::{self, Parts, Postgres};
+use lang::time::Timestamp;
+use pgsql::session::SessionFacts;
+use std::sync::{Arc, Mutex};
+
+/// How the bytes of a step arrive.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Feed {
+    Whole,
+    ByteByByte,
+}
+
+struct Player {
+    machine: Postgres,
+    now: Now,
+    feed: Feed,
+    client: BytesMut,
+    server: BytesMut,
+    output: String,
+}
+
+/// The transcript with what the machine really does.
+pub(super) fn play(text: &str, feed: Feed) -> String {
+    let mut header = policy::Header::default();
+    let mut output = String::new();
+    let mut player: Option<Player> = None;
+    for line in text.lines() {
+        if line.starts_with("  ") {
+            continue;
+        }
+        let Some(first) = line.chars().next() else {
+            append(&mut player, &mut output, line);
+            continue;
+        };
+        if line.starts_with('#') {
+            append(&mut player, &mut output, line);
+            if let Some(setting) = line.strip_prefix("# session: ") {
+                header.read(setting);
+            }
+            continue;
+        }
+        let player = player.get_or_insert_with(|| Player::new(&header, feed, std::mem::take(&mut output)));
+        player.output.push_str(line);
+        player.output.push('\n');
+        player.step(first, line[1..].trim());
+    }
+    player.map_or(output, |player| player.output)
+}
+
+fn append(player: &mut Option<Player>, output: &mut String, line: &str) {
+    let output = player.as_mut().map_or(output, |player| &mut player.output);
+    output.push_str(line);
+    output.push('\n');
+}
+
+impl Player {
+    fn new(header: &policy::Header, feed: Feed, output: String) -> Self {
+        let now = Now { wall: Timestamp::parse_rfc3339("2026-05-04T10:00:00Z").unwrap(), mono_ms: 1_000 };
+        let relations = Relations::from_pairs(header.relations());
+        let parts = Parts {
+            lease: policy::lease(&header.policy, now.wall),
+            limits: enforcer::core::limits::Limits::default(),
+            facts: SessionFacts::pinned(15),
+            relations: Some(relations),
+            read_only: header.read_only,
+            texts: Arc::new(Mutex::new(Texts::default())),
+        };
+        let machine = machine::start(now, parts);
+        Self { machine, now, feed, client: BytesMut::new(), server: BytesMut::new(), output }
+    }
+
+    fn step(&mut self, kind: char, rest: &str) {
+        let mut out = Outbox::default();
+        match kind {
+            '>' => {
+                let bytes: BytesMut = rest.split(" ; ").flat_map(|part| frames::client(part.trim()).to_vec()).collect();
+                self.feed(&bytes, true, &mut out);
+            }
+            '<' => {
+                let bytes: BytesMut = rest.split(" ; ").flat_map(|part| frames::server(part.trim()).to_vec()).collect();
+                self.feed(&bytes, false, &mut out);
+            }
+            '@' => {
+                let ms: u64 = rest.trim_end_matches(" ms").parse().unwrap();
+                self.now = Now {
+                    wall: Timestamp::from_unix_ms(self.now.wall.unix_ms() + i64::try_from(ms).unwrap()),
+                    mono_ms: self.now.mono_ms + ms,
+                };
+                self.machine.on_wake(self.now, &mut out);
+            }
+            '!' => self.order(rest, &mut out),
+            other => panic!("unknown step `{other}`"),
+        }
+        self.print(&mut out);
+    }
+
+    fn feed(&mut self, bytes: &[u8], client: bool, out: &mut Outbox) {
+        let chunk = if self.feed == Feed::Whole { bytes.len().max(1) } else { 1 };
+        for part in bytes.chunks(chunk) {
+            if client {
+                self.client.extend_from_slice(part);
+                self.machine.on_client(self.now, &mut self.client, out);
+            } else {
+                self.server.extend_from_slice(part);
+                self.machine.on_upstream(self.now, &mut self.server, out);
+            }
+        }
+    }
+
+    fn order(&mut self, rest: &str, out: &mut Outbox) {
+        match rest.split_once(' ').unwrap_or((rest, "")) {
+            ("policy", name) => self.machine.on_program(self.now, &policy::active(name), out),
+            ("identity", groups) => {
+                self.machine.on_identity(self.now, &Arc::new(policy::identity(groups, self.now.wall)), out);
+            }
+            ("revoke", _) => {
+                let close = Close { cause: Cause::Revoked, sentence: "revoked by an operator".to_owned() };
+                self.machine.on_end(self.now, close, out);
+            }
+            (other, _) => panic!("unknown order `{other}`"),
+        }
+    }
+
+    fn print(&mut self, out: &mut Outbox) {
+        let drained = out.drain();
+        let mut line = |text: String| {
+            self.output.push_str("  ");
+            self.output.push_str(&text);
+            self.output.push('\n');
+        };
+        for event in drained.events {
+            match event.what {
+                What::Decision(decision) => {
+                    let rule = decision.rule.map(|rule| format!(" by {rule}")).unwrap_or_default();
+                    line(format!("decision {} [{}]{rule}", decision.outcome, decision.accesses.join(", ")));
+                }
+                What::RowsOmitted { rows, .. } => line(format!("omitted {rows} rows")),
+                What::Reauthorised { bundle, .. } => line(format!("reauthorised under {bundle}")),
+                // How bytes are cut into events may differ; that they are recorded is checked below.
+                What::FromClient(_) | What::ToClient(_) | What::Opened(_) | What::Closed { .. } => {}
+            }
+        }
+        for message in frames::show(&drained.to_upstream, true) {
+            line(format!("to server: {message}"));
+        }
+        for message in frames::show(&drained.to_client, false) {
+            line(format!("to client: {message}"));
+        }
+        if drained.cancel_upstream {
+            line("cancel".to_owned());
+        }
+        if let Some(close) = drained.close {
+            line(format!("close {}: {}", close.cause.word(), close.sentence));
+        }
+    }
+}
