@@ -14,8 +14,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 
-/// Stack of a worker. Statements are parsed on it.
-const WORKER_STACK_BYTES: usize = 64 << 20;
 /// Accepted connections that wait for one worker.
 const HANDOVER_MAX: usize = 256;
 
@@ -114,7 +112,7 @@ impl Workers {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let thread = std::thread::Builder::new()
                 .name(format!("sessions-{number}"))
-                .stack_size(WORKER_STACK_BYTES)
+                .stack_size(pgsql::bounds::STACK_BYTES)
                 .spawn(move || LocalSet::new().block_on(&runtime, work(listener, connections)))?;
             workers.doors.push(door);
             workers.threads.push(thread);

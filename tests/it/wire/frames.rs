@@ -98,7 +98,13 @@ pub(super) fn client(line: &str) -> BytesMut {
             cstr(&mut body, word(1));
             frame(b'p', &body)
         }
-        "Raw" => words.iter().skip(1).map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect::<Vec<u8>>().as_slice().into(),
+        "Raw" => words
+            .iter()
+            .skip(1)
+            .map(|byte| u8::from_str_radix(byte, 16).unwrap())
+            .collect::<Vec<u8>>()
+            .as_slice()
+            .into(),
         other => panic!("unknown client message `{other}`"),
     }
 }

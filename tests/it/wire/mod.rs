@@ -49,12 +49,13 @@ fn transcripts_hold() {
 
 /// Statements are parsed on the thread that plays: as in the gateway, it has a large stack.
 fn on_a_large_stack<T: Send + 'static>(play: impl FnOnce() -> T + Send + 'static) -> T {
-    std::thread::Builder::new().stack_size(64 << 20).spawn(play).unwrap().join().unwrap()
+    std::thread::Builder::new().stack_size(pgsql::bounds::STACK_BYTES).spawn(play).unwrap().join().unwrap()
 }
 
 fn difference(expected: &str, found: &str) -> String {
     let (expected, found): (Vec<_>, Vec<_>) = (expected.lines().collect(), found.lines().collect());
     let at = expected.iter().zip(&found).position(|(a, b)| a != b).unwrap_or(expected.len().min(found.len()));
-    let show = |lines: &[&str]| lines.iter().skip(at).take(4).map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n");
+    let show =
+        |lines: &[&str]| lines.iter().skip(at).take(4).map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n");
     format!("  line {}, expected:\n{}\n  found:\n{}", at + 1, show(&expected), show(&found))
 }

@@ -24,6 +24,7 @@ use bytes::{Bytes, BytesMut};
 use lang::program::rules::Recorded;
 use lang::program::{Access, StatementLimits};
 use lang::time::Timestamp;
+use pgsql::refusal::Refusal;
 use pgsql::session::SessionFacts;
 use pgsql::statement::{Action, Discard};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,8 +33,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 const REFUSED_TEXT: &str = "leasehold: refused by policy";
 /// The prepared statement that is never made.
 const REFUSED_NAME: &str = "leasehold_refused";
+/// What a message calls a prepared statement.
+const STATEMENT: &str = "prepared statement";
 /// How long the server may take to end a statement that was cancelled.
-const CANCEL_GRACE_MS: u64 = 5_000;
+pub(super) const CANCEL_GRACE_MS: u64 = 5_000;
 
 /// Where COPY stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -327,7 +330,7 @@ impl Postgres {
             Err(error) => return self.broken(now, &error, out),
         };
         let Some(meanings) = self.statements.meanings(bind.statement).cloned() else {
-            return self.refuse(now, frame, &unknown("prepared statement", bind.statement), run, out);
+            return self.refuse(now, frame, &unknown(STATEMENT, bind.statement), run, out);
         };
         let names_max = self.limits.statements_per_session_max;
         if self.portals.take(bind.portal, meanings, names_max).is_err() {
@@ -437,7 +440,12 @@ impl Postgres {
         // A panic while the cache was held leaves it whole.
         let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
         texts.get(sql, &self.facts).map_err(|refusal| {
-            let mut denial = Denial::saying(format!("{refusal}"));
+            let code = match &refusal {
+                Refusal::Unparsed { .. } => SqlState::SYNTAX_ERROR,
+                Refusal::TooLong { .. } | Refusal::TooDeep { .. } => SqlState::PROGRAM_LIMIT_EXCEEDED,
+                Refusal::UnknownNode { .. } | Refusal::NeverRuns { .. } => SqlState::INSUFFICIENT_PRIVILEGE,
+            };
+            let mut denial = Denial::saying(refusal.to_string()).with_code(code);
             denial.hint = Some("What the gateway cannot analyse does not run.".to_owned());
             denial
         })
@@ -461,7 +469,7 @@ impl Postgres {
     fn judge_one(&self, now: Now, statement: &Classified) -> Result<(Vec<Access>, StatementLimits), Box<Denial>> {
         let mut executed: Vec<Arc<Classified>> = Vec::new();
         if let Some(name) = &statement.executes {
-            let meanings = self.statements.meanings(name).ok_or_else(|| unknown("prepared statement", name))?;
+            let meanings = self.statements.meanings(name).ok_or_else(|| unknown(STATEMENT, name))?;
             executed.extend(meanings.iter().cloned());
         }
         if let Action::Fetch { cursor } | Action::Move { cursor } = &statement.action {
@@ -619,7 +627,8 @@ fn frees(statement: &Classified) -> Vec<Freed> {
 }
 
 fn unknown(what: &str, name: &str) -> Box<Denial> {
-    Denial::saying(format!("{what} \"{name}\" does not exist in this session"))
+    let code = if what == STATEMENT { SqlState::INVALID_STATEMENT_NAME } else { SqlState::INVALID_CURSOR_NAME };
+    Denial::saying(format!("{what} \"{name}\" does not exist in this session")).with_code(code)
 }
 
 fn too_many() -> Box<Denial> {
@@ -638,7 +647,7 @@ fn tighter(a: StatementLimits, b: StatementLimits) -> StatementLimits {
 fn notice_of(denial: &Denial) -> Notice {
     let (name, place) = (denial.rule.as_ref().map(ToString::to_string), denial.place.as_ref().map(ToString::to_string));
     let rule = Rule { name: name.as_deref(), place: place.as_deref() };
-    let notice = reply::denied(&denial.sentence, rule);
+    let notice = Notice { code: denial.code, ..reply::denied(&denial.sentence, rule) };
     match &denial.hint {
         Some(hint) => notice.with_hint(hint.clone()),
         None => notice,

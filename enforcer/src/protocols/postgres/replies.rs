@@ -1,18 +1,15 @@
 //! A logged-in PostgreSQL session, from the server's side: answers are matched to what was asked, counted and passed on.
 
-use super::machine::{Copying, Postgres, Skipping};
+use super::machine::{CANCEL_GRACE_MS, Copying, Postgres, Skipping};
 use super::pipeline::{Awaited, Freed};
+use super::reply::{self, Rule};
 use super::wire::frame::{Frame, ServerTag};
 use super::wire::server::{ParameterStatus, TransactionStatus};
-use super::wire::sqlstate::SqlState;
-use super::wire::write::{Notice, Severity};
+use super::wire::write::Notice;
 use crate::core::event::What;
 use crate::core::machine::{Cause, Close, Now, Outbox};
 use bytes::BytesMut;
 use lang::program::rules::Recorded;
-
-/// How long the server may take to end a statement that exceeded a bound.
-const CANCEL_GRACE_MS: u64 = 5_000;
 
 /// What becomes of one frame of the server.
 enum Fate {
@@ -22,6 +19,13 @@ enum Fate {
     Drop,
     /// Ours goes instead.
     Instead(Box<Notice>),
+    /// The session ends, once what stands before it is with the client.
+    End(Close),
+}
+
+/// The session ends because the target does what it must not.
+fn target_at_fault(sentence: impl Into<String>) -> Fate {
+    Fate::End(Close { cause: Cause::Upstream, sentence: sentence.into() })
 }
 
 impl Postgres {
@@ -39,6 +43,10 @@ impl Postgres {
                     let fate = self.server_frame(now, &frame, out);
                     match fate {
                         Fate::Drop => {}
+                        Fate::End(close) => {
+                            self.flush_server_run(now, &mut run, out);
+                            self.end(now, close, out);
+                        }
                         Fate::Pass if self.omits(frame.tag()) => {
                             self.flush_server_run(now, &mut run, out);
                             self.omitted.0 = self.omitted.0.saturating_add(1);
@@ -100,20 +108,20 @@ impl Postgres {
             | ServerTag::NoticeResponse
             | ServerTag::CopyOutResponse
             | ServerTag::CopyDone => Fate::Pass,
-            ServerTag::ParseComplete => self.expect(now, |entry| matches!(entry, Awaited::Parse), out),
-            ServerTag::BindComplete => self.expect(now, |entry| matches!(entry, Awaited::Bind), out),
+            ServerTag::ParseComplete => self.expect(now, |entry| matches!(entry, Awaited::Parse)),
+            ServerTag::BindComplete => self.expect(now, |entry| matches!(entry, Awaited::Bind)),
             ServerTag::CloseComplete => {
                 if let Some(Awaited::Close(freed)) = self.pipeline.front() {
                     let freed = freed.clone();
                     self.free(&freed);
                 }
-                self.expect(now, |entry| matches!(entry, Awaited::Close(_)), out)
+                self.expect(now, |entry| matches!(entry, Awaited::Close(_)))
             }
             ServerTag::CommandComplete | ServerTag::EmptyQueryResponse | ServerTag::PortalSuspended => {
-                self.complete(now, frame.tag(), out)
+                self.complete(now, frame.tag())
             }
             ServerTag::ErrorResponse => self.failed(),
-            ServerTag::ReadyForQuery => self.ready(now, frame, out),
+            ServerTag::ReadyForQuery => self.ready(now, frame),
             ServerTag::CopyInResponse => {
                 self.copying = Copying::In;
                 if matches!(self.pipeline.front(), Some(Awaited::Execute(_))) {
@@ -121,7 +129,7 @@ impl Postgres {
                 }
                 Fate::Pass
             }
-            ServerTag::ParameterStatus => self.parameter(now, frame.body(), out),
+            ServerTag::ParameterStatus => Self::parameter(frame.body()),
             // LISTEN may have been set up by nobody else on this connection: what arrives is not the client's.
             ServerTag::NotificationResponse => Fate::Drop,
             ServerTag::CopyBothResponse
@@ -129,9 +137,7 @@ impl Postgres {
             | ServerTag::BackendKeyData
             | ServerTag::FunctionCallResponse
             | ServerTag::NegotiateProtocolVersion => {
-                let sentence = "the target sent a message that has no place in a session".to_owned();
-                self.end(now, Close { cause: Cause::Upstream, sentence }, out);
-                Fate::Drop
+                target_at_fault("the target sent a message that has no place in a session")
             }
         }
     }
@@ -143,53 +149,43 @@ impl Postgres {
         entry
     }
 
-    fn expect(&mut self, now: Now, is: impl Fn(&Awaited) -> bool, out: &mut Outbox) -> Fate {
+    fn expect(&mut self, now: Now, is: impl Fn(&Awaited) -> bool) -> Fate {
         if self.pipeline.front().is_some_and(is) {
             self.answered(now);
             return Fate::Pass;
         }
-        let sentence = "the target answered what was not asked".to_owned();
-        self.end(now, Close { cause: Cause::Upstream, sentence }, out);
-        Fate::Drop
+        target_at_fault("the target answered what was not asked")
     }
 
     fn row(&mut self, now: Now, row_bytes: usize, out: &mut Outbox) -> Fate {
         let Some(run) = self.pipeline.front_mut().and_then(Awaited::run_mut) else {
-            let sentence = "the target sent rows that nothing asked for".to_owned();
-            self.end(now, Close { cause: Cause::Upstream, sentence }, out);
-            return Fate::Drop;
+            return target_at_fault("the target sent rows that nothing asked for");
         };
         if run.ending.is_some() {
             return Fate::Drop;
         }
         let Some(exceeded) = run.count(row_bytes) else { return Fate::Pass };
-        let place = self.lease.active().program.place(&exceeded.rule).map(|place| format!(", {place}"));
-        let notice = Notice::new(
-            Severity::Error,
-            SqlState::PROGRAM_LIMIT_EXCEEDED,
-            format!("leasehold: the statement returns more than {}", exceeded.bound),
-        )
-        .with_detail(format!("Decided by {}{}.", exceeded.rule, place.unwrap_or_default()))
-        .with_hint("Ask for fewer rows, for example with LIMIT.");
+        let (name, place) = (exceeded.rule.to_string(), self.lease.active().program.place(&exceeded.rule));
+        let place = place.map(ToString::to_string);
+        let rule = Rule { name: Some(&name), place: place.as_deref() };
+        let notice = reply::limited(&format!("the statement returns more than {}", exceeded.bound), rule)
+            .with_hint("Ask for fewer rows, for example with LIMIT.");
         run.ending = Some(Box::new(notice));
         self.grace_mono_ms = Some(now.mono_ms.saturating_add(CANCEL_GRACE_MS));
         out.cancel_upstream();
         Fate::Drop
     }
 
-    fn complete(&mut self, now: Now, tag: ServerTag, out: &mut Outbox) -> Fate {
+    fn complete(&mut self, now: Now, tag: ServerTag) -> Fate {
         let behind_are_syncs = self.pipeline.only_syncs_behind_front();
         let Some(run) = self.pipeline.front_mut().and_then(Awaited::run_mut) else {
-            let sentence = "the target completed what was not asked".to_owned();
-            self.end(now, Close { cause: Cause::Upstream, sentence }, out);
-            return Fate::Drop;
+            return target_at_fault("the target completed what was not asked");
         };
         if let Some(notice) = run.ending.take() {
             // The statement ended before the cancel reached it: the client is told of the error all the same.
             if !behind_are_syncs {
                 let sentence = notice.message.clone();
-                self.end(now, Close { cause: Cause::Policy, sentence }, out);
-                return Fate::Drop;
+                return Fate::End(Close { cause: Cause::Policy, sentence });
             }
             self.grace_mono_ms = None;
             let awaits_sync = matches!(self.pipeline.front(), Some(Awaited::Execute(_))) && self.pipeline.len() == 1;
@@ -229,7 +225,7 @@ impl Postgres {
         ours.map_or(Fate::Pass, Fate::Instead)
     }
 
-    fn ready(&mut self, now: Now, frame: &Frame<ServerTag>, out: &mut Outbox) -> Fate {
+    fn ready(&mut self, now: Now, frame: &Frame<ServerTag>) -> Fate {
         self.copying = Copying::No;
         self.skipping = Skipping::No;
         self.grace_mono_ms = None;
@@ -247,11 +243,7 @@ impl Postgres {
                 }
                 Fate::Pass
             }
-            Err(error) => {
-                let sentence = format!("the target broke the protocol: {error}");
-                self.end(now, Close { cause: Cause::Upstream, sentence }, out);
-                Fate::Drop
-            }
+            Err(error) => target_at_fault(format!("the target broke the protocol: {error}")),
         }
     }
 
@@ -265,7 +257,7 @@ impl Postgres {
     }
 
     /// A parameter changed: a pinned one must not.
-    fn parameter(&mut self, now: Now, body: &[u8], out: &mut Outbox) -> Fate {
+    fn parameter(body: &[u8]) -> Fate {
         let changed = match ParameterStatus::read(body) {
             Ok(status) => match status.name {
                 "standard_conforming_strings" => status.value != "on",
@@ -275,9 +267,7 @@ impl Postgres {
             Err(_) => true,
         };
         if changed {
-            let sentence = "the target changed a parameter that the gateway pins".to_owned();
-            self.end(now, Close { cause: Cause::Upstream, sentence }, out);
-            return Fate::Drop;
+            return target_at_fault("the target changed a parameter that the gateway pins");
         }
         Fate::Pass
     }

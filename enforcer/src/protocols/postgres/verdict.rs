@@ -1,6 +1,7 @@
 //! The verdict on one statement: the program's judgement, and what the gateway refuses whatever the program says.
 
 use super::classify::{Classified, QualifiedName, Relations};
+use super::wire::sqlstate::SqlState;
 use crate::core::event;
 use crate::core::lease::Lease;
 use lang::program::rules::{RuleId, RuleKind};
@@ -20,17 +21,40 @@ pub struct Denial {
     pub place: Option<Place>,
     /// What the statement would have done.
     pub accesses: Vec<Access>,
+    /// The code that drivers act on.
+    pub code: SqlState,
 }
 
 impl Denial {
     /// A denial that no rule decided.
     pub fn saying(sentence: impl Into<String>) -> Box<Self> {
-        Box::new(Self { sentence: sentence.into(), hint: None, rule: None, place: None, accesses: Vec::new() })
+        Box::new(Self {
+            sentence: sentence.into(),
+            hint: None,
+            rule: None,
+            place: None,
+            accesses: Vec::new(),
+            code: SqlState::INSUFFICIENT_PRIVILEGE,
+        })
+    }
+
+    /// The same denial under another code.
+    #[must_use]
+    pub fn with_code(mut self: Box<Self>, code: SqlState) -> Box<Self> {
+        self.code = code;
+        self
     }
 
     fn by(lease: &Lease, rule: RuleId, sentence: impl Into<String>) -> Box<Self> {
         let place = lease.active().program.place(&rule).cloned();
-        Box::new(Self { sentence: sentence.into(), hint: None, rule: Some(rule), place, accesses: Vec::new() })
+        Box::new(Self {
+            sentence: sentence.into(),
+            hint: None,
+            rule: Some(rule),
+            place,
+            accesses: Vec::new(),
+            code: SqlState::INSUFFICIENT_PRIVILEGE,
+        })
     }
 
     fn with_hint(mut self: Box<Self>, hint: impl Into<String>) -> Box<Self> {

@@ -28,6 +28,10 @@ impl SqlState {
     /// `25P02`: the transaction has failed and waits for its end.
     pub const IN_FAILED_TRANSACTION: Self = Self("25P02");
     /// `28000`: the subject may not open this session.
+    pub const INVALID_STATEMENT_NAME: Self = Self("26000");
+    /// A portal or cursor that does not exist.
+    pub const INVALID_CURSOR_NAME: Self = Self("34000");
+    /// No identity, or none that may connect.
     pub const INVALID_AUTHORIZATION: Self = Self("28000");
     /// `28P01`: the token is not acceptable.
     pub const INVALID_PASSWORD: Self = Self("28P01");
