@@ -259,7 +259,7 @@ impl Viewer<'_> {
         }
         if let (Some(speed), Some(last)) = (self.args.speed, self.last) {
             let most = Duration::from_secs(self.args.idle_max);
-            let time = Duration::from_millis(step.at.ms_since(last)).min(Duration::from_secs(86_400));
+            let time = Duration::from_millis(step.at.ms_since(last)).min(Duration::from_hours(24));
             self.pace.wait(time.div_f64(speed.max(0.001)).min(most));
         }
         Ok(true)

@@ -129,7 +129,8 @@ fn folders(parent: &Path, matches: impl Fn(&str) -> bool) -> io::Result<Vec<Path
 }
 
 fn is_month(name: &str) -> bool {
-    matches!(name.as_bytes(), [a, b, c, d, b'-', e, f] if [a, b, c, d, e, f].iter().all(|byte| byte.is_ascii_digit()))
+    let digits = |text: &str, count| text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
+    name.split_once('-').is_some_and(|(year, month)| digits(year, 4) && digits(month, 2))
 }
 
 fn opening(folder: &Path) -> Option<Summary> {

@@ -121,7 +121,7 @@ pub enum ReadError {
         /// The recording's, in hexadecimal.
         recorded: String,
         /// The given one.
-        given: PublicKey,
+        given: String,
     },
     /// The end was asked for before everything was read.
     #[error("the recording was not read to its end")]
@@ -263,7 +263,7 @@ impl Reader {
             && given.to_bytes() != header.public_key
         {
             let recorded = header.public_key.iter().map(|byte| format!("{byte:02x}")).collect();
-            return Err(ReadError::OtherKey { recorded, given });
+            return Err(ReadError::OtherKey { recorded, given: given.to_string() });
         }
         let named = PublicKey::from_bytes(&header.public_key);
         self.key = Some(named.ok_or_else(|| Tampered::Header.at(self.segment, None))?);

@@ -30,7 +30,7 @@ const UUID: u32 = 2950;
 const JSONB: u32 = 3802;
 
 /// A value as text.
-pub fn value_text(type_oid: u32, format: i16, bytes: &[u8]) -> String {
+pub(super) fn value_text(type_oid: u32, format: i16, bytes: &[u8]) -> String {
     if format == 0 {
         return text_of(bytes);
     }
