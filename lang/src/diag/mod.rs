@@ -1,11 +1,11 @@
 //! Findings about a policy as data, the registry of their codes, and how they are shown.
 //!
-//! A diagnostic is a mistake of the user, never of the program. Nothing here prints: renderers write to a
-//! `Write` that the caller owns, and their output depends on nothing but the findings and the sources.
+//! A diagnostic is a mistake of the user, never of the program. Nothing here prints: renderers make texts, which
+//! depend on nothing but the findings and the sources.
 
 mod code;
 mod edit;
-
+pub mod render;
 mod sink;
 
 pub use code::{Code, Suppression};
