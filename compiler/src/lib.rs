@@ -4,10 +4,15 @@
 //! argument, and everything that is found is returned as data. The gateway uses it to judge a commit.
 
 pub mod check;
+pub mod cli;
+pub mod command;
 pub mod compile;
+pub mod emit;
 pub mod glob;
 pub mod load;
 pub mod lower;
 pub mod policy_test;
+pub mod report;
 pub mod resolve;
+pub mod sign;
 pub mod system;

@@ -1,2 +1,16 @@
-//! `leaseholdc`.
-fn main() {}
+//! `leaseholdc`: hands the arguments, the terminal and the operating system to the library.
+
+use compiler::{cli, system::Os};
+use std::{io::Write as _, process::ExitCode};
+
+fn main() -> ExitCode {
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut err = std::io::stderr().lock();
+    let exit = cli::run(std::env::args_os(), &Os, &mut out, &mut err);
+    // A reader that went away, as `head` does, is no failure of the policy.
+    match out.flush() {
+        Ok(()) => exit.into(),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => exit.into(),
+        Err(_) => cli::Exit::Internal.into(),
+    }
+}

@@ -3,6 +3,7 @@
 //! Everything here is pure. There is no file system, no clock, no environment and no runtime: bytes and
 //! `now` come in as arguments, values and diagnostics go out.
 
+pub mod bundle;
 pub mod diag;
 pub mod ident;
 pub mod model;

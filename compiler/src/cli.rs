@@ -1,0 +1,276 @@
+//! The command line: arguments become values here, and nothing behind it sees strings of the shell.
+
+use crate::{
+    command::{self, Failure, Terminal},
+    system::System,
+};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum, error::ErrorKind};
+use lang::time::Timestamp;
+use std::{ffi::OsString, io::Write, process::ExitCode};
+
+/// How the program ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Nothing is wrong; warnings may be.
+    Clean,
+    /// The policy has errors, a test failed, a file is not formatted, a bundle is not to be trusted.
+    Found,
+    /// The command line is wrong.
+    Usage,
+    /// The program could not do its work.
+    Internal,
+}
+
+impl Exit {
+    /// The number that the shell sees.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Clean => 0,
+            Self::Found => 1,
+            Self::Usage => 3,
+            Self::Internal => 4,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// Checks, formats, tests, explains and builds Leasehold policies.
+#[derive(Debug, Parser)]
+#[command(name = "leaseholdc", version, about, after_help = EXIT_CODES, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// When to use colours.
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
+    color: Colour,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 nothing is wrong (warnings may be), 1 errors or failed tests, \
+                          3 wrong arguments, 4 the program could not do its work.";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Colour {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Find everything that is wrong with a policy, its tests included.
+    #[command(after_help = "Examples:\n  leaseholdc check\n  leaseholdc check policies --format github\n  \
+                            leaseholdc check --at 2026-12-24T08:00:00Z --deny-warnings")]
+    Check(CheckArgs),
+    /// Lay policy files out in the one canonical way, comments included.
+    #[command(
+        after_help = "Examples:\n  leaseholdc fmt\n  leaseholdc fmt --check policies\n  leaseholdc fmt teams/payments/grants.kdl"
+    )]
+    Fmt(FmtArgs),
+    /// Run the tests of a policy and show each of them.
+    #[command(
+        after_help = "Examples:\n  leaseholdc test\n  leaseholdc test policies --filter agent --junit report.xml"
+    )]
+    Test(TestArgs),
+    /// Check a policy and write it as a bundle, signed when a key is given.
+    #[command(after_help = "Make a key with:\n  openssl genpkey -algorithm ed25519 -out sign.pem\n  \
+                            openssl pkey -in sign.pem -pubout -out sign.pub\nExample:\n  \
+                            leaseholdc build policies -o policy.bundle --sign-key sign.pem --commit \"$(git rev-parse HEAD)\"")]
+    Build(BuildArgs),
+    /// Verify the signature and the content of a bundle, and show what it says.
+    Verify(VerifyArgs),
+    /// Explain a rule, for example P0401; without a rule, list them all.
+    Explain(ExplainArgs),
+    /// Print a completion script for a shell.
+    Completions(CompletionsArgs),
+}
+
+/// `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The folder that holds policy.kdl; by default this one, else `policies`.
+    pub path: Option<String>,
+    /// The instant that counts as now, in RFC 3339; by default the clock.
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    pub at: Option<Timestamp>,
+    /// How findings are shown.
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub format: Format,
+    /// Fail on warnings too.
+    #[arg(long)]
+    pub deny_warnings: bool,
+}
+
+/// `fmt`.
+#[derive(Debug, Args)]
+pub struct FmtArgs {
+    /// Files or folders; by default the policy in this folder, else `policies`.
+    pub paths: Vec<String>,
+    /// Change nothing; fail when a file would change.
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// `test`.
+#[derive(Debug, Args)]
+pub struct TestArgs {
+    /// The folder that holds policy.kdl; by default this one, else `policies`.
+    pub path: Option<String>,
+    /// Show only tests whose name contains this text.
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Option<String>,
+    /// Also write a report in JUnit's XML.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<String>,
+    /// The instant that counts as now, in RFC 3339; by default the clock.
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    pub at: Option<Timestamp>,
+    /// How results are shown.
+    #[arg(long, value_enum, default_value_t = TestFormat::Human)]
+    pub format: TestFormat,
+}
+
+/// `build`.
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    /// The folder that holds policy.kdl; by default this one, else `policies`.
+    pub path: Option<String>,
+    /// Where the bundle goes.
+    #[arg(short, long, value_name = "FILE", default_value = "policy.bundle")]
+    pub output: String,
+    /// An Ed25519 private key in PKCS#8 PEM to sign with.
+    #[arg(long, value_name = "FILE")]
+    pub sign_key: Option<String>,
+    /// The commit that the policy stems from.
+    #[arg(long, value_name = "HASH")]
+    pub commit: Option<String>,
+    /// The tree of that commit.
+    #[arg(long, value_name = "HASH")]
+    pub tree: Option<String>,
+    /// The position in the branch's history; a gateway accepts only a greater one than before.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub sequence: u64,
+    /// The instant that counts as now, in RFC 3339; by default the clock.
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    pub at: Option<Timestamp>,
+}
+
+/// `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The bundle.
+    pub bundle: String,
+    /// An Ed25519 public key in PEM that must have signed; several may be given.
+    #[arg(long, value_name = "FILE", required = true)]
+    pub public_key: Vec<String>,
+}
+
+/// `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The rule.
+    pub rule: Option<String>,
+}
+
+/// `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// How findings are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// With the lines of text concerned, for people.
+    Human,
+    /// One line for each finding, for editors and scripts.
+    Plain,
+    /// One JSON document.
+    Json,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
+    /// Workflow commands that GitHub shows as annotations.
+    Github,
+}
+
+/// How test results are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TestFormat {
+    /// For people.
+    Human,
+    /// One line for each test, without colours.
+    Plain,
+    /// One JSON document.
+    Json,
+    /// Workflow commands that GitHub shows as annotations.
+    Github,
+}
+
+fn instant(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse_rfc3339(text).ok_or_else(|| "write it like 2026-05-04T10:00:00+02:00".to_owned())
+}
+
+/// Runs the program: reads the arguments, does the work, says how it ends.
+pub fn run(
+    args: impl IntoIterator<Item = OsString>,
+    system: &dyn System,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Exit {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => return complain(&error, system, out, err),
+    };
+    let colours = match cli.color {
+        Colour::Auto => system.colours(),
+        Colour::Always => true,
+        Colour::Never => false,
+    };
+    let mut terminal = Terminal { system, out, err, colours };
+    let done = match &cli.command {
+        Command::Check(args) => command::check::run(args, &mut terminal),
+        Command::Fmt(args) => command::fmt::run(args, &mut terminal),
+        Command::Test(args) => command::test::run(args, &mut terminal),
+        Command::Build(args) => command::build::run(args, &mut terminal),
+        Command::Verify(args) => command::verify::run(args, &mut terminal),
+        Command::Explain(args) => command::explain::run(args, &mut terminal),
+        Command::Completions(args) => command::completions::run(args, Cli::command(), &mut terminal),
+    };
+    match done {
+        Ok(exit) => exit,
+        Err(Failure::Usage(sentence)) => say(err, &sentence, Exit::Usage),
+        Err(Failure::System(error)) => say(err, &error.to_string(), Exit::Internal),
+        // A reader that went away, as `head` does, has seen what it wanted.
+        Err(Failure::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Clean,
+        Err(Failure::Output(error)) => say(err, &format!("cannot write the output: {error}"), Exit::Internal),
+        Err(Failure::Bundle(error)) => say(err, &error.to_string(), Exit::Internal),
+    }
+}
+
+fn say(err: &mut dyn Write, sentence: &str, exit: Exit) -> Exit {
+    // When even the place for errors is gone, the exit code still says it.
+    let _nobody_listens = writeln!(err, "leaseholdc: {sentence}");
+    exit
+}
+
+/// Help and version are answers; everything else is a wrong command line, which is 3 and not clap's 2.
+fn complain(error: &clap::Error, system: &dyn System, out: &mut dyn Write, err: &mut dyn Write) -> Exit {
+    let rendered = error.render();
+    let text = if system.colours() { rendered.ansi().to_string() } else { rendered.to_string() };
+    let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    let written = if asked { write!(out, "{text}") } else { write!(err, "{text}") };
+    match (asked, written) {
+        (true, Ok(())) => Exit::Clean,
+        (true, Err(_)) => Exit::Internal,
+        (false, _) => Exit::Usage,
+    }
+}

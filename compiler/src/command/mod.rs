@@ -1,0 +1,102 @@
+//! One command in one file. A command reads its arguments, calls the library, and writes what is to be seen.
+
+pub mod build;
+pub mod check;
+pub mod completions;
+pub mod explain;
+pub mod fmt;
+pub mod test;
+pub mod verify;
+
+use crate::{
+    load::ROOT_FILE,
+    system::{System, SystemError, join},
+};
+use lang::{bundle::BundleError, span::SourceMap};
+use std::io::Write;
+
+/// What a command talks to.
+pub struct Terminal<'a> {
+    /// Files and clock.
+    pub system: &'a dyn System,
+    /// Where answers go.
+    pub out: &'a mut dyn Write,
+    /// Where remarks go that are no part of an answer.
+    pub err: &'a mut dyn Write,
+    /// Whether to use colours.
+    pub colours: bool,
+}
+
+impl std::fmt::Debug for Terminal<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Terminal").field("colours", &self.colours).finish_non_exhaustive()
+    }
+}
+
+/// Why a command could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The arguments make no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// Files could not be read or written.
+    #[error(transparent)]
+    System(#[from] SystemError),
+    /// The output could not be written.
+    #[error("the output could not be written")]
+    Output(#[from] std::io::Error),
+    /// The policy could not be encoded.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+}
+
+/// The folder that holds policy.kdl: the one named, else this one, else `policies`.
+fn root(path: Option<&str>, system: &dyn System) -> Result<String, Failure> {
+    let holds = |folder: &str| system.is_file(&join(folder, ROOT_FILE));
+    let Some(path) = path else {
+        return match ["", "policies"].into_iter().find(|folder| holds(folder)) {
+            Some(folder) => Ok(folder.to_owned()),
+            None => Err(Failure::Usage(format!(
+                "there is no {ROOT_FILE} here and none in `policies`; name the folder that holds it"
+            ))),
+        };
+    };
+    let folder = match path.strip_suffix(ROOT_FILE) {
+        Some("") => ".",
+        Some(folder) if folder.ends_with('/') => folder,
+        Some(_) | None => path,
+    };
+    let folder = folder.trim_start_matches("./");
+    let folder = if folder == "." || folder == "/" { folder } else { folder.trim_end_matches('/') };
+    if holds(folder) {
+        Ok(if folder == "." { String::new() } else { folder.to_owned() })
+    } else if system.is_folder(folder) {
+        Err(Failure::Usage(format!("there is no {ROOT_FILE} in `{path}`; name the folder that holds it")))
+    } else if system.is_file(path) {
+        Err(Failure::Usage(format!("`{path}` is a file; name the folder that holds {ROOT_FILE}")))
+    } else {
+        Err(Failure::Usage(format!("there is no folder `{path}`")))
+    }
+}
+
+/// The same texts with paths as the shell sees them.
+fn located(sources: &SourceMap, root: &str) -> SourceMap {
+    let mut located = SourceMap::new();
+    for (_, source) in sources.iter() {
+        located.add(join(root, source.path()), source.text());
+    }
+    located
+}
+
+/// How many files are parsed at once.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// `1 file`, `2 files`.
+fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+#[cfg(test)]
+mod tests;

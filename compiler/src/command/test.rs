@@ -1,0 +1,123 @@
+//! `test`: every test of a policy with its result.
+
+use super::{Failure, Terminal, count, located, root, threads};
+use crate::{
+    cli::{Exit, Format, TestArgs, TestFormat},
+    compile::{Options, compile},
+    policy_test::Outcome,
+    report::{self, junit},
+};
+use lang::{
+    diag::{Code, Severity},
+    span::SourceMap,
+};
+use serde::Serialize;
+
+/// Runs the tests and shows them.
+///
+/// # Errors
+/// When the arguments make no sense, or files or output fail.
+pub fn run(args: &TestArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Failure> {
+    let root = root(args.path.as_deref(), terminal.system)?;
+    let at = args.at.unwrap_or_else(|| terminal.system.now());
+    let compilation = compile(terminal.system, &root, at, &Options { threads: threads() })?;
+    let sources = located(&compilation.sources, &root);
+    let others: Vec<_> = compilation
+        .diagnostics
+        .iter()
+        .filter(|found| found.severity == Severity::Error && found.code != Code::P0901)
+        .cloned()
+        .collect();
+    if !others.is_empty() {
+        let format = match args.format {
+            TestFormat::Human => Format::Human,
+            TestFormat::Plain => Format::Plain,
+            TestFormat::Json => Format::Json,
+            TestFormat::Github => Format::Github,
+        };
+        report::findings(format, &others, &sources, terminal)?;
+        writeln!(terminal.err, "the tests were not run: the policy has {}", count(others.len(), "error"))?;
+        return Ok(Exit::Found);
+    }
+    let shown: Vec<&Outcome> = compilation
+        .tests
+        .iter()
+        .filter(|test| args.filter.as_ref().is_none_or(|filter| test.name.contains(filter.as_str())))
+        .collect();
+    if let Some(file) = &args.junit {
+        terminal.system.write(file, junit::report(&shown, &sources).as_bytes())?;
+    }
+    match args.format {
+        TestFormat::Human | TestFormat::Plain => lines(args.format, &shown, &sources, terminal)?,
+        TestFormat::Json => json(&shown, &sources, terminal)?,
+        TestFormat::Github => {
+            let failed: Vec<_> = compilation
+                .diagnostics
+                .iter()
+                .filter(|found| found.code == Code::P0901)
+                .filter(|found| shown.iter().any(|test| found.span().is_some_and(|span| test.span.contains(span))))
+                .cloned()
+                .collect();
+            report::findings(Format::Github, &failed, &sources, terminal)?;
+        }
+    }
+    let failed = shown.iter().filter(|test| test.failure.is_some()).count();
+    if shown.is_empty() && args.filter.is_some() {
+        return Err(Failure::Usage("no test has a name that contains the filter".to_owned()));
+    }
+    Ok(if failed > 0 { Exit::Found } else { Exit::Clean })
+}
+
+fn place(test: &Outcome, sources: &SourceMap) -> String {
+    format!("{}:{}", sources.path(test.span.source), sources.line_column(test.span).line)
+}
+
+fn lines(
+    format: TestFormat,
+    tests: &[&Outcome],
+    sources: &SourceMap,
+    terminal: &mut Terminal<'_>,
+) -> Result<(), Failure> {
+    let colours = terminal.colours && format == TestFormat::Human;
+    let (green, red, off) = if colours { ("\u{1b}[32m", "\u{1b}[1;31m", "\u{1b}[0m") } else { ("", "", "") };
+    for test in tests {
+        match &test.failure {
+            None => writeln!(terminal.out, "{green}ok{off}      {}", test.name)?,
+            Some(failure) => {
+                writeln!(terminal.out, "{red}FAILED{off}  {}  ({})", test.name, place(test, sources))?;
+                writeln!(terminal.out, "        {}", failure.message)?;
+                writeln!(terminal.out, "        witness: {}", failure.witness)?;
+            }
+        }
+    }
+    let failed = tests.iter().filter(|test| test.failure.is_some()).count();
+    writeln!(terminal.out, "{}, {} passed, {failed} failed", count(tests.len(), "test"), tests.len() - failed)?;
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct JsonTest<'a> {
+    name: &'a str,
+    file: &'a str,
+    line: u32,
+    passed: bool,
+    message: Option<&'a str>,
+    witness: Option<&'a str>,
+}
+
+fn json(tests: &[&Outcome], sources: &SourceMap, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
+    let tests: Vec<JsonTest<'_>> = tests
+        .iter()
+        .map(|test| JsonTest {
+            name: &test.name,
+            file: sources.path(test.span.source),
+            line: sources.line_column(test.span).line,
+            passed: test.failure.is_none(),
+            message: test.failure.as_ref().map(|failure| failure.message.as_str()),
+            witness: test.failure.as_ref().map(|failure| failure.witness.as_str()),
+        })
+        .collect();
+    serde_json::to_writer_pretty(&mut *terminal.out, &tests).map_err(std::io::Error::from)?;
+    writeln!(terminal.out)?;
+    Ok(())
+}

@@ -1,0 +1,164 @@
+//! The commands over files in memory: output and exit codes.
+
+use crate::{
+    cli::{Exit, run},
+    system::{Memory, System as _},
+};
+use lang::time::Timestamp;
+
+const GOOD: &str = r#"/- kdl-version 2
+policy version=1 name=example {
+    timezone "UTC"
+}
+idp corp {
+    kind oidc
+    issuer "https://login.example.com"
+    audience leasehold
+}
+group dev idp=corp kind=human {
+    claim-value dev
+}
+team core {
+    maintainers group:dev
+}
+connection orders-db kind=postgres {
+    owner team:core
+    address "db.internal:5432" database=orders
+    credential (file)"secrets/orders" user=gateway
+}
+limits all {
+    on orders-db
+    lifetime human="8h" service="1h" agent="1h"
+}
+grant orders-db {
+    to group:dev
+    when requested
+    lifetime "1h"
+    cooldown "5m"
+}
+test "developers read" {
+    as kind=human group:dev
+    open orders-db op=select table=public.orders
+    expect requested grant=orders-db
+}
+"#;
+
+struct Ran {
+    exit: Exit,
+    out: String,
+    err: String,
+}
+
+fn memory(files: &[(&str, &str)]) -> Memory {
+    let now = Timestamp::parse_rfc3339("2026-05-04T10:00:00+02:00").unwrap();
+    Memory::new(now, files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())))
+}
+
+fn leaseholdc(system: &Memory, args: &[&str]) -> Ran {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let args = std::iter::once("leaseholdc").chain(args.iter().copied()).map(Into::into);
+    let exit = run(args, system, &mut out, &mut err);
+    Ran { exit, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
+}
+
+#[test]
+fn a_good_policy_is_clean() {
+    let ran = leaseholdc(&memory(&[("policy.kdl", GOOD)]), &["check"]);
+    assert_eq!(ran.exit, Exit::Clean, "{}{}", ran.out, ran.err);
+    assert!(ran.out.ends_with("1 file, 0 errors, 0 warnings, 0 ms\n"), "{}", ran.out);
+}
+
+#[test]
+fn errors_exit_with_one_and_wrong_arguments_with_three() {
+    let bad = memory(&[("policies/policy.kdl", &GOOD.replace("to group:dev", "to group:dve"))]);
+    let ran = leaseholdc(&bad, &["check", "--format", "plain"]);
+    assert_eq!(ran.exit, Exit::Found);
+    assert!(ran.out.contains("policies/policy.kdl:26:8"), "{}", ran.out);
+    assert!(ran.out.contains("error[P0101]: unknown group `dve`"), "{}", ran.out);
+    assert_eq!(leaseholdc(&bad, &["check", "--frmat"]).exit, Exit::Usage);
+    assert_eq!(leaseholdc(&bad, &[]).exit, Exit::Usage);
+    let ran = leaseholdc(&bad, &["check", "nowhere"]);
+    assert_eq!((ran.exit, ran.err.as_str()), (Exit::Usage, "leaseholdc: there is no folder `nowhere`\n"));
+    let ran = leaseholdc(&memory(&[("a.txt", "")]), &["check"]);
+    assert_eq!(ran.exit, Exit::Usage);
+    assert_eq!(leaseholdc(&bad, &["--version"]).exit, Exit::Clean);
+    assert_eq!(leaseholdc(&bad, &["check", "--at", "yesterday"]).exit, Exit::Usage);
+}
+
+#[test]
+fn warnings_fail_only_when_denied() {
+    let warns = format!("{GOOD}approval idle {{\n    quorum 1 from=group:dev\n}}\n");
+    let system = memory(&[("policy.kdl", &warns)]);
+    assert_eq!(leaseholdc(&system, &["check", "."]).exit, Exit::Clean);
+    assert_eq!(leaseholdc(&system, &["check", "--deny-warnings", "policy.kdl"]).exit, Exit::Found);
+}
+
+#[test]
+fn tests_pass_and_fail_by_name() {
+    let ran = leaseholdc(&memory(&[("policy.kdl", GOOD)]), &["test"]);
+    assert_eq!(ran.exit, Exit::Clean);
+    assert_eq!(ran.out, "ok      developers read\n1 test, 1 passed, 0 failed\n");
+    let wrong = GOOD.replace("expect requested grant", "expect requested lifetime=\"2h\" grant");
+    let system = memory(&[("policy.kdl", &wrong)]);
+    let ran = leaseholdc(&system, &["test", "--junit", "out.xml"]);
+    assert_eq!(ran.exit, Exit::Found);
+    assert!(ran.out.contains("expected lifetime 2h, but it is 1h"), "{}", ran.out);
+    assert!(ran.out.contains("witness: kind=human groups={dev}  orders-db  select public.orders"), "{}", ran.out);
+    assert!(system.is_file("out.xml"));
+    assert_eq!(leaseholdc(&system, &["check"]).exit, Exit::Found, "a failed test is an error of the policy");
+    let ran = leaseholdc(&system, &["test", "--filter", "nothing like it"]);
+    assert_eq!(ran.exit, Exit::Usage);
+    let ran = leaseholdc(&system, &["test", "--format", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(json[0]["passed"], false);
+}
+
+#[test]
+fn formatting_is_checked_and_done_once() {
+    let ugly = GOOD.replace("    kind oidc", "  kind   oidc");
+    let system = memory(&[("policy.kdl", &ugly), ("notes.txt", "x")]);
+    assert_eq!(leaseholdc(&system, &["fmt", "--check"]).exit, Exit::Found);
+    let ran = leaseholdc(&system, &["fmt"]);
+    assert_eq!((ran.exit, ran.out.as_str()), (Exit::Clean, "policy.kdl: formatted\n1 file, 1 changed\n"));
+    let ran = leaseholdc(&system, &["fmt", "--check"]);
+    assert_eq!((ran.exit, ran.out.as_str()), (Exit::Clean, "1 file, 0 would change\n"));
+    let broken = memory(&[("policy.kdl", "policy {"), ("b.kdl", GOOD)]);
+    let ran = leaseholdc(&broken, &["fmt"]);
+    assert_eq!(ran.exit, Exit::Found);
+    assert!(ran.out.contains("P0001"), "{}", ran.out);
+}
+
+const PRIVATE: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----\n";
+const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
+
+#[test]
+fn a_bundle_is_built_and_verified() {
+    let system = memory(&[("policy.kdl", GOOD), ("sign.pem", PRIVATE), ("sign.pub", PUBLIC)]);
+    let ran =
+        leaseholdc(&system, &["build", "-o", "out", "--sign-key", "sign.pem", "--commit", "abc", "--sequence", "3"]);
+    assert_eq!(ran.exit, Exit::Clean, "{}{}", ran.out, ran.err);
+    let ran = leaseholdc(&system, &["verify", "out", "--public-key", "sign.pub"]);
+    assert_eq!(ran.exit, Exit::Clean, "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("commit    abc") && ran.out.contains("sequence  3"), "{}", ran.out);
+    assert_eq!(leaseholdc(&system, &["build", "-o", "plain"]).exit, Exit::Clean);
+    let ran = leaseholdc(&system, &["verify", "plain", "--public-key", "sign.pub"]);
+    assert_eq!(ran.exit, Exit::Found);
+    assert!(ran.out.contains("not signed"), "{}", ran.out);
+    assert_eq!(leaseholdc(&system, &["build", "--sign-key", "sign.pub"]).exit, Exit::Usage);
+    assert_eq!(leaseholdc(&system, &["verify", "gone", "--public-key", "sign.pub"]).exit, Exit::Internal);
+    let bad = memory(&[("policy.kdl", &GOOD.replace("audience leasehold", ""))]);
+    assert_eq!(leaseholdc(&bad, &["build"]).exit, Exit::Found);
+    assert!(!bad.is_file("policy.bundle"));
+}
+
+#[test]
+fn rules_are_explained_and_listed() {
+    let system = memory(&[]);
+    let ran = leaseholdc(&system, &["explain"]);
+    assert_eq!(ran.out.lines().count(), lang::diag::Code::ALL.len());
+    assert_eq!(leaseholdc(&system, &["explain", "p0101"]).exit, Exit::Clean);
+    let ran = leaseholdc(&system, &["explain", "P010"]);
+    assert_eq!(ran.exit, Exit::Usage);
+    assert!(ran.err.contains("did you mean"), "{}", ran.err);
+    assert_eq!(leaseholdc(&system, &["completions", "bash"]).exit, Exit::Clean);
+}
