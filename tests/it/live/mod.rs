@@ -3,13 +3,16 @@
 //! Nothing here is skipped in silence: a component that is missing fails the test with a sentence that says how it is
 //! had (`cargo xtask setup`). What was started ends with the test program, however that ends.
 
+mod api;
 mod compare;
 mod drivers;
 mod identity;
 mod native;
 mod raw;
 mod startup;
+mod supply;
 mod terminal;
+mod windows;
 
 use std::sync::LazyLock;
 use xtask::cast::Person;

@@ -110,7 +110,8 @@ pub fn without_lines(text: &str, unwanted: impl Fn(&str) -> bool) -> String {
     text.lines().filter(|line| !unwanted(line.trim())).fold(String::new(), |whole, line| whole + line + "\n")
 }
 
-fn git(folder: &Path, arguments: &[&str]) -> Outcome<String> {
+/// Runs git, apart from the person's own configuration.
+pub fn git(folder: &Path, arguments: &[&str]) -> Outcome<String> {
     let mut git = Command::new("git");
     git.args(arguments).current_dir(folder);
     // The person's own configuration (signing, hooks, templates) is none of this run's business.
