@@ -2,6 +2,7 @@
 //!
 //! The private half never leaves this file's type: it is not printed, not compared and not cloned.
 
+use super::inert::push;
 use ed25519_dalek::pkcs8::{
     DecodePrivateKey, DecodePublicKey, EncodePublicKey, KeypairBytes, spki::der::pem::LineEnding,
 };
@@ -144,8 +145,17 @@ pub struct PublicKey(VerifyingKey);
 impl fmt::Display for PublicKey {
     /// 64 hexadecimal digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.as_bytes().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hexadecimal(self.0.as_bytes()))
     }
+}
+
+/// Bytes in hexadecimal.
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        push(&mut out, format_args!("{byte:02x}"));
+    }
+    out
 }
 
 impl PublicKey {

@@ -262,7 +262,7 @@ impl Reader {
         if let Some(given) = self.given_key
             && given.to_bytes() != header.public_key
         {
-            let recorded = header.public_key.iter().map(|byte| format!("{byte:02x}")).collect();
+            let recorded = super::key::hexadecimal(&header.public_key);
             return Err(ReadError::OtherKey { recorded, given: given.to_string() });
         }
         let named = PublicKey::from_bytes(&header.public_key);

@@ -64,10 +64,12 @@ impl SessionRecorder {
         level.word().clone_into(&mut opened.recorded);
         let month = month(at).ok_or(RecorderError::Refused("its time has no month"))?;
         let folder = shared.settings.folder.join(month).join(session.as_str());
-        shared.disk.create_folder(&folder).map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists => RecorderError::Exists(folder.clone()),
-            _ => RecorderError::Io { verb: "create", path: folder.clone(), source },
-        })?;
+        if let Err(source) = shared.disk.create_folder(&folder) {
+            if source.kind() == io::ErrorKind::AlreadyExists {
+                return Err(RecorderError::Exists(folder));
+            }
+            return Err(RecorderError::Io { verb: "create", path: folder, source });
+        }
         let sink = create_segment(&shared, &folder, 0)?;
         let head = Head { records: 0, chain: format::chain_start(&session) };
         let mut recorder = Self {

@@ -69,6 +69,7 @@ pub enum Item {
     Closed { cause: String, sentence: String },
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 fn rfc3339<S: serde::Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&instant(*at))
 }
@@ -271,11 +272,7 @@ impl Transcript {
                 add(Item::Done { tag: "(portal suspended)".into() });
             }
             Message::Error(report) => {
-                self.columns = None;
-                // Nothing up to the next Sync is answered.
-                while self.expected.front().is_some_and(|front| !matches!(front, Expected::Ready)) {
-                    self.expected.pop_front();
-                }
+                self.refused();
                 add(report_item(&report));
             }
             Message::Notice(report) => add(report_item(&report)),
@@ -283,14 +280,7 @@ impl Transcript {
                 let (channel, payload) = (text_of(&channel), text_of(&payload));
                 add(Item::Note { sentence: format!("notification on {channel}: {payload}") });
             }
-            Message::ReadyForQuery { .. } => {
-                self.columns = None;
-                while let Some(front) = self.expected.pop_front() {
-                    if matches!(front, Expected::Ready) {
-                        break;
-                    }
-                }
-            }
+            Message::ReadyForQuery { .. } => self.ready(),
             Message::ParseComplete | Message::BindComplete | Message::CloseComplete | Message::NoData => {
                 let answers = !matches!(self.expected.front(), Some(Expected::Ready | Expected::Execute(_)) | None);
                 if answers {
@@ -319,6 +309,19 @@ impl Transcript {
             | Message::Oversize { .. }
             | Message::Malformed { .. } => {}
         }
+    }
+
+    /// After an error nothing up to the next Sync is answered.
+    fn refused(&mut self) {
+        self.columns = None;
+        while self.expected.front().is_some_and(|front| !matches!(front, Expected::Ready)) {
+            self.expected.pop_front();
+        }
+    }
+
+    fn ready(&mut self) {
+        self.refused();
+        self.expected.pop_front();
     }
 
     fn expect(&mut self, expected: Expected) {

@@ -67,9 +67,7 @@ fn binary_text(type_oid: u32, mut bytes: &[u8]) -> Option<String> {
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
-    let mut out = String::from("\\x");
-    bytes.iter().for_each(|byte| push(&mut out, format_args!("{byte:02x}")));
-    out
+    format!("\\x{}", super::key::hexadecimal(bytes))
 }
 
 fn uuid(bytes: &[u8]) -> Option<String> {
