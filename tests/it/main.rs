@@ -1,5 +1,6 @@
 //! Integration tests.
 
+mod access;
 mod identity;
 mod live;
 mod policy_fixtures;

@@ -14,9 +14,9 @@ use lang::protocol::ConnectionKind;
 use lang::time::Timestamp;
 
 /// The most rows of one part of a list.
-pub const LIMIT_MAX: u32 = 200;
+pub(crate) const LIMIT_MAX: u32 = 200;
 /// The rows of one part of a list when the client names no number.
-pub const LIMIT_DEFAULT: u32 = 50;
+pub(crate) const LIMIT_DEFAULT: u32 = 50;
 
 /// What a list is to show.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

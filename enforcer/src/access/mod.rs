@@ -16,7 +16,7 @@ mod window;
 
 pub use caller::Caller;
 pub use judge::binding;
-pub use list::{Filter, Listed, Reach};
+pub use list::{Filter, Listed, Reach, ReachContract};
 pub use quorum::same_person;
 pub use refusal::{Because, Refused};
 pub use request::Asking;
@@ -188,6 +188,3 @@ fn settle(judged: Judged, at: Timestamp, actor: &Subject) -> (Result<Outcome, Re
     changes.remember = Some(Remember { answer });
     (Ok(outcome), Some(changes))
 }
-
-#[cfg(test)]
-mod tests;

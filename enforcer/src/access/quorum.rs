@@ -28,12 +28,12 @@ fn eligible(line: &Quorum, vote: &Vote) -> bool {
 }
 
 /// How many places an approval has.
-pub fn places(approval: &Approval) -> usize {
+pub(super) fn places(approval: &Approval) -> usize {
     approval.quorum.iter().map(|line| usize::try_from(line.count).unwrap_or(usize::MAX)).fold(0, usize::saturating_add)
 }
 
 /// How many places the votes fill: at most [`places`].
-pub fn filled(approval: &Approval, requester: &Subject, votes: &[Vote]) -> usize {
+pub(super) fn filled(approval: &Approval, requester: &Subject, votes: &[Vote]) -> usize {
     let voters = voters(requester, votes);
     if approval.separate {
         return matching(&approval.quorum, &voters);
@@ -46,7 +46,7 @@ pub fn filled(approval: &Approval, requester: &Subject, votes: &[Vote]) -> usize
 }
 
 /// Whether every place of an approval is filled. An approval without a place is never satisfied.
-pub fn satisfied(approval: &Approval, requester: &Subject, votes: &[Vote]) -> bool {
+pub(super) fn satisfied(approval: &Approval, requester: &Subject, votes: &[Vote]) -> bool {
     let places = places(approval);
     places > 0 && filled(approval, requester, votes) == places
 }

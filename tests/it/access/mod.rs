@@ -1,0 +1,6 @@
+//! The life of requests, approvals and windows, over a real store.
+
+mod approvals;
+mod stress;
+mod windows;
+pub(crate) mod world;
