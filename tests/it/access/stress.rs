@@ -108,12 +108,11 @@ async fn revoking_beats_extending_or_comes_after_it_but_always_ends_the_window()
         let now = at(round * 10);
         let asking = Asking { connection: "long".to_owned(), reason: Some("r".to_owned()), ..Asking::default() };
         let window = world.access.request(&dev, asking, None, now).await.unwrap().window.unwrap();
+        let facts = super::windows::opened(&format!("ses_00000000000000{round:02}"), &window);
         let (extended, revoked, session) = tokio::join!(
             world.access.extend(&dev, &window.id, None, None, now),
             other.revoke(&olga, &window.id, None, now),
-            world
-                .access
-                .session_opened(&super::windows::opened(&format!("ses_00000000000000{round:02}"), &window), now),
+            world.access.session_opened(&facts, now),
         );
         assert!(revoked.is_ok());
         if let Err(refused) = session {
