@@ -192,10 +192,10 @@ fn approve(
     fresh_enough(caller)?;
     let program = caller.program();
     let requester = caller::close(program, &request.asked.subject.idp, &request.asked.evidence)
-        .map_err(|reasons| again(Because::reasons(program, &reasons)))?;
+        .map_err(|reasons| again(&Because::reasons(program, &reasons)))?;
     let contract = program
         .choose(&requester, &request.asked.connection, Some(&request.asked.grant), now)
-        .map_err(|reasons| again(Because::reasons(program, &reasons)))?;
+        .map_err(|reasons| again(&Because::reasons(program, &reasons)))?;
     if judge::binding(program, &contract) != request.asked.binding
         || shown.is_some_and(|shown| shown != request.asked.binding)
     {
@@ -230,7 +230,7 @@ fn approve(
 }
 
 /// Turns reasons that concern the requester into a sentence for the approver.
-fn again(reasons: Vec<Because>) -> Refused {
+fn again(reasons: &[Because]) -> Refused {
     let rule = reasons.iter().find_map(|because| Some((because.rule.clone()?, because.place.clone())));
     let sentence = "the policy no longer gives the requester this access; the request cannot be approved";
     let (rule, place) = rule.map_or((None, None), |(rule, place)| (Some(rule), place));

@@ -228,7 +228,7 @@ impl Access {
                     .into_iter()
                     .map(|contract| ReachContract {
                         grant: contract.grant.id.clone(),
-                        permits: contract.grant.permit.iter().map(|op| op.id()).collect(),
+                        permits: contract.grant.permit.iter().map(lang::protocol::Operation::id).collect(),
                         unserved: judge::unserved(program, &contract),
                         terms: contract.terms,
                     })

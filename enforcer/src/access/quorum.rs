@@ -15,7 +15,7 @@ pub fn same_person(one: &Subject, other: &Subject) -> bool {
 }
 
 /// The votes that may count: one for each person, none of the requester's.
-fn voters<'v>(requester: &Subject, votes: &'v [Vote]) -> Vec<&'v Vote> {
+fn counted<'v>(requester: &Subject, votes: &'v [Vote]) -> Vec<&'v Vote> {
     let mut people: BTreeMap<(&str, &str), &Vote> = BTreeMap::new();
     for vote in votes.iter().filter(|vote| !same_person(&vote.subject, requester)) {
         people.entry((&vote.subject.tenant, &vote.subject.id)).or_insert(vote);
@@ -34,13 +34,13 @@ pub(super) fn places(approval: &Approval) -> usize {
 
 /// How many places the votes fill: at most [`places`].
 pub(super) fn filled(approval: &Approval, requester: &Subject, votes: &[Vote]) -> usize {
-    let voters = voters(requester, votes);
+    let people = counted(requester, votes);
     if approval.separate {
-        return matching(&approval.quorum, &voters);
+        return matching(&approval.quorum, &people);
     }
     let of_line = |line: &Quorum| {
-        let people = voters.iter().filter(|vote| eligible(line, vote)).count();
-        people.min(usize::try_from(line.count).unwrap_or(usize::MAX))
+        let able = people.iter().filter(|vote| eligible(line, vote)).count();
+        able.min(usize::try_from(line.count).unwrap_or(usize::MAX))
     };
     approval.quorum.iter().map(of_line).sum()
 }
