@@ -17,6 +17,7 @@ use crate::store::{About, Account, Change, Purpose, Request, RequestState, Vote,
 use lang::program::rules::{Approval, RuleId, RuleKind};
 use lang::program::{Contract, Subject};
 use lang::time::Timestamp;
+use std::collections::BTreeSet;
 
 /// Bytes of the reason of a denial.
 const NOTE_BYTES_MAX: usize = 2_000;
@@ -204,7 +205,8 @@ fn approve(
     }
     let approvals = judge::approvals(program, &contract).map_err(Refused::policy)?;
     let mut after = request.clone();
-    after.votes.push(vote(caller, now)?);
+    let vote = vote(caller, request, now)?;
+    after.votes.push(vote.clone());
     let requester_key = &request.asked.subject;
     let fills = |votes: &[Vote]| -> usize {
         approvals.iter().map(|approval| quorum::filled(approval, requester_key, votes)).sum()
@@ -221,7 +223,7 @@ fn approve(
     if let Some(within) = missing.iter().map(|approval| approval.answer_within).min() {
         after.answer_by = request.asked.at.plus(within);
     }
-    let counted = Change::Vote { request: id.clone(), vote: vote(caller, now)?, answer_by: after.answer_by };
+    let counted = Change::Vote { request: id.clone(), vote, answer_by: after.answer_by };
     if !missing.is_empty() {
         return Ok((Outcome { did: Did::Counted, request: Some(after), window: None }, vec![counted]));
     }
@@ -237,11 +239,15 @@ fn again(reasons: &[Because]) -> Refused {
     Refused::State(Because { sentence: sentence.to_owned(), rule, place })
 }
 
-fn vote(caller: &Caller, now: Timestamp) -> Result<Vote, Refused> {
+/// The caller's vote, with those of its groups that the approvals name, and no others.
+fn vote(caller: &Caller, request: &Request, now: Timestamp) -> Result<Vote, Refused> {
+    let (program, subject) = (caller.program(), caller.known()?);
+    let named = caller.lines(request).into_iter().flat_map(|line| &line.from);
+    let groups: BTreeSet<&String> = named.filter(|group| program.holds(subject, group)).collect();
     Ok(Vote {
         subject: caller.identity.subject.clone(),
         subject_name: caller.identity.name.clone(),
-        groups: caller.program().group_names(caller.known()?),
+        groups: groups.into_iter().cloned().collect(),
         at: now,
     })
 }

@@ -1,0 +1,181 @@
+//! `GET /v1/sessions/{id}/recording`: the files of a recording as one tar archive, byte for byte.
+//!
+//! The folder follows from the session's identifier alone, never from a client's text. A file is read up to the
+//! length that it had when it was opened, so that a live session's recording is a whole prefix.
+
+use super::body::{Named, Nothing, Read};
+use super::{Problem, State};
+use crate::core::id::SessionId;
+use crate::recording;
+use axum::body::Body;
+use axum::extract::State as Extracted;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::stream;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+/// Bytes that are read at a time.
+const CHUNK_BYTES: usize = 256 * 1024;
+/// Bytes of a tar block.
+const BLOCK: u64 = 512;
+/// Files of one recording.
+const FILES_MAX: usize = 4_096;
+/// How often a folder is listed anew when a segment is compressed meanwhile.
+const ATTEMPTS: usize = 5;
+
+pub(super) async fn recording(
+    Extracted(state): Extracted<State>,
+    Named(id): Named<SessionId>,
+    Read { identity, query: _ }: Read<Nothing>,
+) -> Result<Response, Problem> {
+    let session = state.access.recorded_session(&identity, &id).await?;
+    let folder = state.recorder.folder().to_owned();
+    let files = blocking(move || open(&folder, &session.id)).await.map_err(|error| failed(&error))?;
+    let Some(files) = files else {
+        return Err(Problem::new(StatusCode::NOT_FOUND, "the recording of this session is not on this gateway"));
+    };
+    tracing::info!(session = %id, by = %identity.subject, "a recording is handed out");
+    let pieces = stream::try_unfold(Archive::new(&id, files), |mut archive| async move {
+        let (archive, piece) = blocking(move || {
+            let piece = archive.next()?;
+            Ok((archive, piece))
+        })
+        .await?;
+        Ok::<_, io::Error>(piece.map(|piece| (piece, archive)))
+    });
+    let mut response = Response::new(Body::from_stream(pieces));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-tar"));
+    if let Ok(name) = HeaderValue::try_from(format!("attachment; filename=\"{id}.tar\"")) {
+        headers.insert(header::CONTENT_DISPOSITION, name);
+    }
+    Ok(response)
+}
+
+/// Runs file work where it may block.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+fn failed(error: &io::Error) -> Problem {
+    tracing::error!(%error, "a recording cannot be read");
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the recording cannot be read now; try again")
+}
+
+struct Open {
+    name: String,
+    length: u64,
+    file: File,
+}
+
+/// Opens every file of a recording at once, so that a segment which is compressed meanwhile is neither lost nor
+/// seen twice.
+fn open(recordings: &Path, session: &SessionId) -> io::Result<Option<VecDeque<Open>>> {
+    let Some(folder) = recording::find(recordings, session)? else { return Ok(None) };
+    let mut last = None;
+    for _ in 0..ATTEMPTS {
+        match open_all(&folder) {
+            Ok(files) => return Ok(Some(files)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => last = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| io::Error::other("the folder changes too fast")))
+}
+
+fn open_all(folder: &Path) -> io::Result<VecDeque<Open>> {
+    let mut names: Vec<String> = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        // Half-written files of the compressor end in `.tmp`.
+        if let Ok(name) = entry.file_name().into_string()
+            && entry.file_type()?.is_file()
+            && (name.ends_with(".rec") || name.ends_with(".rec.zst"))
+        {
+            names.push(name);
+        }
+    }
+    names.sort();
+    if names.len() > FILES_MAX {
+        return Err(io::Error::other("the recording has too many files"));
+    }
+    names
+        .into_iter()
+        .map(|name| {
+            let file = File::open(folder.join(&name))?;
+            Ok(Open { length: file.metadata()?.len(), name, file })
+        })
+        .collect()
+}
+
+/// A tar archive, piece by piece.
+struct Archive {
+    folder: String,
+    files: VecDeque<Open>,
+    /// The file that is being read, and how much of it is left.
+    current: Option<(File, u64, u64)>,
+    ended: bool,
+}
+
+impl Archive {
+    fn new(session: &SessionId, files: VecDeque<Open>) -> Self {
+        Self { folder: session.to_string(), files, current: None, ended: false }
+    }
+
+    fn next(&mut self) -> io::Result<Option<Bytes>> {
+        if let Some((mut file, left, length)) = self.current.take() {
+            let want = usize::try_from(left).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
+            let mut piece = vec![0; want];
+            file.read_exact(&mut piece)?;
+            let left = left.saturating_sub(u64::try_from(want).unwrap_or(u64::MAX));
+            if left > 0 {
+                self.current = Some((file, left, length));
+            } else {
+                let padding = (BLOCK - length % BLOCK) % BLOCK;
+                piece.resize(want + usize::try_from(padding).unwrap_or(0), 0);
+            }
+            return Ok(Some(piece.into()));
+        }
+        if let Some(open) = self.files.pop_front() {
+            let head = header_block(&format!("{}/{}", self.folder, open.name), open.length);
+            if open.length > 0 {
+                self.current = Some((open.file, open.length, open.length));
+            }
+            return Ok(Some(head.into()));
+        }
+        if self.ended {
+            return Ok(None);
+        }
+        self.ended = true;
+        Ok(Some(vec![0; 1024].into()))
+    }
+}
+
+/// The ustar header of one regular file.
+fn header_block(name: &str, length: u64) -> Vec<u8> {
+    let mut block = Vec::with_capacity(512);
+    let mut field = |text: &str, width: usize| {
+        let start = block.len();
+        block.extend(text.bytes().take(width));
+        block.resize(start + width, 0);
+    };
+    field(name, 100);
+    field("0000600\0", 8);
+    field("0000000\0", 8);
+    field("0000000\0", 8);
+    field(&format!("{length:011o}\0"), 12);
+    field("00000000000\0", 12);
+    field("        ", 8);
+    field("0", 1);
+    field("", 100);
+    field("ustar\u{0}00", 8);
+    field("", 247);
+    let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+    let check = format!("{sum:06o}\0 ");
+    block.splice(148..156, check.bytes());
+    block
+}
