@@ -107,3 +107,68 @@ fn every_statement_of_the_table_is_judged_as_written() {
         .unwrap();
     handle.join().unwrap();
 }
+
+/// Judges on a large stack and gives the accesses as text.
+fn accesses(sql: String, session: SessionFacts) -> Vec<String> {
+    let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+    let handle = thread.spawn(move || {
+        let statements = judge(&sql, &session).unwrap();
+        statements.iter().flat_map(|statement| &statement.accesses).map(ToString::to_string).collect()
+    });
+    handle.unwrap().join().unwrap()
+}
+
+#[test]
+fn a_name_is_cut_between_characters() {
+    let sql = format!("SELECT * FROM {}", "é".repeat(40));
+    assert_eq!(accesses(sql, session()), [format!("select relation public.{}", "é".repeat(31))]);
+}
+
+#[test]
+fn the_session_names_what_a_text_cannot_show() {
+    let mut session = SessionFacts::pinned(15);
+    session.default_schema = "app".into();
+    session.overloads.insert("max".into());
+    session.row_routines.insert("erase".into());
+    let sql = "SELECT max(x), t.erase, (t).erase, JSON_VALUE(j, '$') FROM t".to_owned();
+    assert_eq!(
+        accesses(sql, session),
+        ["select relation app.t", "call routine app.erase", "call routine app.json_value", "call routine app.max"]
+    );
+}
+
+/// Texts whose judgement would take the product of their levels, or of two lists, if it were done carelessly.
+#[test]
+fn hostile_texts_cost_what_they_weigh() {
+    let nested = "DELETE FROM t WHERE t.id IN (WITH w AS (";
+    let deletes = format!("{}SELECT 1{}", nested.repeat(25), ") SELECT id FROM w WHERE t.a = 1)".repeat(25));
+    assert_eq!(accesses(deletes, session()).len(), 3);
+    let whole = "id IN (SELECT id FROM t WHERE ";
+    let members =
+        format!("DELETE FROM t WHERE {}{}{}", whole.repeat(60), "id = 1 OR ".repeat(9_000) + "id = 2", ")".repeat(60));
+    assert!(accesses(members, session()).contains(&"select relation public.t".to_owned()));
+    let tables = vec!["t"; 9_000].join(",");
+    let locks = format!("SELECT * FROM {tables} FOR UPDATE OF {}", vec!["nobody"; 9_000].join(","));
+    assert_eq!(accesses(locks, session()), ["select relation public.t", "lock relation public.t"]);
+    let names: Vec<String> = (0..9_000).map(|at| format!("c{at} AS (TABLE t)")).collect();
+    let reads: Vec<String> = (0..9_000).map(|at| format!("c{at}")).collect();
+    let ctes = format!("WITH {} SELECT * FROM {}", names.join(","), reads.join(","));
+    assert_eq!(accesses(ctes, session()), ["select relation public.t"]);
+}
+
+proptest::proptest! {
+    /// Whatever stands between two pieces of statements, the judge answers.
+    #[test]
+    fn no_text_panics(left in 0_usize..400, right in 0_usize..400, cut in 0_usize..200, paste in 0_usize..200, noise in ".{0,8}") {
+        let table = std::fs::read_to_string(table()).unwrap();
+        let texts: Vec<&str> = table.lines().filter_map(|line| line.strip_prefix("> ")).collect();
+        let head: String = texts[left % texts.len()].chars().take(cut).collect();
+        let tail: String = texts[right % texts.len()].chars().skip(paste).collect();
+        let sql = format!("{head}{noise}{tail}");
+        if let Ok(statements) = judge(&sql, &session()) {
+            for statement in statements {
+                proptest::prop_assert!(sql.get(statement.text.clone()).is_some_and(|text| !text.is_empty()));
+            }
+        }
+    }
+}
