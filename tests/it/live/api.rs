@@ -38,11 +38,10 @@ pub(super) fn id(answer: &Value, what: &str) -> Option<String> {
     answer.get(what)?.get("id")?.as_str().map(str::to_owned)
 }
 
-/// Waits until the gateway's own account of its policy holds a word.
-pub(super) fn policy_says(scene: &Scene, who: &Person, word: &str) -> Value {
-    clock::wait_for(&format!("the gateway's policy says {word}"), Duration::from_secs(30), || {
-        let policy = ask(scene, who, "/v1/policy");
-        Ok(policy.to_string().contains(word).then_some(policy))
+/// Waits until the gateway applies a commit.
+pub(super) fn applied(scene: &Scene, who: &Person, commit: &str) {
+    clock::wait_for(&format!("commit {commit} is applied"), Duration::from_secs(30), || {
+        Ok((ask(scene, who, "/v1/policy")["commit"] == commit).then_some(()))
     })
-    .unwrap()
+    .unwrap();
 }

@@ -2,7 +2,7 @@
 //!
 //! What must happen within a second is asserted under a bound that a busy machine keeps, and printed as measured.
 
-use super::api::{call, id, open, policy_says, request};
+use super::api::{applied, call, id, open, request};
 use super::fresh;
 use super::raw::Raw;
 use serde_json::json;
@@ -187,7 +187,7 @@ fn a_narrower_policy_narrows_a_live_session_and_an_unrelated_merge_does_not() {
     raw.query(delete).expect("the grant permits writes");
     scene.repository.edit("teams/platform/grants.kdl", |text| format!("{text}// a comment\n")).unwrap();
     let commit = scene.repository.merge("platform: a comment").unwrap();
-    policy_says(&scene, &SAM, &commit);
+    applied(&scene, &SAM, &commit);
     raw.query(insert).expect("an unrelated merge changes nothing");
     raw.query(delete).expect("an unrelated merge changes nothing");
     let grants = "teams/payments/grants.kdl";
@@ -201,7 +201,7 @@ fn a_narrower_policy_narrows_a_live_session_and_an_unrelated_merge_does_not() {
         })
         .unwrap();
     let commit = scene.repository.merge("payments: agents read").unwrap();
-    policy_says(&scene, &SAM, &commit);
+    applied(&scene, &SAM, &commit);
     let refused = raw.query(insert).expect_err("the narrower policy holds for the open session");
     assert_eq!((refused.severity.as_str(), refused.code.as_str()), ("ERROR", "42501"), "{refused:?}");
     assert_eq!(raw.query("select count(*) from public.scratch").expect("reading goes on"), ["0"]);
@@ -217,7 +217,7 @@ fn a_narrower_policy_narrows_a_live_session_and_an_unrelated_merge_does_not() {
         .unwrap();
     std::fs::write(scene.repository.work.join(test), before).unwrap();
     let commit = scene.repository.merge("payments: agents write again").unwrap();
-    policy_says(&scene, &SAM, &commit);
+    applied(&scene, &SAM, &commit);
 }
 
 fn narrowed(text: &str) -> String {

@@ -9,6 +9,7 @@ use crate::say;
 use crate::scene::Scene;
 use serde_json::Value;
 use std::cell::Cell;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The agent's window. Long enough for four statements, short enough to watch its end.
@@ -181,7 +182,7 @@ fn narrowing_merge(scene: &Scene) -> Outcome<String> {
 
 fn broken_merge(scene: &Scene) -> Outcome<String> {
     let good = scene.repository.head()?;
-    let mut session = psql_in_the_background(scene, &PIET, "ledger-dev", &["select pg_sleep(6)", "select 'survived'"])?;
+    let session = psql_in_the_background(scene, &PIET, "ledger-dev", &["select pg_sleep(6)", "select 'survived'"])?;
     scene.repository.edit("teams/payments/grants.kdl", |text| {
         text.replacen("to group:coding-agents", "to group:coding-agnets", 1)
     })?;
@@ -191,13 +192,13 @@ fn broken_merge(scene: &Scene) -> Outcome<String> {
     ensure(ran.code == Some(1), || complaint("`leaseholdc check` found nothing", &ran).to_string())?;
     let bad = scene.repository.merge("payments: a typo")?;
     clock::wait_for("the gateway says what is wrong", Duration::from_secs(20), || {
-        let status = scene.gateway.ask_json(&scene.token(&SAM)?, &["status"])?;
-        let text = status.to_string();
-        Ok((text.contains(&good) && (text.contains(&bad) || text.contains("coding-agnets"))).then_some(()))
+        let policy = policy(scene)?;
+        let failing = policy.get("failing") == Some(&Value::Bool(true));
+        let text = policy.to_string();
+        Ok((failing && text.contains(&good) && text.contains(&bad)).then_some(()))
     })?;
     let ran = leasehold(scene, &SAM, &["status"])?;
     ensure(ran.ok(), || complaint("no status", &ran).to_string())?;
-    ensure(session.is_alive() || clock::unix_seconds() > 0.0, || "the session is gone".to_owned())?;
     let survivor = session.finish(Duration::from_secs(30))?;
     say::quoted(&survivor.said());
     ensure(survivor.ok() && survivor.out.contains("survived"), || {
@@ -226,7 +227,8 @@ fn audit(teller: &mut Teller<'_>) {
     });
     let id = session.take().unwrap_or_default();
     teller.step("replays it", |scene| {
-        let mut command = scene.gateway.client(&scene.token(&SAM)?, &["replay", &id]);
+        let recordings = scene.gateway.folder.join("recordings").to_string_lossy().into_owned();
+        let mut command = scene.gateway.client(&scene.token(&SAM)?, &["replay", &id, "--recordings", &recordings]);
         say::quoted(&format!("{}$ leasehold replay {id}", SAM.name));
         let ran = crate::command::run_within(&mut command, Duration::from_mins(1))?;
         say::quoted(&ran.said());
@@ -241,14 +243,46 @@ fn audit(teller: &mut Teller<'_>) {
 }
 
 fn verify(scene: &Scene, id: &str) -> Outcome<String> {
-    let key = find_file(&scene.gateway.folder, &|name| name.strip_suffix(".pub").is_some())
-        .ok_or_else(|| Fault::new("the gateway left no public key"))?;
-    let key = key.to_string_lossy().into_owned();
-    let folder = find_file(&scene.gateway.folder.join("recordings"), &|name| name.contains(id))
-        .ok_or_else(|| Fault::new("no recording of that session"))?;
-    let ran = leasehold(scene, &SAM, &["verify", &folder.to_string_lossy(), "--public-key", &key])?;
+    let key = scene.gateway.folder.join("state/recording.key.pub");
+    let folder = recording(scene, id)?;
+    let verify = |folder: &Path| {
+        leasehold(scene, &SAM, &["verify", &folder.to_string_lossy(), "--public-key", &key.to_string_lossy()])
+    };
+    let ran = verify(&folder)?;
     ensure(ran.ok(), || complaint("the recording does not verify", &ran).to_string())?;
-    Ok("the chain holds".to_owned())
+    let copy = scene.folder.join("tampered").join(id);
+    let files = copy_of(&folder, &copy)?;
+    let file = files.first().ok_or_else(|| Fault::new("the recording has no file"))?;
+    let mut bytes = std::fs::read(file).doing(|| "cannot read the copy".to_owned())?;
+    let middle = bytes.len() / 2;
+    let byte = bytes.get_mut(middle).ok_or_else(|| Fault::new("the recording is empty"))?;
+    *byte ^= 1;
+    std::fs::write(file, bytes).doing(|| "cannot change the copy".to_owned())?;
+    let ran = verify(&copy)?;
+    ensure(!ran.ok(), || "a changed recording verifies".to_owned())?;
+    Ok("the chain holds; one flipped byte in a copy, and it does not".to_owned())
+}
+
+/// The folder of a session's recording.
+fn recording(scene: &Scene, id: &str) -> Outcome<PathBuf> {
+    let all = scene.gateway.folder.join("recordings");
+    let months = std::fs::read_dir(&all).doing(|| format!("cannot read {}", all.display()))?;
+    let mut found = months.filter_map(Result::ok).map(|month| month.path().join(id)).filter(|path| path.is_dir());
+    found.next().ok_or_else(|| Fault::new("no recording of that session"))
+}
+
+/// Copies the files of a folder; they come back sorted.
+fn copy_of(from: &Path, to: &Path) -> Outcome<Vec<PathBuf>> {
+    std::fs::create_dir_all(to).doing(|| format!("cannot make {}", to.display()))?;
+    let entries = std::fs::read_dir(from).doing(|| format!("cannot read {}", from.display()))?;
+    let mut files = Vec::new();
+    for path in entries.filter_map(Result::ok).map(|entry| entry.path()).filter(|path| path.is_file()) {
+        let goal = to.join(path.file_name().unwrap_or_default());
+        std::fs::copy(&path, &goal).doing(|| format!("cannot copy {}", path.display()))?;
+        files.push(goal);
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// A login that failed with a sentence that holds one of these words.
@@ -265,22 +299,27 @@ fn refused_at_login(ran: &Ran, words: &[&str]) -> Outcome<String> {
 /// Waits until the gateway says that it applies a commit.
 fn applied(scene: &Scene, commit: &str) -> Outcome<()> {
     clock::wait_for("the gateway applies the commit", Duration::from_secs(20), || {
-        let status = scene.gateway.ask_json(&scene.token(&SAM)?, &["status"])?;
-        Ok(status.to_string().contains(commit).then_some(()))
+        Ok((policy(scene)?.get("commit").and_then(Value::as_str) == Some(commit)).then_some(()))
     })
+}
+
+/// What the gateway says of its policy, to somebody who may read what is wrong with it.
+fn policy(scene: &Scene) -> Outcome<Value> {
+    crate::http::get(scene.gateway.api_port, "/v1/policy", Some(&scene.token(&SAM)?))?.json()
 }
 
 fn request_id(ran: &Ran) -> Outcome<String> {
     let answer: Value = serde_json::from_str(&ran.out).doing(|| "the answer is no JSON".to_owned())?;
-    ["id", "request"]
-        .iter()
-        .find_map(|key| answer.get(key).and_then(Value::as_str))
+    answer
+        .get("request")
+        .and_then(|request| request.get("id"))
+        .and_then(Value::as_str)
         .map(str::to_owned)
         .ok_or_else(|| Fault::new(format!("no request id in {answer}")))
 }
 
 fn session_of(list: &Value, who: &Person, connection: &str) -> Option<String> {
-    let all = list.as_array().or_else(|| list.get("sessions")?.as_array())?;
+    let all = list.as_array().or_else(|| list.get("items")?.as_array())?;
     all.iter()
         .find(|session| {
             let text = session.to_string();
@@ -289,22 +328,4 @@ fn session_of(list: &Value, who: &Person, connection: &str) -> Option<String> {
         .get("id")?
         .as_str()
         .map(str::to_owned)
-}
-
-fn find_file(folder: &std::path::Path, fits: &dyn Fn(&str) -> bool) -> Option<std::path::PathBuf> {
-    let mut pending = vec![folder.to_path_buf()];
-    while let Some(folder) = pending.pop() {
-        let mut entries: Vec<_> =
-            std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path()).collect();
-        entries.sort();
-        for path in entries {
-            if path.file_name().is_some_and(|name| fits(&name.to_string_lossy())) {
-                return Some(path);
-            }
-            if path.is_dir() {
-                pending.push(path);
-            }
-        }
-    }
-    None
 }
