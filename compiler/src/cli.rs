@@ -55,7 +55,7 @@ const EXIT_CODES: &str = "Exit codes: 0 nothing is wrong (warnings may be), 1 er
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Colour {
-    /// On a terminal, unless NO_COLOR is set.
+    /// On a terminal, unless `NO_COLOR` is set.
     Auto,
     /// Always.
     Always,
@@ -126,7 +126,7 @@ pub struct TestArgs {
     /// Show only tests whose name contains this text.
     #[arg(long, value_name = "TEXT")]
     pub filter: Option<String>,
-    /// Also write a report in JUnit's XML.
+    /// Also write a report in the XML of `JUnit`.
     #[arg(long, value_name = "FILE")]
     pub junit: Option<String>,
     /// The instant that counts as now, in RFC 3339; by default the clock.

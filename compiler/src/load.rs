@@ -66,7 +66,9 @@ pub fn load(source: &dyn Source, root: &str, threads: usize, sink: &mut Sink) ->
     documents.extend(loader.parse(&included, sink));
     let catalogs = loader.catalogs(&documents, sink)?;
     let mut catalogs = loader.parse(&catalogs, sink);
-    catalogs.iter_mut().for_each(|document| only_catalogs(document, sink));
+    for document in &mut catalogs {
+        only_catalogs(document, sink);
+    }
     documents.extend(catalogs);
     loader.unreached(&documents, policy, sink);
     Ok(loader.finish(documents, Some(policy)))
@@ -279,6 +281,7 @@ fn no_policy(root: &str, entries: &[Entry]) -> Diagnostic {
     }
 }
 
-fn is_kdl(path: &str) -> bool {
+/// Whether a path has the extension of policy files.
+pub(crate) fn is_kdl(path: &str) -> bool {
     std::path::Path::new(path).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("kdl"))
 }

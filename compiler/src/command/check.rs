@@ -6,6 +6,7 @@ use crate::{
     compile::{Compilation, Options, compile},
     report,
 };
+use std::fmt::Write as _;
 
 /// Checks a policy and shows what was found.
 ///
@@ -40,10 +41,10 @@ fn summary(
         count(findings.warnings, "warning"),
     );
     if findings.infos > 0 {
-        line.push_str(&format!(", {}", count(findings.infos, "remark")));
+        let _in_memory = write!(line, ", {}", count(findings.infos, "remark"));
     }
     if compilation.dropped > 0 {
-        line.push_str(&format!(", {} more not shown", compilation.dropped));
+        let _in_memory = write!(line, ", {} more not shown", compilation.dropped);
     }
     match format {
         Format::Human => writeln!(terminal.out, "{line}, {took_ms} ms")?,

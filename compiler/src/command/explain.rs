@@ -30,13 +30,12 @@ pub fn run(args: &ExplainArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Fail
         );
         return Err(Failure::Usage(format!("there is no rule `{rule}`; {hint}")));
     };
-    match PAGES.iter().find(|(page, _)| *page == code.id()) {
-        Some((_, text)) => writeln!(terminal.out, "{}", text.trim_end())?,
-        None => {
-            writeln!(terminal.out, "# {code}: {}\n", code.summary())?;
-            if !is_implemented(code) {
-                writeln!(terminal.out, "This version does not look for it yet.\n")?;
-            }
+    if let Some((_, text)) = PAGES.iter().find(|(page, _)| *page == code.id()) {
+        writeln!(terminal.out, "{}", text.trim_end())?;
+    } else {
+        writeln!(terminal.out, "# {code}: {}\n", code.summary())?;
+        if !is_implemented(code) {
+            writeln!(terminal.out, "This version does not look for it yet.\n")?;
         }
     }
     writeln!(terminal.out, "\nWeight: {}. {}", code.severity(), suppression(code))?;

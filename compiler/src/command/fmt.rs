@@ -3,6 +3,7 @@
 use super::{Failure, Terminal, count, root};
 use crate::{
     cli::{Exit, FmtArgs, Format},
+    load::is_kdl,
     report,
     system::{EntryKind, join},
 };
@@ -46,7 +47,7 @@ fn files(args: &FmtArgs, terminal: &Terminal<'_>) -> Result<Vec<String>, Failure
             files.push(path);
         } else if path.is_empty() || system.is_folder(&path) {
             let found = system.list(&path)?.into_iter().filter(|entry| entry.kind == EntryKind::File);
-            files.extend(found.filter(|entry| entry.path.ends_with(".kdl")).map(|entry| join(&path, &entry.path)));
+            files.extend(found.filter(|entry| is_kdl(&entry.path)).map(|entry| join(&path, &entry.path)));
         } else {
             return Err(Failure::Usage(format!("there is no file or folder `{path}`")));
         }

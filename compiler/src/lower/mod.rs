@@ -54,20 +54,20 @@ fn places(policy: &Policy, rules: &Rules, sources: &SourceMap) -> SourceTable {
         let place = Place { file: sources.path(span.source).to_owned(), line: sources.line_column(span).line };
         table.0.insert(rule, place);
     };
-    let mut named = |kind: RuleKind, head: &Head| put(RuleId::new(kind, &head.name.value), head.span);
-    policy.idps.iter().for_each(|item| named(RuleKind::Idp, &item.head));
-    policy.groups.iter().for_each(|item| named(RuleKind::Group, &item.head));
-    policy.connections.iter().for_each(|item| named(RuleKind::Connection, &item.head));
-    policy.limits.iter().for_each(|item| named(RuleKind::Limits, &item.head));
-    policy.masks.iter().for_each(|item| named(RuleKind::Mask, &item.head));
-    policy.guards.iter().for_each(|item| named(RuleKind::Guard, &item.head));
-    policy.approvals.iter().for_each(|item| named(RuleKind::Approval, &item.head));
-    policy.forbids.iter().for_each(|item| named(RuleKind::Forbid, &item.head));
-    policy.operators.iter().for_each(|item| named(RuleKind::Operate, &item.head));
-    policy.tests.iter().for_each(|item| named(RuleKind::Test, &item.head));
-    policy.asserts.iter().for_each(|item| named(RuleKind::Assert, &item.head));
+    let mut of_head = |kind: RuleKind, head: &Head| put(RuleId::new(kind, &head.name.value), head.span);
+    policy.idps.iter().for_each(|item| of_head(RuleKind::Idp, &item.head));
+    policy.groups.iter().for_each(|item| of_head(RuleKind::Group, &item.head));
+    policy.connections.iter().for_each(|item| of_head(RuleKind::Connection, &item.head));
+    policy.limits.iter().for_each(|item| of_head(RuleKind::Limits, &item.head));
+    policy.masks.iter().for_each(|item| of_head(RuleKind::Mask, &item.head));
+    policy.guards.iter().for_each(|item| of_head(RuleKind::Guard, &item.head));
+    policy.approvals.iter().for_each(|item| of_head(RuleKind::Approval, &item.head));
+    policy.forbids.iter().for_each(|item| of_head(RuleKind::Forbid, &item.head));
+    policy.operators.iter().for_each(|item| of_head(RuleKind::Operate, &item.head));
+    policy.tests.iter().for_each(|item| of_head(RuleKind::Test, &item.head));
+    policy.asserts.iter().for_each(|item| of_head(RuleKind::Assert, &item.head));
     for grant in &policy.grants {
-        named(if grant.is_break_glass() { RuleKind::BreakGlass } else { RuleKind::Grant }, &grant.head);
+        of_head(if grant.is_break_glass() { RuleKind::BreakGlass } else { RuleKind::Grant }, &grant.head);
     }
     for rule in &policy.disjoint {
         let names = parts::names(policy, rule.groups.iter().map(|group| group.value));

@@ -1,4 +1,4 @@
-//! Test results in JUnit's XML, which build servers read.
+//! Test results in the XML of `JUnit`, which build servers read.
 
 use crate::policy_test::Outcome;
 use lang::span::SourceMap;

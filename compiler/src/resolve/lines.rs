@@ -36,13 +36,13 @@ impl Resolver<'_> {
         let said = line.principals();
         let kind = match said.kind {
             None => None,
-            Some(value) => match value.as_str().and_then(SubjectKind::parse) {
-                Some(kind) => Some(kind),
-                None => {
+            Some(value) => {
+                let Some(kind) = value.as_str().and_then(SubjectKind::parse) else {
                     *broken = true;
                     return;
-                }
-            },
+                };
+                Some(kind)
+            }
         };
         let mut groups = Vec::new();
         let mut complete = true;
@@ -123,7 +123,7 @@ impl Resolver<'_> {
         let Some(known) = policy.labels.iter().find(|known| known.key.value == key.value) else {
             let keys = policy.labels.iter().map(|known| known.key.value.as_str());
             let found = Diagnostic::new(Code::P0304, key.span, format!("unknown label `{}`", key.value));
-            self.sink.push(vocabulary(found, &key.value, key.span, keys.collect()));
+            self.sink.push(vocabulary(found, &key.value, key.span, &keys.collect::<Vec<_>>()));
             return None;
         };
         if known.values.iter().any(|word| word.value == value.value) {
@@ -132,7 +132,7 @@ impl Resolver<'_> {
         let values = known.values.iter().map(|word| word.value.as_str());
         let message = format!("`{}` is not a value of the label `{}`", value.value, key.value);
         let found = Diagnostic::new(Code::P0304, value.span, message).also(known.key.span, "the label's values");
-        self.sink.push(vocabulary(found, &value.value, value.span, values.collect()));
+        self.sink.push(vocabulary(found, &value.value, value.span, &values.collect::<Vec<_>>()));
         None
     }
 
@@ -234,7 +234,7 @@ fn selects(properties: &[Property], connection: &Connection) -> bool {
     })
 }
 
-fn vocabulary(found: Diagnostic, wrong: &str, span: Span, known: Vec<&str>) -> Diagnostic {
+fn vocabulary(found: Diagnostic, wrong: &str, span: Span, known: &[&str]) -> Diagnostic {
     match nearest(wrong, known.iter().copied()) {
         Some(near) => found.help(format!("did you mean `{near}`?")).replace(
             format!("write `{near}`"),

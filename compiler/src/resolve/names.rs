@@ -47,24 +47,30 @@ impl Table {
     }
 
     /// The position of a name; an undefined one is reported.
-    fn find(&self, what: &str, value: &Value, broken: &mut bool, sink: &mut Sink) -> Option<usize> {
-        let Some(name) = value.as_str() else {
-            *broken = true;
-            return None;
-        };
+    fn find(&self, what: &str, value: &Value, incomplete: bool, sink: &mut Sink) -> Option<usize> {
+        let name = value.as_str()?;
         let found = self.entries.get(name);
         if found.is_none() {
-            undefined(what, name, value.span, self.entries.keys().map(String::as_str), sink);
+            undefined(what, name, value.span, self.entries.keys().map(String::as_str), incomplete, sink);
         }
-        let id = found.and_then(|entry| entry.id);
-        *broken |= id.is_none();
-        id
+        found.and_then(|entry| entry.id)
     }
 }
 
-/// Reports an undefined name, with the nearest one.
-fn undefined<'n>(what: &str, name: &str, span: Span, names: impl Iterator<Item = &'n str>, sink: &mut Sink) {
+/// Reports an undefined name, with the nearest one. Where part of the policy could not be read, a name that is near
+/// to no other one is probably defined there, and the part that could not be read is reported already.
+fn undefined<'n>(
+    what: &str,
+    name: &str,
+    span: Span,
+    names: impl Iterator<Item = &'n str>,
+    incomplete: bool,
+    sink: &mut Sink,
+) {
     let known: Vec<&str> = names.collect();
+    if incomplete && nearest(name, known.iter().copied()).is_none() {
+        return;
+    }
     let found = Diagnostic::new(Code::P0101, span, format!("unknown {what} `{name}`")).label("not defined anywhere");
     let prefix = if what == "group" || what == "team" { format!("{what}:") } else { String::new() };
     sink.push(match nearest(name, known.iter().copied()) {
@@ -91,16 +97,20 @@ pub(super) struct Names {
     /// Kinds that nothing refers to by id: limits, masks, guards, forbids, operators, tests and assertions.
     others: BTreeMap<Keyword, Table>,
     ghosts: Vec<Span>,
+    /// Whether part of the policy could not be read, so that definitions may be missing.
+    incomplete: bool,
 }
 
 impl Names {
     /// Collects every definition; duplicates are reported.
     pub(super) fn collect(documents: &[Document], sink: &mut Sink) -> Self {
-        let mut names = Self::default();
+        let unread = sink.as_slice().iter().any(|found| matches!(found.code, Code::P0106 | Code::P0008 | Code::P0001));
+        let broken = documents.iter().any(|document| document.broken);
+        let mut names = Self { incomplete: unread || broken, ..Self::default() };
         for node in documents.iter().flat_map(|document| &document.nodes) {
             names.define(node, sink);
         }
-        names.explicit_ids(documents, sink);
+        explicit_ids(documents, sink);
         names
     }
 
@@ -138,30 +148,6 @@ impl Names {
         self.others.entry(keyword).or_default()
     }
 
-    /// A grant without `id=` takes its connection's name, which is only clear while it is alone.
-    fn explicit_ids(&self, documents: &[Document], sink: &mut Sink) {
-        let mut by_connection: BTreeMap<&str, Vec<&Node>> = BTreeMap::new();
-        for node in documents.iter().flat_map(|document| document.nodes_of(Keyword::Grant)) {
-            if let Some(connection) = node.name() {
-                by_connection.entry(connection).or_default().push(node);
-            }
-        }
-        for (connection, grants) in by_connection {
-            let unnamed: Vec<&&Node> = grants.iter().filter(|node| node.prop("id").is_none()).collect();
-            // Two grants without an id are duplicates already.
-            let ([only], Some(other)) = (unnamed.as_slice(), grants.iter().find(|node| node.prop("id").is_some()))
-            else {
-                continue;
-            };
-            sink.push(
-                Diagnostic::new(Code::P0009, only.head, format!("a grant on `{connection}` among several needs `id=`"))
-                    .label("has no id of its own")
-                    .also(other.head, "another grant on the same connection")
-                    .help(format!("write `grant {connection} id=… {{`")),
-            );
-        }
-    }
-
     /// Where nodes stand that could not be read at all.
     pub(super) fn ghosts(&self) -> &[Span] {
         &self.ghosts
@@ -181,9 +167,32 @@ impl Names {
             return Some(name);
         }
         let all = tables.iter().flat_map(|table| table.entries.keys().map(String::as_str));
-        undefined("rule", &name.value, name.span, all, sink);
+        undefined("rule", &name.value, name.span, all, self.incomplete, sink);
         *broken = true;
         None
+    }
+}
+
+/// A grant without `id=` takes its connection's name, which is only clear while it is alone.
+fn explicit_ids(documents: &[Document], sink: &mut Sink) {
+    let mut by_connection: BTreeMap<&str, Vec<&Node>> = BTreeMap::new();
+    for node in documents.iter().flat_map(|document| document.nodes_of(Keyword::Grant)) {
+        if let Some(connection) = node.name() {
+            by_connection.entry(connection).or_default().push(node);
+        }
+    }
+    for (connection, grants) in by_connection {
+        let unnamed: Vec<&&Node> = grants.iter().filter(|node| node.prop("id").is_none()).collect();
+        // Two grants without an id are duplicates already.
+        let ([only], Some(other)) = (unnamed.as_slice(), grants.iter().find(|node| node.prop("id").is_some())) else {
+            continue;
+        };
+        sink.push(
+            Diagnostic::new(Code::P0009, only.head, format!("a grant on `{connection}` among several needs `id=`"))
+                .label("has no id of its own")
+                .also(other.head, "another grant on the same connection")
+                .help(format!("write `grant {connection} id=… {{`")),
+        );
     }
 }
 
@@ -213,8 +222,9 @@ macro_rules! finders {
         impl Names { $(
             #[doc = concat!("The id of a named ", $what, "; an undefined one is reported.")]
             pub(super) fn $find(&self, value: &Value, broken: &mut bool, sink: &mut Sink) -> Option<Spanned<$id>> {
-                let id = self.$table.find($what, value, broken, sink)?;
-                Some(Spanned { value: $id::at(id), span: value.span })
+                let id = self.$table.find($what, value, self.incomplete, sink);
+                *broken |= id.is_none();
+                id.map(|id| Spanned { value: $id::at(id), span: value.span })
             }
         )* }
     };
