@@ -4,7 +4,7 @@
 //! `silent*/` is a policy of several files. Findings stand in the file as comments below the line they concern:
 //! `//  ^^^ error[P0101]: unknown connection …` with the carets under the place, or `//~ error[…]: …` where the place
 //! begins in the first two columns. Annotated are all errors and everything with the code of the folder; other
-//! warnings may come and go. Where `fires*.txt` stands beside a fixture, it is the plain rendering of those findings.
+//! warnings may come and go. Where `fires*.txt` stands beside a fixture, it is what people see of those findings.
 //! `BLESS=1` rewrites the annotations and the renderings that exist; read the difference.
 
 use compiler::{
@@ -12,7 +12,10 @@ use compiler::{
     system::{Memory, join},
 };
 use lang::{
-    diag::{Code, Diagnostic, Severity},
+    diag::{
+        Code, Diagnostic, Severity,
+        render::{Format, render},
+    },
     span::LineColumn,
     time::Timestamp,
 };
@@ -178,6 +181,17 @@ fn findings_stand_where_fixtures_say() {
         if fired != fixture.fires() {
             let what = if fired { "fires" } else { "is silent" };
             writeln!(failures, "{}: {code} {what}", fixture.place.display()).unwrap();
+        }
+        let snapshot = fixture.place.with_extension("txt");
+        if let Ok(text) = fs::read_to_string(&snapshot) {
+            let shown: Vec<Diagnostic> =
+                compilation.diagnostics.iter().filter(|found| is_shown(found, code)).cloned().collect();
+            let human = render(Format::Human { colour: false }, &shown, &compilation.sources);
+            if human != text && bless {
+                fs::write(&snapshot, human).unwrap();
+            } else if human != text {
+                writeln!(failures, "--- {}\n{human}", snapshot.display()).unwrap();
+            }
         }
         for (path, text) in &bare {
             let expected = annotate(path, text, &compilation, code);

@@ -10,6 +10,7 @@ mod ctx;
 
 mod p0103;
 mod p0422;
+mod p0801;
 
 pub use ctx::Ctx;
 
@@ -29,8 +30,11 @@ impl std::fmt::Debug for Check {
 }
 
 /// Every check, by its first code.
-pub const CHECKS: &[Check] =
-    &[Check { codes: &[Code::P0103], run: p0103::check }, Check { codes: &[Code::P0422], run: p0422::check }];
+pub const CHECKS: &[Check] = &[
+    Check { codes: &[Code::P0103], run: p0103::check },
+    Check { codes: &[Code::P0422], run: p0422::check },
+    Check { codes: &[Code::P0801, Code::P0802, Code::P0805], run: p0801::check },
+];
 
 /// Codes that are reported outside this folder: by the parser, the loader, the resolution and the tests.
 pub const ELSEWHERE: &[Code] = &[

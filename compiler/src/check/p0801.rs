@@ -59,14 +59,12 @@ pub(super) fn check(ctx: &Ctx<'_>, sink: &mut Sink) {
 
 /// No folder lies within that of another team.
 fn folders(ctx: &Ctx<'_>, sink: &mut Sink) {
-    let teams: Vec<_> =
-        ctx.policy.teams.iter().filter_map(|team| Some((team, team.folder.as_ref()?))).collect();
+    let teams: Vec<_> = ctx.policy.teams.iter().filter_map(|team| Some((team, team.folder.as_ref()?))).collect();
     for (at, (team, folder)) in teams.iter().enumerate() {
         for (other, within) in teams.iter().take(at) {
             let (a, b) = (format!("{}/", folder.value), format!("{}/", within.value));
             if a.starts_with(&b) || b.starts_with(&a) {
-                let message =
-                    format!("the folders of {} and {} overlap", other.head.name.value, team.head.name.value);
+                let message = format!("the folders of {} and {} overlap", other.head.name.value, team.head.name.value);
                 sink.push(
                     Diagnostic::new(Code::P0805, folder.span, message)
                         .also(within.span, "the other folder")
@@ -149,9 +147,7 @@ fn excess(grant: &Grant, delegate: &Delegate) -> Option<(Span, String, Span)> {
         Withheld::BreakGlass if grant.is_break_glass() => {
             Some((grant.head.span, "break-glass access".to_owned(), withheld.span))
         }
-        Withheld::Reveal => {
-            grant.reveal.first().map(|class| (class.span, "unmasked data".to_owned(), withheld.span))
-        }
+        Withheld::Reveal => grant.reveal.first().map(|class| (class.span, "unmasked data".to_owned(), withheld.span)),
         Withheld::Standing | Withheld::BreakGlass => None,
     })
 }
@@ -211,7 +207,8 @@ fn outside(
 ) {
     let name = &ctx.policy[team].head.name.value;
     let target = &ctx.policy[connection].head.name;
-    let message = format!("`{}` reaches `{}`, which is not delegated to the team {name}", head.name.value, target.value);
+    let message =
+        format!("`{}` reaches `{}`, which is not delegated to the team {name}", head.name.value, target.value);
     let mut found = Diagnostic::new(Code::P0802, head.span, message).also(target.span, "the connection");
     for delegate in delegates {
         found = found.also(delegate.head.span, "what is delegated to the team");

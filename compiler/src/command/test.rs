@@ -82,11 +82,16 @@ fn lines(
     let (green, red, off) = if colours { ("\u{1b}[32m", "\u{1b}[1;31m", "\u{1b}[0m") } else { ("", "", "") };
     for test in tests {
         match &test.failure {
-            None => writeln!(terminal.out, "{green}ok{off}      {}", test.name)?,
+            None => writeln!(terminal.out, "{green}ok{off}      {}", report::visible(&test.name))?,
             Some(failure) => {
-                writeln!(terminal.out, "{red}FAILED{off}  {}  ({})", test.name, place(test, sources))?;
-                writeln!(terminal.out, "        {}", failure.message)?;
-                writeln!(terminal.out, "        witness: {}", failure.witness)?;
+                writeln!(
+                    terminal.out,
+                    "{red}FAILED{off}  {}  ({})",
+                    report::visible(&test.name),
+                    place(test, sources)
+                )?;
+                writeln!(terminal.out, "        {}", report::visible(&failure.message))?;
+                writeln!(terminal.out, "        witness: {}", report::visible(&failure.witness))?;
             }
         }
     }

@@ -6,7 +6,10 @@ use crate::{
     cli::Format,
     command::{Failure, Terminal},
 };
-use lang::{diag::Diagnostic, span::SourceMap};
+use lang::{
+    diag::{Diagnostic, render},
+    span::SourceMap,
+};
 
 /// Shows findings.
 ///
@@ -18,20 +21,31 @@ pub fn findings(
     sources: &SourceMap,
     terminal: &mut Terminal<'_>,
 ) -> Result<(), Failure> {
-    let _ = format;
-    for one in found {
-        let place = one.span().map_or_else(String::new, |span| {
-            let at = sources.line_column(span);
-            format!("{}:{}:{}: ", sources.path(span.source), at.line, at.column)
-        });
-        writeln!(terminal.out, "{place}{}[{}]: {}", one.severity, one.code, one.message)?;
-        for label in one.primary.iter().chain(&one.secondary) {
-            let at = sources.line_column(label.span);
-            writeln!(terminal.out, "    {}:{}: {}", sources.path(label.span.source), at.line, label.text)?;
-        }
-        for line in one.help.iter().chain(&one.notes).chain(&one.witness) {
-            writeln!(terminal.out, "    {line}")?;
-        }
-    }
+    let format = match format {
+        Format::Human => render::Format::Human { colour: terminal.colours },
+        Format::Plain => render::Format::Plain,
+        Format::Json => render::Format::Json,
+        Format::Sarif => render::Format::Sarif,
+        Format::Github => render::Format::Github,
+    };
+    let text = render::render(format, found, sources);
+    // The commands end with a line of their own, which says more.
+    let text = match format {
+        render::Format::Human { .. } => text.strip_suffix(&format!("{}\n", render::summary(found))).unwrap_or(&text),
+        render::Format::Plain
+        | render::Format::Json
+        | render::Format::Sarif
+        | render::Format::Github
+        | render::Format::Junit => &text,
+    };
+    terminal.out.write_all(text.as_bytes())?;
     Ok(())
+}
+
+/// A text of the policy without characters that would steer a terminal.
+pub fn visible(text: &str) -> String {
+    let hidden = |c: char| {
+        c.is_control() || matches!(c, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if hidden(c) { '\u{fffd}' } else { c }).collect()
 }
