@@ -10,6 +10,7 @@ mod number;
 pub mod print;
 #[cfg(test)]
 mod properties;
+mod reader;
 pub mod schema;
 mod string;
 #[cfg(test)]

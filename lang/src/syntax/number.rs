@@ -1,6 +1,6 @@
 //! Words that are not strings: numbers, keywords, and the times and durations that people forget to quote.
 
-use super::tree::{Parser, Scalar};
+use super::{reader::Parser, tree::Scalar};
 use crate::{
     diag::{Applicability, Code, Diagnostic},
     span::Span,
