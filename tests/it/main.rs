@@ -1,6 +1,7 @@
 //! Integration tests.
 
 mod access;
+mod api;
 mod identity;
 mod live;
 mod policy_digest;

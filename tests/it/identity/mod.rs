@@ -2,7 +2,7 @@
 
 mod attacks;
 mod facts;
-mod provider;
+pub(crate) mod provider;
 mod rotation;
 
 use enforcer::core::identity::Identity;

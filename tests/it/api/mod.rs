@@ -1,0 +1,6 @@
+//! The HTTP API and its client, over real sockets, real tokens and a real store.
+
+mod bench;
+mod client;
+mod http;
+mod verbs;
