@@ -11,25 +11,25 @@ use serde::{Deserialize, Serialize};
 pub struct Problem {
     /// Always `about:blank`: the status says what kind of problem it is.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub kind: Box<str>,
     /// The status' own words.
-    pub title: String,
+    pub title: Box<str>,
     /// The status.
     pub status: u16,
     /// What a person or an agent can act on.
     pub detail: String,
     /// The rule that decided: `grant orders-read`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rule: Option<String>,
+    pub rule: Option<Box<str>>,
     /// The rule's file in the policy repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub file: Option<String>,
+    pub file: Option<Box<str>>,
     /// The rule's line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
     /// Every reason, when there are several.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub reasons: Vec<Reason>,
+    #[serde(default, skip_serializing_if = "<[Reason]>::is_empty")]
+    pub reasons: Box<[Reason]>,
 }
 
 /// One reason of several.
@@ -63,14 +63,14 @@ impl Problem {
     /// A failure in one sentence.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
-            kind: "about:blank".to_owned(),
-            title: status.canonical_reason().unwrap_or("Failure").to_owned(),
+            kind: "about:blank".into(),
+            title: status.canonical_reason().unwrap_or("Failure").into(),
             status: status.as_u16(),
             detail: detail.into(),
             rule: None,
             file: None,
             line: None,
-            reasons: Vec::new(),
+            reasons: Box::default(),
         }
     }
 
@@ -82,7 +82,7 @@ impl Problem {
     fn because(mut self, all: &[Because]) -> Self {
         if let Some(first) = all.first() {
             let Reason { rule, file, line, .. } = Reason::from(first);
-            (self.rule, self.file, self.line) = (rule, file, line);
+            (self.rule, self.file, self.line) = (rule.map(Into::into), file.map(Into::into), line);
         }
         self.detail = all.iter().map(|because| because.sentence.as_str()).collect::<Vec<_>>().join("; ");
         if all.len() > 1 {

@@ -94,7 +94,7 @@ fn open_all(folder: &Path) -> io::Result<VecDeque<Open>> {
         // Half-written files of the compressor end in `.tmp`.
         if let Ok(name) = entry.file_name().into_string()
             && entry.file_type()?.is_file()
-            && (name.ends_with(".rec") || name.ends_with(".rec.zst"))
+            && (name.strip_suffix(".zst").unwrap_or(&name)).strip_suffix(".rec").is_some()
         {
             names.push(name);
         }

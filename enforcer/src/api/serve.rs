@@ -24,7 +24,7 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// The longest wait for a request's head.
 const HEAD_MAX: Duration = Duration::from_secs(15);
 /// The longest life of a connection: nobody holds a place for ever.
-const AGE_MAX: Duration = Duration::from_secs(15 * 60);
+const AGE_MAX: Duration = Duration::from_mins(15);
 /// How long running calls may take after a stop was asked for.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 /// Streams of one HTTP/2 connection.

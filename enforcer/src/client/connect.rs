@@ -76,13 +76,12 @@ impl Settings {
     /// The file of `LEASEHOLD_CLIENT_CONFIG`, else the one in the user's configuration folder when there is one.
     fn load() -> Result<Self, Failure> {
         let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let (file, named) = match var("LEASEHOLD_CLIENT_CONFIG") {
-            Some(file) => (file, true),
-            None => {
-                let folder = var("XDG_CONFIG_HOME").or_else(|| var("HOME").map(|home| home.join(".config")));
-                let Some(folder) = folder else { return Ok(Self::default()) };
-                (folder.join("leasehold/client.kdl"), false)
-            }
+        let (file, named) = if let Some(file) = var("LEASEHOLD_CLIENT_CONFIG") {
+            (file, true)
+        } else {
+            let folder = var("XDG_CONFIG_HOME").or_else(|| var("HOME").map(|home| home.join(".config")));
+            let Some(folder) = folder else { return Ok(Self::default()) };
+            (folder.join("leasehold/client.kdl"), false)
         };
         match read(&file, SETTINGS_BYTES_MAX) {
             Ok(text) => Self::parse(&file, &text),

@@ -31,18 +31,18 @@ fn quote(text: &str) -> String {
 }
 
 pub(super) fn problem(out: &mut dyn Write, problem: &Problem) -> io::Result<()> {
-    let place = |rule: Option<&String>, file: Option<&String>, line: Option<u32>| match (rule, file, line) {
+    let place = |rule: Option<&str>, file: Option<&str>, line: Option<u32>| match (rule, file, line) {
         (Some(rule), Some(file), Some(line)) => format!(" ({rule}, {file}:{line})"),
         (Some(rule), _, _) => format!(" ({rule})"),
         (None, _, _) => String::new(),
     };
     if problem.reasons.is_empty() {
-        let place = place(problem.rule.as_ref(), problem.file.as_ref(), problem.line);
+        let place = place(problem.rule.as_deref(), problem.file.as_deref(), problem.line);
         return writeln!(out, "refused: {}{}", quote(&problem.detail), quote(&place));
     }
     writeln!(out, "refused:")?;
     for reason in &problem.reasons {
-        let place = place(reason.rule.as_ref(), reason.file.as_ref(), reason.line);
+        let place = place(reason.rule.as_deref(), reason.file.as_deref(), reason.line);
         writeln!(out, "  {}{}", quote(&reason.detail), quote(&place))?;
     }
     Ok(())
@@ -244,7 +244,7 @@ pub(super) fn status(out: &mut dyn Write, status: &Status) -> io::Result<()> {
             }
         }
         None if policy.failing => {
-            writeln!(out, "FAILING    the gateway cannot follow its policy; it keeps the last good one")?
+            writeln!(out, "FAILING    the gateway cannot follow its policy; it keeps the last good one")?;
         }
         None => {}
     }
