@@ -6,5 +6,6 @@ mod identity;
 mod live;
 mod policy_digest;
 mod policy_fixtures;
+mod rules;
 mod tidy;
 mod wire;

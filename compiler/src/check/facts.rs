@@ -1,0 +1,36 @@
+//! Further questions of checks: alternatives of one kind, the obligations that certainly apply, and whether the
+//! policy is whole enough to conclude from an absence. Answers only; nothing here reports.
+
+use super::Ctx;
+use lang::{
+    diag::Sink,
+    model::{ConnectionId, Grant, Limits, Principal},
+    program::SubjectKind,
+};
+
+impl<'a> Ctx<'a> {
+    /// The alternative, narrowed to one kind of subject.
+    pub fn of_kind(&self, principal: &Principal, kind: SubjectKind) -> Principal {
+        Principal { kind: Some(kind), ..principal.clone() }
+    }
+
+    /// The `limits` on a connection that concern everybody who matches this alternative.
+    pub fn limits_for(&self, connection: ConnectionId, principal: &Principal) -> Vec<&'a Limits> {
+        self.limits_on(connection).filter(|limits| self.implies_any(principal, &limits.to)).collect()
+    }
+
+    /// Whether part of the policy is missing from the model, so that nothing may be concluded from an absence.
+    pub fn is_partial(&self, sink: &Sink) -> bool {
+        sink.has_errors() || self.documents.iter().any(|document| document.broken)
+    }
+
+    /// Normal grants that may be judged: break-glass and broken ones are left out.
+    pub fn whole_grants(&self) -> impl Iterator<Item = &'a Grant> {
+        self.policy.grants.iter().filter(|grant| !grant.is_break_glass() && !grant.head.broken)
+    }
+
+    /// The name of a connection for messages.
+    pub fn connection_name(&self, connection: ConnectionId) -> &'a str {
+        &self.policy[connection].head.name.value
+    }
+}
