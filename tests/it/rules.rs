@@ -2,7 +2,7 @@
 //! the registry states; and the list of rules in docs/rules is the registry's. `BLESS=1` rewrites that list.
 //!
 //! A page's example is a fragment: it is compiled behind `compiler/src/errors/prelude.kdl`, unless it brings a
-//! `policy` of its own.
+//! `policy` of its own. A block below a line with nothing but a path and a colon is that file of the same policy.
 
 use compiler::{
     check::is_implemented,
@@ -16,6 +16,7 @@ use lang::{
     time::Timestamp,
 };
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
@@ -39,9 +40,12 @@ fn page(code: Code) -> Option<String> {
     fs::read_to_string(root().join(format!("compiler/src/errors/{code}.md"))).ok()
 }
 
-fn judge(text: &str) -> Compilation {
+/// A policy by the paths of its files.
+type Files = BTreeMap<String, String>;
+
+fn judge(files: &Files) -> Compilation {
     let at = Timestamp::parse_rfc3339(AT).unwrap();
-    let memory = Memory::new(at, [("policy.kdl".to_owned(), text.as_bytes().to_vec())]);
+    let memory = Memory::new(at, files.iter().map(|(path, text)| (path.clone(), text.as_bytes().to_vec())));
     compile(&memory, "", at, &Options::default()).unwrap()
 }
 
@@ -52,16 +56,26 @@ fn section<'a>(page: &'a str, name: &str) -> &'a str {
 }
 
 /// The examples of a section as whole policies.
-fn examples(page: &str, name: &str) -> Vec<String> {
+fn examples(page: &str, name: &str) -> Vec<Files> {
     let prelude = fs::read_to_string(root().join("compiler/src/errors/prelude.kdl")).unwrap();
-    section(page, name)
-        .split("```kdl\n")
-        .skip(1)
-        .map(|block| {
-            let block = block.split("```").next().unwrap();
-            if block.starts_with("policy ") { block.to_owned() } else { format!("{prelude}{block}") }
-        })
-        .collect()
+    let mut all: Vec<Files> = Vec::new();
+    let mut parts = section(page, name).split("```kdl\n");
+    let mut before = parts.next().unwrap_or("");
+    for part in parts {
+        let (block, after) = part.split_once("```").unwrap();
+        let file = before.trim().strip_prefix('`').and_then(|path| path.strip_suffix("`:"));
+        match (file, all.last_mut()) {
+            (Some(path), Some(files)) => {
+                files.insert(path.to_owned(), block.to_owned());
+            }
+            (Some(_) | None, _) => {
+                let text = if block.starts_with("policy ") { block.to_owned() } else { format!("{prelude}{block}") };
+                all.push(Files::from([("policy.kdl".to_owned(), text)]));
+            }
+        }
+        before = after;
+    }
+    all
 }
 
 fn codes(compilation: &Compilation) -> Vec<String> {
@@ -124,14 +138,14 @@ fn examples_of_pages_do_what_the_pages_say() {
         if fires.is_empty() || silent.is_empty() {
             writeln!(wrong, "{code} lacks an example").unwrap();
         }
-        for text in fires {
-            let compilation = judge(&text);
+        for files in fires {
+            let compilation = judge(&files);
             if !compilation.diagnostics.iter().any(|found| found.code == code) {
                 writeln!(wrong, "{code} does not fire on its example: {:#?}", codes(&compilation)).unwrap();
             }
         }
-        for text in silent {
-            let compilation = judge(&text);
+        for files in silent {
+            let compilation = judge(&files);
             let bad = |found: &&lang::diag::Diagnostic| found.code == code || found.severity == Severity::Error;
             if let Some(found) = compilation.diagnostics.iter().find(bad) {
                 writeln!(wrong, "the way to mend {code} leaves {}[{}] {}", found.severity, found.code, found.message)
@@ -142,8 +156,10 @@ fn examples_of_pages_do_what_the_pages_say() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
-/// The text with an `allow` in the node of the file that `span` lies in; `None` when it lies in none.
-fn with_allow(text: &str, compilation: &Compilation, span: Span, code: Code) -> Option<String> {
+/// The policy with an `allow` in the node that `span` lies in; `None` when it lies in none.
+fn with_allow(files: &Files, compilation: &Compilation, span: Span, code: Code) -> Option<Files> {
+    let path = compilation.sources.path(span.source);
+    let text = files.get(path)?;
     let document = syntax::parse(span.source, &compilation.sources, &mut Sink::new());
     let node = document.nodes.iter().find(|node| node.span.contains(span))?;
     let (start, end) = (node.span.start as usize, node.span.end as usize);
@@ -153,19 +169,21 @@ fn with_allow(text: &str, compilation: &Compilation, span: Span, code: Code) -> 
         Some(at) => format!("{}\n{allow}\n{}", &body[..at], &body[at..]),
         None => format!("{} {{\n{allow}\n}}\n", body.trim_end()),
     };
-    Some(format!("{}{node}{}", &text[..start], &text[end..]))
+    let mut files = files.clone();
+    files.insert(path.to_owned(), format!("{}{node}{}", &text[..start], &text[end..]));
+    Some(files)
 }
 
 #[test]
 fn suppression_is_what_the_registry_says() {
     let mut wrong = String::new();
     for code in implemented().filter(|code| *code != Code::P1009) {
-        let Some(text) = page(code).and_then(|page| examples(&page, "Example that fires").into_iter().next()) else {
+        let Some(files) = page(code).and_then(|page| examples(&page, "Example that fires").into_iter().next()) else {
             continue;
         };
-        let before = judge(&text);
+        let before = judge(&files);
         let Some(found) = before.diagnostics.iter().find(|found| found.code == code) else { continue };
-        let Some(allowed) = found.span().and_then(|span| with_allow(&text, &before, span, code)) else { continue };
+        let Some(allowed) = found.span().and_then(|span| with_allow(&files, &before, span, code)) else { continue };
         let after = judge(&allowed);
         let count = |compilation: &Compilation| compilation.diagnostics.iter().filter(|it| it.code == code).count();
         let silenced = count(&after) < count(&before);

@@ -7,10 +7,47 @@
 
 mod allow;
 mod ctx;
+mod facts;
+mod overlap;
+mod terms;
 
 mod p0103;
+mod p0104;
+mod p0105;
+mod p0201;
+mod p0202;
+mod p0203;
+mod p0204;
+mod p0205;
+mod p0206;
+mod p0301;
+mod p0302;
+mod p0303;
+mod p0305;
+mod p0306;
+mod p0307;
+mod p0309;
+mod p0310;
+mod p0401;
+mod p0405;
+mod p0406;
+mod p0407;
+mod p0408;
+mod p0416;
+mod p0420;
+mod p0421;
 mod p0422;
+mod p0501;
+mod p0502;
+mod p0503;
+mod p0504;
+mod p0601;
+mod p0602;
+mod p0605;
+mod p0701;
 mod p0801;
+mod p0806;
+mod p1003;
 
 pub use ctx::Ctx;
 
@@ -32,8 +69,42 @@ impl std::fmt::Debug for Check {
 /// Every check, by its first code.
 pub const CHECKS: &[Check] = &[
     Check { codes: &[Code::P0103], run: p0103::check },
+    Check { codes: &[Code::P0104], run: p0104::check },
+    Check { codes: &[Code::P0105], run: p0105::check },
+    Check { codes: &[Code::P0201], run: p0201::check },
+    Check { codes: &[Code::P0202], run: p0202::check },
+    Check { codes: &[Code::P0203], run: p0203::check },
+    Check { codes: &[Code::P0204], run: p0204::check },
+    Check { codes: &[Code::P0205], run: p0205::check },
+    Check { codes: &[Code::P0206], run: p0206::check },
+    Check { codes: &[Code::P0301], run: p0301::check },
+    Check { codes: &[Code::P0302], run: p0302::check },
+    Check { codes: &[Code::P0303], run: p0303::check },
+    Check { codes: &[Code::P0305], run: p0305::check },
+    Check { codes: &[Code::P0306], run: p0306::check },
+    Check { codes: &[Code::P0307], run: p0307::check },
+    Check { codes: &[Code::P0309], run: p0309::check },
+    Check { codes: &[Code::P0310], run: p0310::check },
+    Check { codes: &[Code::P0401, Code::P0402, Code::P0403, Code::P0404], run: p0401::check },
+    Check { codes: &[Code::P0405], run: p0405::check },
+    Check { codes: &[Code::P0406], run: p0406::check },
+    Check { codes: &[Code::P0407], run: p0407::check },
+    Check { codes: &[Code::P0408], run: p0408::check },
+    Check { codes: &[Code::P0416], run: p0416::check },
+    Check { codes: &[Code::P0420], run: p0420::check },
+    Check { codes: &[Code::P0421], run: p0421::check },
     Check { codes: &[Code::P0422], run: p0422::check },
+    Check { codes: &[Code::P0501], run: p0501::check },
+    Check { codes: &[Code::P0502], run: p0502::check },
+    Check { codes: &[Code::P0503], run: p0503::check },
+    Check { codes: &[Code::P0504], run: p0504::check },
+    Check { codes: &[Code::P0601], run: p0601::check },
+    Check { codes: &[Code::P0602], run: p0602::check },
+    Check { codes: &[Code::P0605], run: p0605::check },
+    Check { codes: &[Code::P0701], run: p0701::check },
     Check { codes: &[Code::P0801, Code::P0802, Code::P0805], run: p0801::check },
+    Check { codes: &[Code::P0806], run: p0806::check },
+    Check { codes: &[Code::P1003], run: p1003::check },
 ];
 
 /// Codes that are reported outside this folder: by the parser, the loader, the resolution and the tests.
@@ -51,9 +122,10 @@ pub const ELSEWHERE: &[Code] = &[
     Code::P0102,
     Code::P0106,
     Code::P0304,
-    Code::P0421,
+    Code::P0415,
     Code::P0703,
     Code::P0901,
+    Code::P1005,
     Code::P1009,
 ];
 

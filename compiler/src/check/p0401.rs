@@ -170,22 +170,26 @@ fn report(ctx: &Ctx<'_>, on: ConnectionId, first: &Grant, second: &Grant, found:
     let object = if object.is_empty() { String::new() } else { format!(" {object}") };
     let when = ctx.policy.zone.display(*at);
     Diagnostic::new(code, found.who.0.span, message)
-        .label(format!("everyone in {who} …"))
-        .also(place(first, found.axis), format!("… may hold {name} for {ours}{}", scope(first, second)))
-        .also(found.who.1.span, format!("and {} …", second_people(ctx, found)))
-        .also(place(second, found.axis), format!("… for {theirs} here{}", scope(second, first)))
+        .label(people(ctx, found, found.who.0))
+        .also(place(first, found.axis), format!("… may hold {name} {ours}{}", scope(first, second)))
+        .also(found.who.1.span, people(ctx, found, found.who.1))
+        .also(place(second, found.axis), format!("… and here {theirs}{}", scope(second, first)))
         .witness(format!("{subject}  {name}  {op}{object}  {when}"))
         .witness(format!("via {a} → {ours}"))
         .witness(format!("via {b} → {theirs}"))
         .help(format!("merge the two grants, or write `beside {a}` in {b} to say both are meant"))
 }
 
-fn second_people(ctx: &Ctx<'_>, found: &Conflict<'_>) -> String {
-    if found.who.0.groups == found.who.1.groups {
-        "the same people".to_owned()
-    } else {
-        format!("everyone in {}", ctx.describe(found.who.1))
+/// Who is meant by an alternative of a grant, as the beginning of a sentence.
+fn people(ctx: &Ctx<'_>, found: &Conflict<'_>, own: &Principal) -> String {
+    if found.groups.is_empty() {
+        return format!("every {} …", found.kind);
     }
+    let narrow = Principal { groups: found.groups.clone(), kind: None, span: own.span };
+    if own.groups == found.groups || own.groups.is_empty() {
+        return format!("everyone in {} …", ctx.describe(&narrow));
+    }
+    format!("everyone in {}, who are also in {}, …", ctx.describe(&narrow), ctx.describe(own))
 }
 
 /// The clause that states an axis, else the lifetime, which every grant has.

@@ -1,11 +1,12 @@
-//! P0405: a grant asks for more than `limits` or the team's `delegate` permit: a longer lifetime, more extensions,
-//! standing access, less recording. The gateway would clamp it, and the author would believe something else. The
-//! other axes are added by the obligation, not demanded of the grant. Break-glass has rules of its own.
+//! P0405: a grant asks for more than `limits` permit: a longer lifetime, more extensions, standing access, less
+//! recording. The gateway would clamp it, and the author would believe something else. The other axes are added by
+//! the obligation, not demanded of the grant. Break-glass has rules of its own, and what a team's `delegate` permits
+//! is judged with the rest of it (P0801).
 
 use super::Ctx;
 use lang::{
     diag::{Code, Diagnostic, Sink},
-    model::{ConnectionId, Delegate, Grant, Limits, Withheld},
+    model::{Grant, Limits},
     program::{SubjectKind, rules::Mode},
     span::Span,
 };
@@ -20,7 +21,6 @@ pub(super) fn check(ctx: &Ctx<'_>, sink: &mut Sink) {
                     exceeds_limits(grant, limits, kind, &mut seen, sink);
                 }
             }
-            exceeds_delegate(ctx, grant, connection, sink);
         }
     }
 }
@@ -97,56 +97,6 @@ fn exceeds_limits(grant: &Grant, limits: &Limits, kind: SubjectKind, seen: &mut 
             format!("recorded {}", stated.value.word()),
             format!("at least {}", floor.value.word()),
             format!("write `recorded {}`, or leave the clause out", floor.value.word()),
-        );
-    }
-}
-
-/// A rule in a team's folder stays within what some delegation to the team permits.
-fn exceeds_delegate(ctx: &Ctx<'_>, grant: &Grant, connection: ConnectionId, sink: &mut Sink) {
-    let Some(team) = ctx.team_of(grant.head.span) else { return };
-    let covering: Vec<&Delegate> = ctx
-        .policy
-        .delegates
-        .iter()
-        .filter(|delegate| delegate.team == Some(team) && !delegate.head.broken)
-        .filter(|delegate| delegate.on.connections.contains(&connection))
-        .filter(|delegate| grant.to.iter().all(|principal| delegate.to.iter().any(|wide| ctx.implies(principal, wide))))
-        .collect();
-    // Outside every delegation is another mistake (P0801, P0802).
-    if covering.is_empty() {
-        return;
-    }
-    let (id, team) = (&grant.head.name.value, &ctx.policy[team].head.name.value);
-    let total = grant.lifetime.total();
-    let fits = |delegate: &&Delegate| delegate.lifetime.as_ref().is_none_or(|most| total <= most.value);
-    if !covering.iter().any(fits)
-        && let Some(most) = covering.iter().filter_map(|it| it.lifetime.as_ref()).max_by_key(|most| most.value)
-    {
-        sink.push(
-            Diagnostic::new(
-                Code::P0405,
-                grant.lifetime.span,
-                format!("`{id}` lasts {total}, and team {team} may hand out {} at most", most.value),
-            )
-            .label(format!("lasts {total} in total"))
-            .also(most.span, "what the team may hand out")
-            .help(format!("shorten it to {} in total, or ask the owners of the delegation", most.value)),
-        );
-    }
-    let withheld = |delegate: &&Delegate| delegate.withheld.iter().any(|what| what.value == Withheld::Standing);
-    if grant.mode.value == Mode::Standing
-        && covering.iter().all(withheld)
-        && let Some(no) = covering.iter().flat_map(|it| &it.withheld).find(|what| what.value == Withheld::Standing)
-    {
-        sink.push(
-            Diagnostic::new(
-                Code::P0405,
-                grant.mode.span,
-                format!("`{id}` is standing, and team {team} may hand out no standing access"),
-            )
-            .label("always there")
-            .also(no.span, "withheld from the team")
-            .help("write `when requested`"),
         );
     }
 }

@@ -90,7 +90,7 @@ fn line_of(ctx: &Ctx<'_>, approval: &Approval, line: &Quorum, requesters: &[&Pri
         Diagnostic::new(
             Code::P0501,
             line.span,
-            format!("`{name}` needs {count} of {group}, and only {} are left when one of them asks", size - 1),
+            format!("`{name}` needs {count} of {group}, and at most {} remain when one of them asks", size - 1),
         )
         .label(format!("{count} people must agree"))
         .also(place, format!("{size} members at most"))

@@ -116,11 +116,11 @@ impl Terms {
         differences
     }
 
-    /// The terms in which two grants differ, for people: `1h, ticket required`.
+    /// The terms in which two grants differ, for people: `for 1h, ticket required`.
     pub(super) fn describe(&self, ctx: &Ctx<'_>, other: &Self) -> String {
         let mut parts = vec![match self.mode {
-            Mode::Requested => self.lifetime.to_string(),
-            Mode::Standing => format!("standing, sessions of {}", self.lifetime),
+            Mode::Requested => format!("for {}", self.lifetime),
+            Mode::Standing => format!("at any time, in sessions of {}", self.lifetime),
         }];
         if self.extend != other.extend {
             parts.push(format!("{} extensions", self.extend));
