@@ -113,7 +113,8 @@ fn path(a: &str, b: &str) -> Option<String> {
         }
     }
     let parts = meet(&a.split('/').collect::<Vec<_>>(), &b.split('/').collect::<Vec<_>>())?;
-    Some(parts.join("/"))
+    let path = parts.join("/");
+    Some(if path.is_empty() { "/".to_owned() } else { path })
 }
 
 fn argv(a: &str, b: &str) -> Option<String> {

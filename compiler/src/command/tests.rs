@@ -26,7 +26,7 @@ connection orders-db kind=postgres {
     address "db.internal:5432" database=orders
     credential (file)"secrets/orders" user=gateway
 }
-limits all {
+limits base {
     on orders-db
     lifetime human="8h" service="1h" agent="1h"
 }
