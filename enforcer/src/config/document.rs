@@ -53,7 +53,7 @@ fn depth(text: &str) -> usize {
 #[derive(Clone, Debug)]
 pub(super) struct Value<'a> {
     pub(super) annotation: Option<&'a str>,
-    pub(super) value: &'a KdlValue,
+    pub(super) stated: &'a KdlValue,
     pub(super) place: Range<usize>,
 }
 
@@ -164,5 +164,5 @@ fn place(entry: &KdlEntry) -> Range<usize> {
 }
 
 fn value(entry: &KdlEntry) -> Value<'_> {
-    Value { annotation: entry.ty().map(kdl::KdlIdentifier::value), value: entry.value(), place: place(entry) }
+    Value { annotation: entry.ty().map(kdl::KdlIdentifier::value), stated: entry.value(), place: place(entry) }
 }

@@ -76,19 +76,25 @@ fn apply(clause: &Clause, value: &Value<'_>, limits: &mut Limits, findings: &mut
         Clause::Count(range, set) => {
             let Some(number) = value.number(findings) else { return };
             let fitting = u32::try_from(number).ok().filter(|number| range.contains(number));
-            fitting.map(|number| set(limits, number));
+            if let Some(number) = fitting {
+                set(limits, number);
+            }
             fitting.is_none().then(|| format!("{} to {}", range.start(), range.end()))
         }
         Clause::Many(range, set) => {
             let Some(number) = value.number(findings) else { return };
             let fitting = usize::try_from(number).ok().filter(|number| range.contains(number));
-            fitting.map(|number| set(limits, number));
+            if let Some(number) = fitting {
+                set(limits, number);
+            }
             fitting.is_none().then(|| format!("{} to {}", range.start(), range.end()))
         }
         Clause::Bytes(range, set) => {
             let Some(bytes) = value.bytes(findings) else { return };
             let fitting = usize::try_from(bytes).ok().filter(|bytes| range.contains(bytes));
-            fitting.map(|bytes| set(limits, bytes));
+            if let Some(bytes) = fitting {
+                set(limits, bytes);
+            }
             fitting.is_none().then(|| format!("{} to {} bytes", range.start(), range.end()))
         }
     };

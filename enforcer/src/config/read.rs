@@ -15,7 +15,7 @@ const MANY: &[&str] = &["listen", "channel"];
 const DRAIN: Duration = Duration::from_secs(30);
 const POLL_LOCAL: Duration = Duration::from_secs(5);
 const POLL_REMOTE: Duration = Duration::from_secs(30);
-const FETCH_TIMEOUT: Duration = Duration::from_secs(60);
+const FETCH_TIMEOUT: Duration = Duration::from_mins(1);
 const FREE_BYTES_MIN: u64 = 1 << 30;
 
 /// What reading needs.
@@ -54,12 +54,11 @@ impl Reader<'_> {
         let listeners = self.listeners(gateway, &all("listen"));
         let public_url = self.public_url(gateway, node("public-url"), listeners.api.as_ref());
         let repository = self.repository(gateway, node("repository"));
-        let mask_key = node("mask-key").map(|node| self.only_argument(node, "a file"));
-        let mask_key = mask_key.map(|value| value.and_then(|value| self.secret_file(&value)));
+        let mask_key = self.given(node("mask-key"));
+        let mask_key = mask_key.and_then(|value| self.secret_file(&value));
         let recording = self.recording(node("recording"), state.as_deref());
         let channels = all("channel").into_iter().filter_map(|node| self.channel(node)).collect();
-        let drain = node("drain").and_then(|node| self.only_argument(node, "a length of time"));
-        let drain = drain.map_or(Some(DRAIN), |value| value.duration(self.findings));
+        let drain = self.given(node("drain")).and_then(|value| value.duration(self.findings)).or(|| DRAIN);
         let limits = limits::read(node("limits"), self.findings);
         let state = state?;
         Some(Config {
@@ -115,6 +114,13 @@ impl Reader<'_> {
         node.no_children(self.findings);
         let [value] = node.arguments([name], self.findings);
         value
+    }
+
+    fn given<'n>(&mut self, node: Option<Node<'n>>) -> Given<Value<'n>> {
+        match node {
+            None => Given::LeftOut,
+            Some(node) => self.only_argument(node, "a value").map_or(Given::Mistaken, Given::Value),
+        }
     }
 
     fn needed<'n>(&mut self, owner: Node<'_>, node: Option<Node<'n>>, example: &str) -> Option<Value<'n>> {
@@ -238,21 +244,21 @@ impl Reader<'_> {
         let branch = self.needed(node, clause("branch"), "branch main").and_then(|value| {
             self.checked(&value, is_branch, "is not a branch", "write the branch's short name, for example `main`")
         });
-        let mut given = |name: &str| clause(name).map(|node| self.only_argument(node, "a value"));
+        let mut given = |name: &str| self.given(clause(name));
         let (folder, poll, timeout) = (given("folder"), given("poll"), given("fetch-timeout"));
         let (secret, signers, rewind) = (given("webhook-secret"), given("signers"), given("rewind"));
-        let folder = optional(folder, |value| {
+        let folder = folder.and_then(|value| {
             let within = |path: &str| stays_within(Path::new(path));
             self.checked(&value, within, "leaves the repository", "write a folder of the repository")
         });
-        let poll = optional(poll, |value| value.duration(self.findings));
-        let timeout = optional(timeout, |value| value.duration(self.findings));
-        let webhook_secret = optional(secret, |value| self.secret_file(&value));
-        let signers = optional(signers, |value| {
+        let poll = poll.and_then(|value| value.duration(self.findings));
+        let timeout = timeout.and_then(|value| value.duration(self.findings));
+        let webhook_secret = secret.and_then(|value| self.secret_file(&value));
+        let signers = signers.and_then(|value| {
             let path = value.path(self.base, self.findings)?;
             self.existing(path, &value)
         });
-        let rewind = optional(rewind, |value| {
+        let rewind = rewind.and_then(|value| {
             let is_commit = |text: &str| text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
             self.checked(&value, is_commit, "is not a commit", "write all 40 hexadecimal digits of the commit")
         });
@@ -263,12 +269,12 @@ impl Reader<'_> {
         };
         Some(Repository {
             branch: branch?,
-            folder: folder?.map(|folder| normal_folder(&folder)).unwrap_or_default(),
-            poll: poll?.unwrap_or(usual_poll),
-            fetch_timeout: timeout?.unwrap_or(FETCH_TIMEOUT),
-            webhook_secret: webhook_secret?,
-            signers: signers?,
-            rewind: rewind?.map(|commit| commit.to_ascii_lowercase()),
+            folder: folder.map(|folder| normal_folder(&folder)).or(String::new)?,
+            poll: poll.or(|| usual_poll)?,
+            fetch_timeout: timeout.or(|| FETCH_TIMEOUT)?,
+            webhook_secret: webhook_secret.map(Some).or(|| None)?,
+            signers: signers.map(Some).or(|| None)?,
+            rewind: rewind.map(|commit| Some(commit.to_ascii_lowercase())).or(|| None)?,
             origin,
         })
     }
@@ -319,12 +325,12 @@ impl Reader<'_> {
             nodes = node.children(&["folder", "signing-key", "durability", "free-min"], &[], self.findings);
         }
         let clause = |name: &str| nodes.iter().copied().find(|node| node.name() == name);
-        let mut given = |name: &str| clause(name).map(|node| self.only_argument(node, "a value"));
+        let mut given = |name: &str| self.given(clause(name));
         let (folder, key) = (given("folder"), given("signing-key"));
         let (durability, free) = (given("durability"), given("free-min"));
-        let folder = optional(folder, |value| value.path(self.base, self.findings));
-        let key = key.map(|value| value.and_then(|value| self.secret_file(&value)));
-        let durability = optional(durability, |value| {
+        let folder = folder.and_then(|value| value.path(self.base, self.findings));
+        let key = key.and_then(|value| self.secret_file(&value));
+        let durability = durability.and_then(|value| {
             let word = value.text(self.findings)?;
             let parsed = Durability::parse(&word);
             if parsed.is_none() {
@@ -333,13 +339,13 @@ impl Reader<'_> {
             }
             parsed
         });
-        let free = optional(free, |value| value.bytes(self.findings));
+        let free = free.and_then(|value| value.bytes(self.findings));
         let state = state?;
         Some(Recording {
-            folder: folder?.unwrap_or_else(|| state.join("recordings")),
+            folder: folder.or(|| state.join("recordings"))?,
             signing_key: key_file(key, state, "recording.key")?,
-            durability: durability?.unwrap_or(Durability::Process),
-            free_bytes_min: free?.unwrap_or(FREE_BYTES_MIN),
+            durability: durability.or(|| Durability::Process)?,
+            free_bytes_min: free.or(|| FREE_BYTES_MIN)?,
         })
     }
 
@@ -358,25 +364,44 @@ impl Reader<'_> {
         }
         let name = name.and_then(|value| value.text(self.findings));
         let webhook = webhook.and_then(|value| value.web_url(self.findings));
-        let secret = secret.map(|value| self.secret_file(&value));
-        Some(Channel { name: name?, webhook: webhook?, secret: secret.map_or(Some(None), |file| file.map(Some))? })
+        let secret = secret.map_or(Given::LeftOut, Given::Value).and_then(|value| self.secret_file(&value));
+        Some(Channel { name: name?, webhook: webhook?, secret: secret.map(Some).or(|| None)? })
     }
 }
 
-/// Reads what is given. The outer `None` is a mistake, the inner one a clause that is left out.
-fn optional<'n, T>(given: Option<Option<Value<'n>>>, read: impl FnOnce(Value<'n>) -> Option<T>) -> Option<Option<T>> {
-    match given {
-        None => Some(None),
-        Some(None) => None,
-        Some(Some(value)) => read(value).map(Some),
+/// A clause that may be left out.
+enum Given<T> {
+    LeftOut,
+    Mistaken,
+    Value(T),
+}
+
+impl<T> Given<T> {
+    fn and_then<U>(self, read: impl FnOnce(T) -> Option<U>) -> Given<U> {
+        match self {
+            Self::LeftOut => Given::LeftOut,
+            Self::Mistaken => Given::Mistaken,
+            Self::Value(value) => read(value).map_or(Given::Mistaken, Given::Value),
+        }
+    }
+
+    /// The value, or the default; `None` after a mistake.
+    fn or(self, default: impl FnOnce() -> T) -> Option<T> {
+        match self {
+            Self::LeftOut => Some(default()),
+            Self::Mistaken => None,
+            Self::Value(value) => Some(value),
+        }
+    }
+
+    fn map<U>(self, change: impl FnOnce(T) -> U) -> Given<U> {
+        self.and_then(|value| Some(change(value)))
     }
 }
 
-fn key_file(given: Option<Option<PathBuf>>, state: &Path, name: &str) -> Option<KeyFile> {
-    match given {
-        None => Some(KeyFile { file: state.join(name), create: true }),
-        Some(file) => Some(KeyFile { file: file?, create: false }),
-    }
+fn key_file(given: Given<PathBuf>, state: &Path, name: &str) -> Option<KeyFile> {
+    let configured = given.map(|file| KeyFile { file, create: false });
+    configured.or(|| KeyFile { file: state.join(name), create: true })
 }
 
 fn normal_folder(folder: &str) -> String {

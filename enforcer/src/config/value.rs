@@ -19,7 +19,7 @@ impl Value<'_> {
     }
 
     fn bare_text(&self, findings: &mut Findings) -> Option<String> {
-        match self.value {
+        match self.stated {
             KdlValue::String(text) if !text.is_empty() && !text.chars().any(char::is_control) => Some(text.clone()),
             KdlValue::String(_) => {
                 findings.error(self.place.clone(), "the text is empty or holds control characters", "");
@@ -70,7 +70,7 @@ impl Value<'_> {
 
     /// A number of bytes: `"2GiB"`, `"64KiB"`, or a whole number.
     pub(super) fn bytes(&self, findings: &mut Findings) -> Option<u64> {
-        let parsed = match self.value {
+        let parsed = match self.stated {
             KdlValue::String(text) => parse_bytes(text),
             KdlValue::Integer(number) => u64::try_from(*number).ok(),
             KdlValue::Float(_) | KdlValue::Bool(_) | KdlValue::Null => None,
@@ -83,7 +83,7 @@ impl Value<'_> {
     }
 
     pub(super) fn number(&self, findings: &mut Findings) -> Option<u64> {
-        match self.value {
+        match self.stated {
             KdlValue::Integer(number) if self.annotation.is_none() && u64::try_from(*number).is_ok() => {
                 u64::try_from(*number).ok()
             }
