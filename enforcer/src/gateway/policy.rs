@@ -61,6 +61,14 @@ impl Publisher {
     pub fn update(&self, change: impl FnOnce(&mut State)) {
         self.0.send_modify(change);
     }
+
+    /// Changes what no session depends on: readers see it when they look, and none is woken.
+    pub fn note(&self, change: impl FnOnce(&mut State)) {
+        self.0.send_if_modified(|state| {
+            change(state);
+            false
+        });
+    }
 }
 
 impl Policy {

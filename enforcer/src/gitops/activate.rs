@@ -1,0 +1,192 @@
+//! One look at the branch: resolve, judge, read, compile, test, store. Runs on a thread of its own, off the data
+//! path, and changes nothing but the gateway's own folder.
+
+use super::keep::{Facts, Keep};
+use super::signers;
+use super::tip::{self, Tip};
+use super::tree::Files;
+use crate::config;
+use crate::gateway::clock;
+use crate::gateway::policy::Active;
+use compiler::compile::{Compilation, Options, PolicySet, compile};
+use git2::Repository;
+use lang::bundle::{self, Bundle};
+use lang::diag::Severity;
+use lang::program::Program;
+use lang::time::Timestamp;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The most errors that a failure lists; the rest is counted.
+const ERRORS_SHOWN_MAX: usize = 10;
+const THREADS_MAX: usize = 4;
+
+/// What a look needs.
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    pub(super) repository: config::Repository,
+    /// The repository, or the mirror of a remote one.
+    pub(super) path: PathBuf,
+    pub(super) keep: Keep,
+    /// Names what is followed; see [`Facts::followed`].
+    pub(super) followed: String,
+    /// The commit that the next one must follow.
+    pub(super) applied: Option<String>,
+    /// The commit in force.
+    pub(super) serving: Option<String>,
+    /// A commit that was refused and would be again.
+    pub(super) rejected: Option<String>,
+    /// The next bundle's sequence.
+    pub(super) sequence: u64,
+    /// When the look began: what it confirms holds since then.
+    pub(super) at: Timestamp,
+    /// The commit under judgement, for whoever has to report that the look itself broke.
+    pub(super) reading: Arc<Mutex<Option<String>>>,
+}
+
+/// What a look found.
+#[derive(Debug)]
+pub(super) enum Look {
+    /// The tip is the commit in force.
+    Confirmed,
+    /// The tip is the commit that was rejected before.
+    StillRejected,
+    /// The tip may be served.
+    Fresh(Box<Fresh>),
+    /// The tip may not, or there is none to be had.
+    Refused(Refusal),
+}
+
+/// A policy that may be served.
+#[derive(Debug)]
+pub(super) struct Fresh {
+    pub(super) active: Active,
+    pub(super) sequence: u64,
+    /// Why it could not be stored for the next start.
+    pub(super) not_kept: Option<String>,
+}
+
+/// Why a look served nothing.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) commit: Option<String>,
+    /// May have several lines.
+    pub(super) sentence: String,
+    /// Whether the same commit would be refused again.
+    pub(super) lasting: bool,
+}
+
+impl Job {
+    fn read(&self, commit: Option<String>) {
+        *self.reading.lock().unwrap_or_else(PoisonError::into_inner) = commit;
+    }
+}
+
+/// Looks once.
+pub(super) fn look(job: &Job) -> Look {
+    job.read(None);
+    let refuse = |commit: Option<String>, sentence, lasting| Look::Refused(Refusal { commit, sentence, lasting });
+    let found = tip::open(&job.path).and_then(|repository| {
+        let oid = tip::resolve(&repository, &job.repository.branch)?;
+        Ok((repository, oid))
+    });
+    let (repository, oid) = match found {
+        Ok(found) => found,
+        Err(sentence) => return refuse(None, sentence, false),
+    };
+    let commit = oid.to_string();
+    if job.serving.as_ref() == Some(&commit) {
+        return Look::Confirmed;
+    }
+    if job.rejected.as_ref() == Some(&commit) {
+        return Look::StillRejected;
+    }
+    job.read(Some(commit.clone()));
+    let permitted = tip::read(&repository, oid).and_then(|tip| permit(job, &repository, tip).map(|()| tip));
+    let tip = match permitted {
+        Ok(tip) => tip,
+        // The history, the signers or the clock may change without the commit.
+        Err(sentence) => return refuse(Some(commit), sentence, false),
+    };
+    match build(job, &repository, tip) {
+        Ok(fresh) => Look::Fresh(Box::new(fresh)),
+        Err(sentence) => refuse(Some(commit), sentence, true),
+    }
+}
+
+fn permit(job: &Job, repository: &Repository, tip: Tip) -> Result<(), String> {
+    if let Some(applied) = &job.applied {
+        let rewind = job.repository.rewind.as_deref();
+        if *applied != tip.commit.to_string() {
+            tip::check_forward(repository, tip.commit, applied, rewind)?;
+        }
+    }
+    if let Some(file) = &job.repository.signers {
+        let signer = signers::verify(repository, tip.commit, file, job.keep.folder())?;
+        tracing::info!(commit = %tip.commit, signer, "the commit is signed");
+    }
+    Ok(())
+}
+
+fn build(job: &Job, repository: &Repository, tip: Tip) -> Result<Fresh, String> {
+    let files = Files::list(repository, tip.tree, &job.repository.folder)?;
+    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(THREADS_MAX));
+    let compilation = compile(&files, "", tip.committed_at, &Options { threads }).map_err(|error| error.to_string())?;
+    let Some(checked) = &compilation.checked else { return Err(errors(&compilation)) };
+    let bytes = pack(job, tip, checked.get())?;
+    // What is served is what was stored: the bundle is read back as a restart would read it.
+    let key = job.keep.key()?;
+    let opened = bundle::open(&bytes, &[key.verifying_key()]).map_err(|error| error.to_string())?;
+    let facts = Facts {
+        followed: job.followed.clone(),
+        commit: tip.commit.to_string(),
+        committed_at: tip.committed_at,
+        confirmed_at: job.at,
+    };
+    let sequence = opened.get().statement.sequence;
+    let active = activate(opened.into_inner(), tip.committed_at)?;
+    let not_kept = job.keep.save(&bytes, &facts).err();
+    let findings = compilation.findings();
+    tracing::debug!(warnings = findings.warnings, infos = findings.infos, tests = compilation.tests.len(), "compiled");
+    Ok(Fresh { active, sequence, not_kept })
+}
+
+fn pack(job: &Job, tip: Tip, policy: &PolicySet) -> Result<Vec<u8>, String> {
+    let facts = bundle::Facts {
+        commit: Some(tip.commit.to_string()),
+        tree: Some(tip.tree.to_string()),
+        sequence: job.sequence,
+        compiler: env!("CARGO_PKG_VERSION").to_owned(),
+        findings: bundle::Findings { warnings: policy.findings.warnings as u64, infos: policy.findings.infos as u64 },
+        source: policy.source_digest.clone(),
+    };
+    let key = job.keep.key()?;
+    bundle::build(&policy.rules, &policy.sources, facts, Some(&key)).map_err(|error| error.to_string())
+}
+
+/// The policy of a bundle that was verified.
+pub(super) fn activate(bundle: Bundle, committed_at: Timestamp) -> Result<Active, String> {
+    let commit = bundle.statement.commit.unwrap_or_default();
+    let digest = bundle.statement.semantic;
+    let program = Program::new(bundle.rules, bundle.sources).map_err(|error| error.to_string())?;
+    Ok(Active { program, digest, commit, committed_at, activated_at: clock::wall() })
+}
+
+/// The first errors of a policy, one a line.
+fn errors(compilation: &Compilation) -> String {
+    let all = compilation.findings().errors;
+    let mut lines =
+        vec![format!("the policy has {all} error(s): mend them, and run `leaseholdc check` before merging")];
+    let of_policy = compilation.diagnostics.iter().filter(|found| found.severity == Severity::Error);
+    lines.extend(of_policy.take(ERRORS_SHOWN_MAX).map(|found| {
+        let place = found.span().map_or(String::new(), |span| {
+            let at = compilation.sources.line_column(span);
+            format!("{}:{}:{}: ", compilation.sources.path(span.source), at.line, at.column)
+        });
+        format!("{place}{}[{:?}]: {}", found.severity, found.code, found.message)
+    }));
+    if all > ERRORS_SHOWN_MAX {
+        lines.push(format!("… and {} more", all - ERRORS_SHOWN_MAX));
+    }
+    lines.join("\n")
+}

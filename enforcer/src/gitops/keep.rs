@@ -1,0 +1,128 @@
+//! What survives a restart: the last good bundle, signed by a key of this gateway's own, and what was followed.
+//!
+//! Every write is a new file that is moved into place, so that a crash leaves the old content or the new one. A bundle
+//! that does not verify is never served.
+
+use ed25519_dalek::SigningKey;
+use lang::bundle::{self, Bundle, Verified};
+use lang::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+const BUNDLE: &str = "last-good.bundle";
+const FACTS: &str = "followed.json";
+const KEY: &str = "bundle.key";
+const FACTS_BYTES_MAX: u64 = 64 * 1024;
+
+/// What was followed when, beside the bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Facts {
+    /// The repository, branch and folder: other ones begin anew.
+    pub(super) followed: String,
+    /// The applied commit.
+    pub(super) commit: String,
+    /// Its committer date.
+    pub(super) committed_at: Timestamp,
+    /// When the branch's tip was last seen to be the applied commit.
+    pub(super) confirmed_at: Timestamp,
+}
+
+/// The folder.
+#[derive(Clone, Debug)]
+pub(super) struct Keep(PathBuf);
+
+/// What was found at a start.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) facts: Facts,
+    /// The bundle, or why it cannot be served.
+    pub(super) bundle: Result<Box<Verified<Bundle>>, String>,
+}
+
+impl Keep {
+    pub(super) fn new(state: &Path) -> Self {
+        Self(state.join("policy"))
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.0
+    }
+
+    /// Makes the folder.
+    pub(super) fn prepare(&self) -> Result<(), String> {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.0);
+        made.map_err(|error| format!("the folder `{}` cannot be made: {error}", self.0.display()))
+    }
+
+    /// The gateway's own key for the stored bundle; made on first use.
+    pub(super) fn key(&self) -> Result<SigningKey, String> {
+        let file = self.0.join(KEY);
+        let failed = |error: io::Error| format!("the key `{}` cannot be used: {error}", file.display());
+        let mut seed = Zeroizing::new([0_u8; 32]);
+        match File::open(&file) {
+            Ok(mut handle) => handle.read_exact(seed.as_mut_slice()).map_err(failed)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                getrandom::fill(seed.as_mut_slice()).map_err(|_| failed(io::Error::other("no random bytes")))?;
+                replace(&file, seed.as_slice()).map_err(failed)?;
+            }
+            Err(error) => return Err(failed(error)),
+        }
+        Ok(SigningKey::from_bytes(&seed))
+    }
+
+    /// What was kept of the followed branch; `None` at a first start, or when another branch was followed.
+    pub(super) fn load(&self, followed: &str) -> Result<Option<Kept>, String> {
+        let file = self.0.join(FACTS);
+        let failed = |why: &dyn std::fmt::Display| format!("`{}` cannot be read: {why}", file.display());
+        let mut text = Vec::new();
+        match File::open(&file) {
+            Ok(handle) => handle.take(FACTS_BYTES_MAX).read_to_end(&mut text).map_err(|error| failed(&error))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(&error)),
+        };
+        let facts: Facts = serde_json::from_slice(&text).map_err(|error| failed(&error))?;
+        if facts.followed != followed {
+            tracing::warn!(before = facts.followed, now = followed, "another branch is followed than before");
+            return Ok(None);
+        }
+        Ok(Some(Kept { bundle: self.bundle().map(Box::new), facts }))
+    }
+
+    fn bundle(&self) -> Result<Verified<Bundle>, String> {
+        let file = self.0.join(BUNDLE);
+        let failed =
+            |why: &dyn std::fmt::Display| format!("the stored bundle `{}` is not served: {why}", file.display());
+        let size = fs::metadata(&file).map_err(|error| failed(&error))?.len();
+        if size > bundle::BUNDLE_BYTES_MAX as u64 {
+            return Err(failed(&"it is too long"));
+        }
+        let bytes = fs::read(&file).map_err(|error| failed(&error))?;
+        bundle::open(&bytes, &[self.key()?.verifying_key()]).map_err(|error| failed(&error))
+    }
+
+    /// Stores a bundle and what it came from.
+    pub(super) fn save(&self, bundle: &[u8], facts: &Facts) -> Result<(), String> {
+        let file = self.0.join(BUNDLE);
+        replace(&file, bundle).map_err(|error| format!("`{}` cannot be written: {error}", file.display()))?;
+        self.save_facts(facts)
+    }
+
+    pub(super) fn save_facts(&self, facts: &Facts) -> Result<(), String> {
+        let file = self.0.join(FACTS);
+        let text = serde_json::to_vec(facts).map_err(|error| error.to_string())?;
+        replace(&file, &text).map_err(|error| format!("`{}` cannot be written: {error}", file.display()))
+    }
+}
+
+fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
+    let temporary = file.with_extension("new");
+    let mut handle = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    handle.write_all(content)?;
+    handle.sync_all()?;
+    fs::rename(&temporary, file)?;
+    file.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
