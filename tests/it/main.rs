@@ -2,6 +2,7 @@
 
 mod access;
 mod api;
+mod gitops;
 mod identity;
 mod live;
 mod policy_digest;

@@ -40,6 +40,8 @@ pub(super) struct Job {
     pub(super) sequence: u64,
     /// When the look began: what it confirms holds since then.
     pub(super) at: Timestamp,
+    /// What to store when the tip is still the commit in force; none when that was done lately.
+    pub(super) confirmation: Option<Facts>,
     /// The commit under judgement, for whoever has to report that the look itself broke.
     pub(super) reading: Arc<Mutex<Option<String>>>,
 }
@@ -47,8 +49,8 @@ pub(super) struct Job {
 /// What a look found.
 #[derive(Debug)]
 pub(super) enum Look {
-    /// The tip is the commit in force.
-    Confirmed,
+    /// The tip is the commit in force. The error says why that could not be stored.
+    Confirmed(Result<(), String>),
     /// The tip is the commit that was rejected before.
     StillRejected,
     /// The tip may be served.
@@ -96,7 +98,7 @@ pub(super) fn look(job: &Job) -> Look {
     };
     let commit = oid.to_string();
     if job.serving.as_ref() == Some(&commit) {
-        return Look::Confirmed;
+        return Look::Confirmed(job.confirmation.as_ref().map_or(Ok(()), |facts| job.keep.save_facts(facts)));
     }
     if job.rejected.as_ref() == Some(&commit) {
         return Look::StillRejected;

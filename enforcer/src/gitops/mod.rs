@@ -147,11 +147,14 @@ impl Follower {
 
     /// One look, as a future that owns what it needs: the age of the policy is judged while it runs.
     fn work(&mut self) -> impl Future<Output = Found> + use<> {
-        if self.watch.is_none()
-            && let Origin::Local(path) = &self.repository.origin
+        // Before the look, so that no change falls between the two.
+        if let Origin::Local(path) = &self.repository.origin
+            && !self.watch.as_ref().is_some_and(Watch::is_of_what_stands_there)
         {
             self.watch = Watch::start(path, self.nudge.clone());
         }
+        let at = clock::wall();
+        let confirmation = self.confirmation(at);
         let known = &self.known;
         let fresh_rejection = known.rejected.as_ref().filter(|(_, at)| at.elapsed() < REJECTED_FOR);
         let job = Job {
@@ -163,7 +166,8 @@ impl Follower {
             serving: known.serving.as_ref().map(|active| active.commit.clone()),
             rejected: fresh_rejection.map(|(commit, _)| commit.clone()),
             sequence: known.sequence + 1,
-            at: clock::wall(),
+            at,
+            confirmation,
             reading: Arc::clone(&self.reading),
         };
         let restored = known.restored;
@@ -179,7 +183,7 @@ impl Follower {
                 self.nudge.nudge();
             }
             Found::Looked { look, at, mono_ms } => match look {
-                Look::Confirmed => self.confirm(at, mono_ms),
+                Look::Confirmed(kept) => self.confirm(at, mono_ms, kept),
                 Look::StillRejected => {}
                 Look::Fresh(fresh) => self.put_into_force(*fresh, at, mono_ms),
                 Look::Refused(refusal) => self.refuse(refusal),
@@ -247,33 +251,29 @@ impl Follower {
         }
     }
 
-    fn confirm(&mut self, at: Timestamp, mono_ms: u64) {
+    fn confirm(&mut self, at: Timestamp, mono_ms: u64, kept: Result<(), String>) {
         let known = &mut self.known;
         known.confirmed_at = Some(at);
         known.confirmed_mono_ms = mono_ms;
         known.rejected = None;
         self.publisher.note(|state| state.confirmed_at = Some(at));
         self.judge_age();
-        let due =
-            self.known.saved_mono_ms.is_none_or(|saved| mono_ms.saturating_sub(saved) >= CONFIRMED_SAVED_EVERY_MS);
-        let kept = match &self.known.serving {
-            Some(active) if due => self.keep.save_facts(&Facts {
-                followed: self.followed.clone(),
-                commit: active.commit.clone(),
-                committed_at: active.committed_at,
-                confirmed_at: at,
-            }),
-            Some(_) | None => Ok(()),
-        };
         match kept {
-            Ok(()) => {
-                if due {
-                    self.known.saved_mono_ms = Some(mono_ms);
-                }
-                self.succeed();
-            }
+            Ok(()) => self.succeed(),
             Err(sentence) => self.refuse(Refusal { commit: None, sentence, lasting: false }),
         }
+    }
+
+    /// What the next confirmation is to store: at most every half minute.
+    fn confirmation(&mut self, at: Timestamp) -> Option<Facts> {
+        let active = self.known.serving.clone()?;
+        let mono_ms = clock::mono_ms();
+        if self.known.saved_mono_ms.is_some_and(|saved| mono_ms.saturating_sub(saved) < CONFIRMED_SAVED_EVERY_MS) {
+            return None;
+        }
+        self.known.saved_mono_ms = Some(mono_ms);
+        let (commit, committed_at) = (active.commit.clone(), active.committed_at);
+        Some(Facts { followed: self.followed.clone(), commit, committed_at, confirmed_at: at })
     }
 
     fn succeed(&mut self) {
@@ -297,8 +297,6 @@ impl Follower {
         let serving = self.known.serving.as_ref().map(|active| active.commit.clone());
         tracing::error!(commit, serving, "the policy was not updated: {sentence}");
         self.known.failing = failing;
-        // The watch may be of a folder that is gone.
-        self.watch = None;
         self.publisher.update(|state| state.last_error = Some(failure));
     }
 

@@ -32,7 +32,7 @@ mod tests {
     #[test]
     fn a_policy_is_stale_after_its_own_bound_and_by_either_clock() {
         let rule = |then| Some(rules::Staleness { max: Ttl::from_seconds(60), then });
-        let at = |seconds| Timestamp::from_unix(1_000 + seconds);
+        let at = |seconds: i64| Timestamp::from_unix(1_000 + seconds);
         let confirmed = Some(at(0));
         assert_eq!(judge(None, None, at(0), u64::MAX), Staleness::Fresh);
         assert_eq!(judge(rule(WhenStale::Deny), confirmed, at(60), 0), Staleness::Fresh);

@@ -4,12 +4,15 @@
 use super::Nudge;
 use notify::event::{Event, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Watches while it lives.
 #[derive(Debug)]
 pub(super) struct Watch {
     _watcher: RecommendedWatcher,
+    folder: PathBuf,
+    identity: (u64, u64),
 }
 
 impl Watch {
@@ -17,6 +20,7 @@ impl Watch {
     pub(super) fn start(path: &Path, nudge: Nudge) -> Option<Self> {
         let folder = git2::Repository::open(path).ok()?.commondir().to_owned();
         let home = folder.clone();
+        let identity = identity(&folder)?;
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             if event.is_ok_and(|event| moves_a_branch(&event, &home)) {
                 nudge.nudge();
@@ -27,8 +31,17 @@ impl Watch {
         watcher.watch(&folder.join("refs"), RecursiveMode::Recursive).ok()?;
         // A repository without a table of references has no such folder.
         watcher.watch(&folder.join("reftable"), RecursiveMode::NonRecursive).ok();
-        Some(Self { _watcher: watcher })
+        Some(Self { _watcher: watcher, folder, identity })
     }
+
+    /// Whether the watched folder is still the one at its path: a repository may be moved away and replaced.
+    pub(super) fn is_of_what_stands_there(&self) -> bool {
+        identity(&self.folder) == Some(self.identity)
+    }
+}
+
+fn identity(folder: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(folder).ok().map(|facts| (facts.dev(), facts.ino()))
 }
 
 fn moves_a_branch(event: &Event, folder: &Path) -> bool {

@@ -17,28 +17,28 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-pub(super) const TENANT: &str = "9d1f0000-0000-4000-8000-000000000001";
-pub(super) const AUDIENCE: &str = "api://access-gateway";
-pub(super) const CLIENT_ID: &str = "1111aaaa-0000-4000-8000-000000000001";
-pub(super) const OID: &str = "2222bbbb-0000-4000-8000-000000000002";
-pub(super) const GROUP: &str = "8c1e0f2a-71c5-4a58-9a63-0a2f6f1d7b10";
+pub(crate) const TENANT: &str = "9d1f0000-0000-4000-8000-000000000001";
+pub(crate) const AUDIENCE: &str = "api://access-gateway";
+pub(crate) const CLIENT_ID: &str = "1111aaaa-0000-4000-8000-000000000001";
+pub(crate) const OID: &str = "2222bbbb-0000-4000-8000-000000000002";
+pub(crate) const GROUP: &str = "8c1e0f2a-71c5-4a58-9a63-0a2f6f1d7b10";
 /// The instant of every test: nothing here reads a clock.
-pub(super) const NOW: i64 = 1_800_000_000;
+pub(crate) const NOW: i64 = 1_800_000_000;
 
-pub(super) fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp::from_unix(NOW)
 }
 
 /// A key pair, and its public half as a JWK.
-pub(super) struct Key {
-    pub(super) kid: String,
-    pub(super) algorithm: Algorithm,
-    pub(super) signer: EncodingKey,
-    pub(super) jwk: Value,
+pub(crate) struct Key {
+    pub(crate) kid: String,
+    pub(crate) algorithm: Algorithm,
+    pub(crate) signer: EncodingKey,
+    pub(crate) jwk: Value,
 }
 
 impl Key {
-    pub(super) fn rsa(kid: &str) -> Self {
+    pub(crate) fn rsa(kid: &str) -> Self {
         let pair = RsaKeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
         let pkcs8 = pair.as_der().unwrap();
         let pem =
@@ -53,7 +53,7 @@ impl Key {
         }
     }
 
-    pub(super) fn p256(kid: &str) -> Self {
+    pub(crate) fn p256(kid: &str) -> Self {
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref()).unwrap();
         let point = pair.public_key().as_ref();
@@ -66,7 +66,7 @@ impl Key {
         }
     }
 
-    pub(super) fn ed25519(kid: &str) -> Self {
+    pub(crate) fn ed25519(kid: &str) -> Self {
         let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
         let pair = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).unwrap();
         Self {
@@ -77,17 +77,17 @@ impl Key {
         }
     }
 
-    pub(super) fn header(&self) -> Value {
+    pub(crate) fn header(&self) -> Value {
         json!({"alg": format!("{:?}", self.algorithm), "kid": self.kid, "typ": "JWT"})
     }
 
     /// A token of exactly these claims under the key's usual header.
-    pub(super) fn token(&self, claims: &Value) -> String {
+    pub(crate) fn token(&self, claims: &Value) -> String {
         self.sign(&self.header().to_string(), &claims.to_string(), self.algorithm)
     }
 
     /// A token of exactly these texts.
-    pub(super) fn sign(&self, header: &str, claims: &str, algorithm: Algorithm) -> String {
+    pub(crate) fn sign(&self, header: &str, claims: &str, algorithm: Algorithm) -> String {
         let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
         let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &self.signer, algorithm).unwrap();
         format!("{message}.{signature}")
@@ -103,13 +103,13 @@ struct Served {
 
 /// The provider: an authority with the two issuers of one tenant, and a plain issuer.
 #[derive(Clone)]
-pub(super) struct Provider {
-    pub(super) authority: String,
+pub(crate) struct Provider {
+    pub(crate) authority: String,
     served: Arc<Mutex<Served>>,
 }
 
 impl Provider {
-    pub(super) async fn start(keys: &[&Key]) -> Self {
+    pub(crate) async fn start(keys: &[&Key]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let authority = format!("http://{}", listener.local_addr().unwrap());
         let provider = Self { authority, served: Arc::default() };
@@ -135,7 +135,7 @@ impl Provider {
     }
 
     /// Replaces the published keys.
-    pub(super) fn publish(&self, keys: &[&Key]) {
+    pub(crate) fn publish(&self, keys: &[&Key]) {
         let jwks = json!({"keys": keys.iter().map(|key| &key.jwk).collect::<Vec<_>>()}).to_string();
         let mut served = self.served.lock().unwrap();
         for issuer in [self.v1(), self.v2(), self.oidc()] {
@@ -148,34 +148,34 @@ impl Provider {
     }
 
     /// Replaces one document.
-    pub(super) fn serve(&self, path: &str, document: &str) {
+    pub(crate) fn serve(&self, path: &str, document: &str) {
         self.served.lock().unwrap().documents.insert(path.to_owned(), document.to_owned());
     }
 
     /// Answers every request with an error, or no longer.
-    pub(super) fn broken(&self, broken: bool) {
+    pub(crate) fn broken(&self, broken: bool) {
         self.served.lock().unwrap().broken = broken;
     }
 
     /// How often keys were asked for.
-    pub(super) fn key_requests(&self) -> usize {
+    pub(crate) fn key_requests(&self) -> usize {
         let served = self.served.lock().unwrap();
         served.requests.iter().filter(|(path, _)| path.ends_with("/keys")).map(|(_, count)| count).sum()
     }
 
-    pub(super) fn v1(&self) -> String {
+    pub(crate) fn v1(&self) -> String {
         format!("{}/{TENANT}/", self.authority)
     }
 
-    pub(super) fn v2(&self) -> String {
+    pub(crate) fn v2(&self) -> String {
         format!("{}/{TENANT}/v2.0", self.authority)
     }
 
-    pub(super) fn oidc(&self) -> String {
+    pub(crate) fn oidc(&self) -> String {
         format!("{}/realm", self.authority)
     }
 
-    pub(super) fn entra(&self) -> Idp {
+    pub(crate) fn entra(&self) -> Idp {
         Idp {
             name: "entra".to_owned(),
             flavour: IdpFlavour::Entra {
@@ -193,12 +193,12 @@ impl Provider {
         }
     }
 
-    pub(super) fn plain(&self) -> Idp {
+    pub(crate) fn plain(&self) -> Idp {
         Idp { name: "keycloak".to_owned(), flavour: IdpFlavour::Oidc { issuer: self.oidc() }, ..self.entra() }
     }
 
     /// Claims of a person's access token of version 2.
-    pub(super) fn person(&self) -> Value {
+    pub(crate) fn person(&self) -> Value {
         json!({
             "iss": self.v2(), "aud": CLIENT_ID, "tid": TENANT, "oid": OID, "sub": "pairwise-a", "ver": "2.0",
             "azp": "3333cccc-0000-4000-8000-000000000003", "scp": "access", "name": "Ada Lovelace",
@@ -207,7 +207,7 @@ impl Provider {
     }
 
     /// Claims of the same person's access token of version 1.
-    pub(super) fn person_v1(&self) -> Value {
+    pub(crate) fn person_v1(&self) -> Value {
         json!({
             "iss": self.v1(), "aud": format!("{AUDIENCE}/"), "tid": TENANT, "oid": OID.to_uppercase(),
             "sub": "pairwise-b", "ver": "1.0", "appid": "3333cccc-0000-4000-8000-000000000003", "scp": "access",
@@ -217,7 +217,7 @@ impl Provider {
     }
 
     /// Claims of an application's access token.
-    pub(super) fn application(&self) -> Value {
+    pub(crate) fn application(&self) -> Value {
         with(self.person(), &json!({"scp": null, "name": null, "idtyp": "app", "roles": ["Deploy"], "groups": []}))
     }
 }
@@ -230,7 +230,7 @@ fn answer(served: &mut Served, path: &str) -> String {
 }
 
 /// `claims` with members replaced, or removed where `changes` says null.
-pub(super) fn with(mut claims: Value, changes: &Value) -> Value {
+pub(crate) fn with(mut claims: Value, changes: &Value) -> Value {
     let members = claims.as_object_mut().unwrap();
     for (name, value) in changes.as_object().unwrap() {
         if value.is_null() {
@@ -242,7 +242,7 @@ pub(super) fn with(mut claims: Value, changes: &Value) -> Value {
     claims
 }
 
-pub(super) fn program(idps: Vec<Idp>) -> Program {
+pub(crate) fn program(idps: Vec<Idp>) -> Program {
     let rules = Rules { name: "t".to_owned(), timezone: "UTC".to_owned(), idps, ..Rules::default() };
     Program::new(rules, SourceTable::default()).unwrap()
 }
