@@ -1,2 +1,146 @@
-//! `leasehold`.
-fn main() {}
+//! `leasehold`: the gateway, and the commands for people and agents.
+
+use clap::{CommandFactory, Parser, Subcommand};
+use enforcer::client::{commands, replay, verify};
+use enforcer::{config, gateway};
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// Access is leased, never owned.
+#[derive(Parser)]
+#[command(name = "leasehold", version, about, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the gateway
+    Serve {
+        /// The gateway's configuration
+        #[arg(long, value_name = "FILE", env = "LEASEHOLD_CONFIG")]
+        config: PathBuf,
+        /// The form of the log
+        #[arg(long, value_enum, default_value = "auto")]
+        log: LogFormat,
+    },
+    /// Look at the gateway's configuration
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    #[command(flatten)]
+    Client(commands::Command),
+    /// Show a recording
+    Replay(replay::Args),
+    /// Check that nothing was cut out of a recording or added to it
+    Verify(verify::Args),
+    /// Print a completion script
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Say everything that is wrong with a configuration
+    Check {
+        /// The configuration
+        #[arg(long, value_name = "FILE", env = "LEASEHOLD_CONFIG")]
+        config: PathBuf,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum LogFormat {
+    /// Text on a terminal, JSON elsewhere
+    Auto,
+    /// A line of text for each event
+    Text,
+    /// A line of JSON for each event
+    Json,
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nothing else can be done when even that cannot be written.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 3 } else { 0 });
+        }
+    };
+    match run(cli.command) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "error: {error}");
+            ExitCode::from(4)
+        }
+    }
+}
+
+fn run(command: Command) -> io::Result<u8> {
+    let mut out = io::stdout().lock();
+    match command {
+        Command::Serve { config, log } => {
+            drop(out);
+            serve(&config, log)
+        }
+        Command::Config { command: ConfigCommand::Check { config } } => {
+            let colour = io::stdout().is_terminal();
+            Ok(u8::from(!config::check(&config, colour, &mut out)?))
+        }
+        Command::Client(command) => runtime()?.block_on(commands::run(&command, &mut out, &mut io::stderr())),
+        Command::Replay(args) => match replay::run(&args, &mut out, &mut replay::Terminal) {
+            Ok(outcome) => Ok(outcome.map_or(0, |outcome| outcome.exit_code())),
+            Err(error) => {
+                writeln!(io::stderr(), "error: {error}")?;
+                Ok(3)
+            }
+        },
+        Command::Verify(args) => verify::run(&args, &mut out).map(|outcome| outcome.exit_code()),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "leasehold", &mut out);
+            Ok(0)
+        }
+    }
+}
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+fn serve(file: &Path, log: LogFormat) -> io::Result<u8> {
+    let (config, findings) = config::load(file);
+    findings.write(io::stderr().is_terminal(), &mut io::stderr())?;
+    let Some(config) = config else { return Ok(3) };
+    start_log(log);
+    let folder = file.parent().unwrap_or(Path::new(".")).to_owned();
+    match runtime()?.block_on(gateway::run::serve(config, &folder)) {
+        Ok(()) => Ok(0),
+        Err(error) => {
+            tracing::error!(%error, "the gateway cannot run");
+            Ok(4)
+        }
+    }
+}
+
+fn start_log(format: LogFormat) {
+    let filter = EnvFilter::try_from_env("LEASEHOLD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let json = match format {
+        LogFormat::Auto => !io::stderr().is_terminal(),
+        LogFormat::Text => false,
+        LogFormat::Json => true,
+    };
+    if json {
+        log.json().init();
+    } else {
+        log.with_ansi(io::stderr().is_terminal()).init();
+    }
+}
