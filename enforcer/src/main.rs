@@ -92,18 +92,17 @@ fn run(command: Command) -> io::Result<u8> {
             serve(&config, log)
         }
         Command::Config { command: ConfigCommand::Check { config } } => {
-            let colour = io::stdout().is_terminal();
-            Ok(u8::from(!config::check(&config, colour, &mut out)?))
+            Ok(u8::from(!config::check(&config, &mut out)?))
         }
         Command::Client(command) => runtime()?.block_on(commands::run(&command, &mut out, &mut io::stderr())),
         Command::Replay(args) => match replay::run(&args, &mut out, &mut replay::Terminal) {
-            Ok(outcome) => Ok(outcome.map_or(0, |outcome| outcome.exit_code())),
+            Ok(outcome) => Ok(outcome.map_or(0, verify::Outcome::code)),
             Err(error) => {
                 writeln!(io::stderr(), "error: {error}")?;
                 Ok(3)
             }
         },
-        Command::Verify(args) => verify::run(&args, &mut out).map(|outcome| outcome.exit_code()),
+        Command::Verify(args) => verify::run(&args, &mut out).map(verify::Outcome::code),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "leasehold", &mut out);
             Ok(0)
@@ -117,7 +116,7 @@ fn runtime() -> io::Result<tokio::runtime::Runtime> {
 
 fn serve(file: &Path, log: LogFormat) -> io::Result<u8> {
     let (config, findings) = config::load(file);
-    findings.write(io::stderr().is_terminal(), &mut io::stderr())?;
+    findings.render(&mut io::stderr())?;
     let Some(config) = config else { return Ok(3) };
     start_log(log);
     let folder = file.parent().unwrap_or(Path::new(".")).to_owned();

@@ -9,6 +9,7 @@ pub mod live;
 pub mod metrics;
 pub mod policy;
 pub mod pump;
+pub mod run;
 pub mod shared;
 pub mod stream;
 pub mod tls;

@@ -78,7 +78,8 @@ pub async fn serve(config: Config, credentials_folder: &Path) -> Result<(), Star
         cancels: cancel::Table::new(usize::try_from(config.limits.sessions_max).unwrap_or(usize::MAX)),
     });
     let (stop, stopped) = watch::channel(false);
-    let following = gitops::start(&config, publisher, stopped.clone()).map_err(|error| cannot("gitops", &error))?;
+    let (follower, _nudge) = gitops::Follower::new(config.repository.clone(), &config.state, publisher);
+    let following = tokio::spawn(follower.run(stopped.clone()));
     let housekeeping = tokio::spawn(keep_house(access.clone(), policy.clone(), metrics.clone(), stopped.clone()));
     let watched = match &config.metrics {
         Some(at) => Some(serve_metrics(at, &shared, stopped.clone()).await?),
@@ -101,7 +102,7 @@ pub async fn serve(config: Config, credentials_folder: &Path) -> Result<(), Star
     // Nobody listens for the end of a listener that never began.
     let _ = stop.send(true);
     drain(&live, config.drain).await;
-    for task in [accepting, served, watched, Some(housekeeping)].into_iter().flatten() {
+    for task in [accepting, served, watched, Some(housekeeping), Some(following)].into_iter().flatten() {
         if tokio::time::timeout(LAST_WORDS, task).await.is_err() {
             tracing::warn!("a part of the gateway did not stop in time");
         }
@@ -116,7 +117,6 @@ pub async fn serve(config: Config, credentials_folder: &Path) -> Result<(), Star
             tracing::warn!("sessions did not end in time");
         }
     }
-    following.stop().await;
     tracing::info!("stopped");
     Ok(())
 }
