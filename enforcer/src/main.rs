@@ -1,7 +1,8 @@
 //! `leasehold`: the gateway, and the commands for people and agents.
 
 use clap::{CommandFactory, Parser, Subcommand};
-use enforcer::client::{commands, replay, verify};
+use enforcer::client::connect::Connect;
+use enforcer::client::{commands, download, replay, verify};
 use enforcer::{config, gateway};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -35,9 +36,19 @@ enum Command {
     #[command(flatten)]
     Client(commands::Command),
     /// Show a recording
-    Replay(replay::Args),
+    Replay {
+        #[command(flatten)]
+        args: replay::Args,
+        #[command(flatten)]
+        connect: Connect,
+    },
     /// Check that nothing was cut out of a recording or added to it
-    Verify(verify::Args),
+    Verify {
+        #[command(flatten)]
+        args: verify::Args,
+        #[command(flatten)]
+        connect: Connect,
+    },
     /// Print a completion script
     Completions {
         /// The shell
@@ -95,17 +106,51 @@ fn run(command: Command) -> io::Result<u8> {
             Ok(u8::from(!config::check(&config, &mut out)?))
         }
         Command::Client(command) => runtime()?.block_on(commands::run(&command, &mut out, &mut io::stderr())),
-        Command::Replay(args) => match replay::run(&args, &mut out, &mut replay::Terminal) {
-            Ok(outcome) => Ok(outcome.map_or(0, verify::Outcome::code)),
-            Err(error) => {
-                writeln!(io::stderr(), "error: {error}")?;
-                Ok(3)
+        Command::Replay { mut args, connect } => {
+            let fetched = match fetched(&args.recording, args.recordings.as_deref(), &connect)? {
+                Ok(fetched) => fetched,
+                Err(code) => return Ok(code),
+            };
+            if let Some(downloaded) = &fetched {
+                args.recording = downloaded.path().display().to_string();
             }
-        },
-        Command::Verify(args) => verify::run(&args, &mut out).map(verify::Outcome::code),
+            match replay::run(&args, &mut out, &mut replay::Terminal) {
+                Ok(outcome) => Ok(outcome.map_or(0, verify::Outcome::code)),
+                Err(error) => {
+                    writeln!(io::stderr(), "error: {error}")?;
+                    Ok(3)
+                }
+            }
+        }
+        Command::Verify { mut args, connect } => {
+            let fetched = match fetched(&args.recording, args.recordings.as_deref(), &connect)? {
+                Ok(fetched) => fetched,
+                Err(code) => return Ok(code),
+            };
+            if let Some(downloaded) = &fetched {
+                args.recording = downloaded.path().display().to_string();
+            }
+            verify::run(&args, &mut out).map(verify::Outcome::code)
+        }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "leasehold", &mut out);
             Ok(0)
+        }
+    }
+}
+
+/// The recording of a session that is named without a folder comes from the gateway; the exit code when it cannot.
+fn fetched(
+    recording: &str,
+    folder: Option<&Path>,
+    connect: &Connect,
+) -> io::Result<Result<Option<download::Downloaded>, u8>> {
+    let Some(session) = download::remote(recording, folder) else { return Ok(Ok(None)) };
+    match runtime()?.block_on(download::recording(connect, &session)) {
+        Ok(downloaded) => Ok(Ok(Some(downloaded))),
+        Err(failure) => {
+            writeln!(io::stderr(), "error: {failure}")?;
+            Ok(Err(failure.code()))
         }
     }
 }
