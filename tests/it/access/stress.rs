@@ -78,8 +78,8 @@ async fn approving_and_withdrawing_at_once_has_one_winner() {
         let (other, ..) = world.other("gw-2");
         let lead = person("lea", &["leads"]);
         let id = asked(&world.access, &lead).await;
-        let approver = person("sam", &["security"]);
-        let approve = other.approve(&approver, &id, None, None, at(1));
+        let sam = person("sam", &["security"]);
+        let approve = other.approve(&sam, &id, None, None, at(1));
         let withdraw = world.access.withdraw(&lead, &id, None, at(1));
         let (approved, withdrawn) = if round % 2 == 0 {
             tokio::join!(approve, withdraw)

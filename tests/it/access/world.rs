@@ -287,7 +287,6 @@ pub(crate) fn at(seconds: i64) -> Now {
 pub(crate) struct World {
     pub(crate) access: Access,
     pub(crate) live: Live,
-    pub(crate) policy: Policy,
     pub(crate) publisher: Publisher,
     pub(crate) folder: Folder,
 }
@@ -295,8 +294,8 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new() -> Self {
         let folder = Folder::new();
-        let (access, live, policy, publisher) = gateway(&folder.path().join("state.db"), "gw-1");
-        Self { access, live, policy, publisher, folder }
+        let (access, live, _, publisher) = gateway(&folder.path().join("state.db"), "gw-1");
+        Self { access, live, publisher, folder }
     }
 
     /// Another gateway over the same file.

@@ -8,18 +8,9 @@ use std::collections::BTreeSet;
 /// What a verb answers to owner, approver, auditor, controller, colleague, stranger, agent and service, in this
 /// order: a status, and for lists how many rows. Nobody answers to a caller without a good token.
 #[rustfmt::skip]
-const fn expected(verb: Verb) -> [(u16, Option<usize>); 8] {
-    const fn only(statuses: [u16; 8]) -> [(u16, Option<usize>); 8] {
-        let [a, b, c, d, e, f, g, h] = statuses;
-        [(a, None), (b, None), (c, None), (d, None), (e, None), (f, None), (g, None), (h, None)]
-    }
-    const fn rows(counts: [usize; 8]) -> [(u16, Option<usize>); 8] {
-        let [a, b, c, d, e, f, g, h] = counts;
-        [
-            (200, Some(a)), (200, Some(b)), (200, Some(c)), (200, Some(d)),
-            (200, Some(e)), (200, Some(f)), (200, Some(g)), (200, Some(h)),
-        ]
-    }
+fn expected(verb: Verb) -> [(u16, Option<usize>); 8] {
+    let only = |statuses: [u16; 8]| statuses.map(|status| (status, None));
+    let rows = |counts: [usize; 8]| counts.map(|count| (200, Some(count)));
     match verb {
         //                            own  appr aud  ctrl coll stra agen serv
         Verb::Request    => only([ 201, 403, 403, 403, 201, 403, 403, 403]),
