@@ -204,7 +204,8 @@ fn suppression_is_what_the_registry_says() {
 fn list() -> String {
     let mut out = String::from(
         "# Rules\n\nWhat `leaseholdc check` looks for. `leaseholdc explain P0101` shows the page of a rule. This list is \
-         generated from the registry;\n`BLESS=1 cargo test -p tests --test it rules` writes it.\n\n| Rule | Weight | \
+         generated from the registry;\n`BLESS=1 cargo test -p tests --test it rules` writes it.\n\nThe examples of the pages are fragments: \
+         names that they do not define stand in\n[the policy in front of them](../../compiler/src/errors/prelude.kdl).\n\n| Rule | Weight | \
          Suppression | What it finds |\n|---|---|---|---|\n",
     );
     for code in implemented() {

@@ -3,7 +3,6 @@
 
 use super::Ctx;
 use lang::{
-    diag::Sink,
     model::{ConnectionId, Grant, Limits, Principal},
     program::SubjectKind,
 };
@@ -20,8 +19,16 @@ impl<'a> Ctx<'a> {
     }
 
     /// Whether part of the policy is missing from the model, so that nothing may be concluded from an absence.
-    pub fn is_partial(&self, sink: &Sink) -> bool {
-        sink.has_errors() || self.documents.iter().any(|document| document.broken)
+    pub fn is_partial(&self) -> bool {
+        let policy = self.policy;
+        let mut heads = (policy.connections.iter().map(|item| &item.head))
+            .chain(policy.grants.iter().map(|item| &item.head))
+            .chain(policy.limits.iter().map(|item| &item.head))
+            .chain(policy.masks.iter().map(|item| &item.head))
+            .chain(policy.classify.iter().map(|item| &item.head));
+        self.documents.iter().any(|document| document.broken)
+            || heads.any(|head| head.broken)
+            || policy.catalogs.iter().any(|catalog| catalog.broken)
     }
 
     /// Normal grants that may be judged: break-glass and broken ones are left out.

@@ -8,7 +8,7 @@ use lang::{
 use std::collections::BTreeSet;
 
 pub(super) fn check(ctx: &Ctx<'_>, sink: &mut Sink) {
-    if ctx.is_partial(sink) {
+    if ctx.is_partial() {
         return;
     }
     let reached: BTreeSet<ConnectionId> = ctx.policy.grants.iter().flat_map(Grant::connections).collect();

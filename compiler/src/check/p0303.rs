@@ -10,9 +10,7 @@ use lang::{
 pub(super) fn check(ctx: &Ctx<'_>, sink: &mut Sink) {
     let policy = ctx.policy;
     // A connection that could not be read may be the one that is selected.
-    let partial = ctx.documents.iter().any(|document| document.broken)
-        || policy.connections.iter().any(|connection| connection.head.broken);
-    if partial {
+    if ctx.is_partial() {
         return;
     }
     let mut see = |what: String, on: &On, severity: Severity| {

@@ -5,9 +5,7 @@ use super::Ctx;
 use lang::diag::{Code, Diagnostic, Severity, Sink};
 
 pub(super) fn check(ctx: &Ctx<'_>, sink: &mut Sink) {
-    let partial = ctx.documents.iter().any(|document| document.broken)
-        || ctx.policy.limits.iter().any(|limits| limits.head.broken);
-    if partial {
+    if ctx.is_partial() {
         return;
     }
     for (id, connection) in ctx.policy.connection_ids() {

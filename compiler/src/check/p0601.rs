@@ -13,7 +13,7 @@ use lang::{
 use std::collections::BTreeSet;
 
 pub(super) fn check(ctx: &Ctx<'_>, sink: &mut Sink) {
-    if ctx.is_partial(sink) {
+    if ctx.is_partial() {
         return;
     }
     for mask in &ctx.policy.masks {
