@@ -77,7 +77,10 @@ impl Keep {
     /// What was kept of the followed branch; `None` at a first start, or when another branch was followed.
     pub(super) fn load(&self, followed: &str) -> Result<Option<Kept>, String> {
         let file = self.0.join(FACTS);
-        let failed = |why: &dyn std::fmt::Display| format!("`{}` cannot be read: {why}", file.display());
+        let failed = |why: &dyn std::fmt::Display| {
+            let file = file.display();
+            format!("`{file}` cannot be read ({why}): mend it, or remove it to begin anew at the branch's tip")
+        };
         let mut text = Vec::new();
         match File::open(&file) {
             Ok(handle) => handle.take(FACTS_BYTES_MAX).read_to_end(&mut text).map_err(|error| failed(&error))?,

@@ -100,7 +100,7 @@ impl Follower {
             Origin::Remote(url) => (url.clone(), keep.folder().join("mirror.git")),
         };
         let followed = format!("{origin} branch {} folder {}", repository.branch, repository.folder);
-        let follower = Self {
+        let this = Self {
             repository,
             keep,
             path,
@@ -112,7 +112,7 @@ impl Follower {
             reading: Arc::default(),
             known: Known::default(),
         };
-        (follower, nudge)
+        (this, nudge)
     }
 
     /// Follows until `stop` is true or its sender is gone. The last good policy is published first, so that a
@@ -382,4 +382,33 @@ async fn on_own_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'sta
 async fn stopped(stop: &mut signal::Receiver<bool>) {
     // A sender that is gone stops as well.
     drop(stop.wait_for(|stop| *stop).await);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::policy;
+
+    #[tokio::test]
+    async fn a_panic_is_a_failure_that_names_the_commit() {
+        assert!(on_own_thread(|| -> u8 { panic!("a bug of the compiler") }).await.is_none());
+        let repository = Repository {
+            origin: Origin::Local("/nonexistent".into()),
+            branch: "main".to_owned(),
+            folder: String::new(),
+            poll: Duration::from_secs(1),
+            fetch_timeout: Duration::from_secs(1),
+            webhook_secret: None,
+            signers: None,
+            rewind: None,
+        };
+        let (publisher, state) = policy::channel();
+        let (mut follower, _nudge) = Follower::new(repository, Path::new("/nonexistent"), publisher);
+        *follower.reading.lock().unwrap() = Some("abc".to_owned());
+        follower.take(Found::Panicked);
+        let failure = state.state().last_error.unwrap();
+        assert_eq!(failure.commit.as_deref(), Some("abc"));
+        assert!(failure.sentence.contains("stopped unexpectedly"), "{}", failure.sentence);
+        assert_eq!(follower.known.rejected.as_ref().map(|(commit, _)| commit.as_str()), Some("abc"));
+    }
 }

@@ -1,8 +1,8 @@
 //! Commit signatures against the operator's allowed-signers file.
 //!
 //! The signature is taken out of the commit and given to `ssh-keygen`, never to `git verify-commit`: that one reads
-//! the repository's own configuration, which says what program to run. OpenPGP is not accepted: whether a key of a
-//! keyring may sign policies stands nowhere.
+//! the repository's own configuration, which says what program to run. PGP signatures are not accepted: whether a key of
+//! a keyring may sign policies stands nowhere.
 
 use git2::{ErrorCode, Oid, Repository};
 use std::fs::{self, OpenOptions};

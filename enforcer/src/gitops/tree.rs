@@ -21,14 +21,14 @@ const FILES: [i32; 3] = [0o100_644, 0o100_755, 0o100_664];
 /// The files of one folder of one commit.
 pub(super) struct Files<'r> {
     repository: &'r Repository,
-    files: BTreeMap<String, (Oid, usize)>,
+    blobs: BTreeMap<String, (Oid, usize)>,
     bytes: usize,
 }
 
 impl<'r> Files<'r> {
     /// Lists a folder. The error is a sentence for people.
     pub(super) fn list(repository: &'r Repository, tree: Oid, folder: &str) -> Result<Self, String> {
-        let mut files = Self { repository, files: BTreeMap::new(), bytes: 0 };
+        let mut files = Self { repository, blobs: BTreeMap::new(), bytes: 0 };
         let mut tree = files.open(tree, "")?;
         let mut path = String::new();
         for part in folder.split('/').filter(|part| !part.is_empty()) {
@@ -85,8 +85,8 @@ impl<'r> Files<'r> {
             return Err(format!("`{path}` is larger than 1 MiB: split it, or keep it outside the policy's folder"));
         }
         self.bytes += bytes;
-        self.files.insert(path, (id, bytes));
-        if self.files.len() > ENTRIES_MAX || self.bytes > FOLDER_BYTES_MAX {
+        self.blobs.insert(path, (id, bytes));
+        if self.blobs.len() > ENTRIES_MAX || self.bytes > FOLDER_BYTES_MAX {
             return Err(format!("the policy's folder holds more than {ENTRIES_MAX} files or 64 MiB"));
         }
         Ok(())
@@ -103,12 +103,12 @@ impl Source for Files<'_> {
             kind: EntryKind::File,
             bytes: *bytes as u64,
         };
-        Ok(self.files.iter().map(entry).collect())
+        Ok(self.blobs.iter().map(entry).collect())
     }
 
     fn read(&self, path: &str, bytes_max: u64) -> Result<Vec<u8>, SystemError> {
         let failed = |why: &str| SystemError::new("read", path, why);
-        let (id, bytes) = self.files.get(path).ok_or_else(|| failed("the commit has no such file"))?;
+        let (id, bytes) = self.blobs.get(path).ok_or_else(|| failed("the commit has no such file"))?;
         if *bytes as u64 > bytes_max {
             return Err(failed("the file is too long"));
         }

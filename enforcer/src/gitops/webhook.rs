@@ -74,10 +74,10 @@ mod tests {
         let good = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
         for (body, signature) in [
             ("Hello, World", good),
-            ("Hello, World!", &good[7..]),
+            ("Hello, World!", good.trim_start_matches("sha256=")),
             ("Hello, World!", "sha256="),
             ("Hello, World!", ""),
-            ("Hello, World!", &good[..70]),
+            ("Hello, World!", good.trim_end_matches('7')),
             ("Hello, World!", "sha1=757107ea0eb2509fc211221cce984b8a37570b6d"),
         ] {
             assert!(!webhook.call(body.as_bytes(), signature), "{signature}");

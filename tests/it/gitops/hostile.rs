@@ -11,7 +11,7 @@ async fn trees_with_links_modules_and_strange_names_are_refused() {
     running.serves(good).await;
     let (policy, huge) = (text("1h"), vec![b'x'; (1 << 20) + 1]);
     let deep = format!("{}x.kdl", "d/".repeat(40));
-    let cases: Vec<(&str, i32, &[u8], &str)> = vec![
+    let cases: [(&str, i32, &[u8], &str); 8] = [
         ("teams/link.kdl", 0o120_000, b"/etc/passwd", "`teams/link.kdl` is a symbolic link"),
         ("link", 0o120_000, b"../../../../etc", "`link` is a symbolic link"),
         ("vendored", 0o160_000, b"", "`vendored` is a submodule"),

@@ -40,6 +40,9 @@ pub(super) struct Repo {
 
 pub(super) const FILE: i32 = 0o100_644;
 
+/// A path, a mode and a content.
+pub(super) type Entry<'a> = (&'a str, i32, &'a [u8]);
+
 impl Repo {
     pub(super) fn new(folder: &Folder) -> Self {
         let path = folder.0.join("policy.git");
@@ -47,8 +50,8 @@ impl Repo {
     }
 
     /// A tree of these paths, with their modes and contents.
-    pub(super) fn tree(&self, entries: &[(&str, i32, &[u8])]) -> Oid {
-        let mut folders: BTreeMap<&str, Vec<(&str, i32, &[u8])>> = BTreeMap::new();
+    pub(super) fn tree(&self, entries: &[Entry<'_>]) -> Oid {
+        let mut folders: BTreeMap<&str, Vec<Entry<'_>>> = BTreeMap::new();
         let mut builder = self.git.treebuilder(None).unwrap();
         for (path, mode, content) in entries {
             match path.split_once('/') {
@@ -86,7 +89,7 @@ impl Repo {
     }
 
     /// A commit of these files on main.
-    pub(super) fn commit(&self, entries: &[(&str, i32, &[u8])]) -> Oid {
+    pub(super) fn commit(&self, entries: &[Entry<'_>]) -> Oid {
         let parents: Vec<Oid> = self.tip().into_iter().collect();
         let commit = self.object(&parents, self.tree(entries), "policy");
         self.point("main", commit);
@@ -116,7 +119,8 @@ impl Repo {
 
     pub(super) fn object_file(&self, id: Oid) -> PathBuf {
         let hex = id.to_string();
-        self.path.join("objects").join(&hex[..2]).join(&hex[2..])
+        let (folder, file) = hex.split_at(2);
+        self.path.join("objects").join(folder).join(file)
     }
 
     pub(super) fn kind(&self, id: Oid) -> Option<ObjectType> {
@@ -186,7 +190,7 @@ pub(super) fn settings(repo: &Repo) -> Repository {
         origin: Origin::Local(repo.path.clone()),
         branch: "main".to_owned(),
         folder: String::new(),
-        poll: Duration::from_secs(600),
+        poll: Duration::from_mins(10),
         fetch_timeout: Duration::from_secs(20),
         webhook_secret: None,
         signers: None,
@@ -229,7 +233,7 @@ impl Running {
             .await
     }
 
-    /// Asks for a look until the state is as wanted: a hint may fall into a look that began before the change.
+    /// Stops and waits for the end.
     pub(super) async fn stop(self) {
         self.stop.send(true).unwrap();
         self.task.await.unwrap();

@@ -200,7 +200,7 @@ async fn a_token_has_one_reading() {
     let bench = Bench::new().await;
     let claims = bench.provider.person().to_string();
     let header = bench.key.header().to_string();
-    let double = |text: &str, member: &str| format!("{{{member},{}", &text[1..]);
+    let double = |text: &str, member: &str| text.replacen('{', &format!("{{{member},"), 1);
     let sign = |header: &str, claims: &str| bench.key.sign(header, claims, Algorithm::RS256);
     for token in [
         sign(&header, &double(&claims, r#""iss":"x""#)),

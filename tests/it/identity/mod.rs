@@ -1,4 +1,5 @@
 //! Tokens against the verifier: a stand-in provider on loopback, every attack of the list, and key rotation.
+#![cfg(test)]
 
 mod attacks;
 mod facts;
