@@ -7,6 +7,8 @@ mod decide;
 pub mod enforced;
 mod kind;
 mod reason;
+#[cfg(test)]
+mod reference_tests;
 pub mod rules;
 mod scope;
 mod subject;

@@ -1,0 +1,638 @@
+//! The decision against a second one: a slow and obvious evaluator, written from the semantics of the language and
+//! sharing nothing with the first but the tables. Both judge every point of small random universes.
+
+use super::{
+    Access, Object, Outcome, Program, Request, SourceTable, SubjectKind, Verdict,
+    rules::{
+        Approval, AtMost, BreakGlass, Classified, Connection, Credential, Forbid, Grant, Group, Guard, Idp, IdpFlavour,
+        Limits, Mask, MaskAs, Masking, Mode, PerKind, Principal, Quorum, Recorded, Region, Review, Rules, Tls, To,
+    },
+    scope::Scope,
+};
+use crate::{
+    protocol::{ConnectionKind, OpSet, Operation},
+    time::{Hours, Timestamp, Ttl, Valid},
+};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+
+const GROUPS: [&str; 3] = ["g0", "g1", "g2"];
+const CONNECTIONS: [&str; 2] = ["c0", "c1"];
+const OPS: [Operation; 3] = [Operation::Select, Operation::Insert, Operation::DdlDrop];
+/// Monday morning, Monday night and the Sunday after, with the minute of the week and the day that they are.
+const TIMES: [(&str, u16, &str); 3] = [
+    ("2026-05-04T10:00:00Z", 600, "2026-05-04"),
+    ("2026-05-04T22:30:00Z", 1_350, "2026-05-04"),
+    ("2026-05-10T10:00:00Z", 6 * 1_440 + 600, "2026-05-10"),
+];
+
+fn objects() -> [Object; 3] {
+    [Object::Nothing, Object::table("a", "x"), Object::table("b", "xy")]
+}
+
+/// What the reference says about a point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Said {
+    Denied,
+    Permitted {
+        grant: String,
+        mode: Mode,
+        lifetime: u32,
+        total: u32,
+        extend: u32,
+        recorded: Recorded,
+        approvals: BTreeSet<String>,
+        reason: bool,
+        tickets: BTreeSet<String>,
+        mfa: bool,
+        cooldown: u32,
+        at_most: BTreeSet<AtMost>,
+        reviews: BTreeSet<String>,
+        rows: Option<u64>,
+        masks: BTreeSet<(String, Option<String>)>,
+    },
+}
+
+/// A point of the universe.
+struct Point<'a> {
+    kind: SubjectKind,
+    groups: &'a [&'a str],
+    connection: &'a str,
+    op: Operation,
+    object: &'a Object,
+    via: Option<&'a str>,
+    time: usize,
+}
+
+/// The obvious evaluator.
+struct Reference<'a>(&'a Rules);
+
+impl Reference<'_> {
+    fn closed(&self, asserted: &[&str]) -> BTreeSet<String> {
+        let mut held: BTreeSet<String> = asserted.iter().map(|group| (*group).to_owned()).collect();
+        loop {
+            let before = held.len();
+            for group in &self.0.groups {
+                if held.contains(&group.name) {
+                    held.extend(group.within.iter().cloned());
+                }
+            }
+            if held.len() == before {
+                return held;
+            }
+        }
+    }
+
+    fn decide(&self, point: &Point<'_>) -> Said {
+        let agent = point.groups.iter().any(|name| {
+            self.0.groups.iter().any(|group| group.name == *name && group.kind == Some(SubjectKind::Agent))
+        });
+        let kind = if point.kind == SubjectKind::Service && agent { SubjectKind::Agent } else { point.kind };
+        let held = self.closed(point.groups);
+        let other_kind = |group: &Group| held.contains(&group.name) && group.kind.is_some_and(|own| own != kind);
+        let both = |set: &Vec<String>| set.iter().filter(|name| held.contains(*name)).count() > 1;
+        if self.0.groups.iter().any(other_kind) || self.0.disjoint.iter().any(both) {
+            return Said::Denied;
+        }
+        let matches = |principal: &Principal| {
+            principal.kind.is_none_or(|wanted| wanted == kind)
+                && principal.groups.iter().all(|group| held.contains(group))
+        };
+        let concerns = |to: &To| match to {
+            To::Everybody => true,
+            To::Any(any) => any.iter().any(matches),
+        };
+        let here = |on: &Vec<String>| on.iter().any(|name| name == point.connection);
+        let time = point.time;
+        if self
+            .0
+            .forbids
+            .iter()
+            .any(|forbid| here(&forbid.on) && forbid.to.iter().any(matches) && now(&forbid.hours, &forbid.valid, time))
+        {
+            return Said::Denied;
+        }
+        let limits: Vec<&Limits> =
+            self.0.limits.iter().filter(|limits| here(&limits.on) && concerns(&limits.to)).collect();
+        let usable = |grant: &&Grant| {
+            here(&grant.on)
+                && grant.to.iter().any(matches)
+                && now(&grant.hours, &grant.valid, time)
+                && limits.iter().all(|limits| now(&limits.hours, &None, time))
+                && !(grant.mode == Mode::Standing && limits.iter().any(|limits| limits.standing_denied))
+        };
+        let usable: Vec<&Grant> = self.0.grants.iter().filter(usable).collect();
+        let chosen: Vec<&&Grant> = match point.via {
+            Some(id) => usable.iter().filter(|grant| grant.id == id).collect(),
+            None => usable.iter().filter(|grant| grant.break_glass.is_none()).collect(),
+        };
+        let [grant] = chosen.as_slice() else { return Said::Denied };
+        let inside = match point.object {
+            Object::Table { schema, name } => scope_has(&grant.scope, schema, name),
+            _ => true,
+        };
+        if !grant.permit.contains(point.op) || !inside {
+            return Said::Denied;
+        }
+        let guards: Vec<&Guard> = self
+            .0
+            .guards
+            .iter()
+            .filter(|guard| here(&guard.on) && concerns(&guard.to) && now(&guard.hours, &None, time))
+            .collect();
+        for guard in &guards {
+            let blocked = guard.blocks.iter().any(|region| touches(region, point));
+            let outside = !guard.only.is_empty()
+                && !guard.only.iter().any(|region| {
+                    region.ops.contains(point.op)
+                        && match point.object {
+                            Object::Table { schema, name } => scope_has(&region.scope, schema, name),
+                            _ => true,
+                        }
+                });
+            if blocked || outside {
+                return Said::Denied;
+            }
+        }
+        self.permitted(point, grant, &limits, &guards, kind, &concerns)
+    }
+
+    fn permitted(
+        &self,
+        point: &Point<'_>,
+        grant: &Grant,
+        limits: &[&Limits],
+        guards: &[&Guard],
+        kind: SubjectKind,
+        concerns: &dyn Fn(&To) -> bool,
+    ) -> Said {
+        let ceilings: Vec<u32> = limits.iter().filter_map(|l| l.lifetime.of(kind)).map(Ttl::seconds).collect();
+        let lifetime = ceilings.iter().copied().chain([grant.lifetime.seconds()]).min().unwrap();
+        let extend = limits.iter().filter_map(|l| l.extend.of(kind)).chain([grant.extend]).min().unwrap();
+        let total = ceilings.iter().copied().chain([lifetime + extend * grant.extend_by.seconds()]).min().unwrap();
+        let waived = grant.break_glass.as_ref().is_some_and(|glass| glass.waives_approval);
+        let mut approvals: BTreeSet<String> = grant.approvals.iter().cloned().collect();
+        approvals.extend(limits.iter().flat_map(|l| l.approvals.iter().cloned()));
+        if waived {
+            approvals.clear();
+        }
+        let reviews = guards.iter().flat_map(|guard| &guard.reviews);
+        Said::Permitted {
+            grant: grant.id.clone(),
+            mode: grant.mode,
+            lifetime,
+            total,
+            extend,
+            recorded: limits.iter().filter_map(|l| l.recorded).chain([grant.recorded]).max().unwrap(),
+            approvals,
+            reason: grant.reason || limits.iter().any(|l| l.reason),
+            tickets: limits.iter().filter_map(|l| l.ticket.clone()).chain(grant.ticket.clone()).collect(),
+            mfa: grant.mfa || limits.iter().any(|l| l.mfa),
+            cooldown: limits
+                .iter()
+                .map(|l| l.cooldown)
+                .chain([grant.cooldown])
+                .flatten()
+                .map(Ttl::seconds)
+                .max()
+                .unwrap_or(0),
+            at_most: limits.iter().map(|l| l.at_most).chain([grant.at_most]).flatten().collect(),
+            reviews: reviews.filter(|r| touches(&r.region, point)).map(|r| r.by.clone()).collect(),
+            rows: guards.iter().filter_map(|guard| guard.rows).min(),
+            masks: self.masks(point, grant, concerns),
+        }
+    }
+
+    fn masks(
+        &self,
+        point: &Point<'_>,
+        grant: &Grant,
+        concerns: &dyn Fn(&To) -> bool,
+    ) -> BTreeSet<(String, Option<String>)> {
+        let Object::Table { schema, name } = point.object else { return BTreeSet::new() };
+        let target = self.0.connections.iter().find(|c| c.name == point.connection).unwrap();
+        let mut hits = BTreeSet::new();
+        for mask in &self.0.masks {
+            let here = mask.on.as_ref().is_none_or(|on| on.iter().any(|c| c == point.connection));
+            if !here || !concerns(&mask.to) {
+                continue;
+            }
+            for item in &target.classified {
+                let masked = mask.classes.iter().any(|class| like(class, &item.class));
+                let shown = mask.reveal_by_grant && grant.reveal.iter().any(|class| like(class, &item.class));
+                if masked && !shown && table_like(&item.object, schema, name) {
+                    hits.insert((mask.name.clone(), item.column.clone()));
+                }
+            }
+            for column in &mask.columns {
+                let parts: Vec<&str> = column.split('.').collect();
+                if like(parts[0], schema) && like(parts[1], name) {
+                    hits.insert((mask.name.clone(), Some(parts[2].to_owned())));
+                }
+            }
+            if !mask.patterns.is_empty() {
+                hits.insert((mask.name.clone(), None));
+            }
+        }
+        hits
+    }
+}
+
+fn now(hours: &Option<Hours>, valid: &Option<Valid>, time: usize) -> bool {
+    let (_, minute, day) = TIMES[time];
+    let within = hours.as_ref().is_none_or(|hours| hours.intervals().iter().any(|(a, b)| *a <= minute && minute < *b));
+    let on_day = valid.as_ref().is_none_or(|valid| {
+        valid.from.is_none_or(|from| from.to_string().as_str() <= day)
+            && valid.until.is_none_or(|until| day <= until.to_string().as_str())
+    });
+    within && on_day
+}
+
+/// A literal, or a prefix and `*`, tried character by character.
+fn like(pattern: &str, text: &str) -> bool {
+    match (pattern.chars().next(), text.chars().next()) {
+        (None, None) => true,
+        (Some('*'), _) if pattern.len() == 1 => true,
+        (Some(a), Some(b)) if a == b => like(&pattern[1..], &text[1..]),
+        _ => false,
+    }
+}
+
+fn table_like(pattern: &str, schema: &str, name: &str) -> bool {
+    let (a, b) = pattern.split_once('.').unwrap();
+    like(a, schema) && like(b, name)
+}
+
+fn scope_has(scope: &Scope, schema: &str, name: &str) -> bool {
+    scope.tables.is_empty() || scope.tables.iter().any(|pattern| table_like(pattern, schema, name))
+}
+
+/// Whether a guard's region concerns a point: a narrowed one never concerns what touches nothing.
+fn touches(region: &Region, point: &Point<'_>) -> bool {
+    region.ops.contains(point.op)
+        && match point.object {
+            Object::Table { schema, name } => scope_has(&region.scope, schema, name),
+            _ => region.scope.tables.is_empty(),
+        }
+}
+
+/// Reads choices from bytes; at their end every choice is the plainest one, so that failures shrink to little.
+struct Choices<'a>(std::slice::Iter<'a, u8>);
+
+impl Choices<'_> {
+    fn below(&mut self, bound: usize) -> usize {
+        usize::from(self.0.next().copied().unwrap_or(0)) % bound
+    }
+
+    fn maybe(&mut self) -> bool {
+        self.below(3) == 2
+    }
+
+    fn option<T>(&mut self, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        if self.maybe() { Some(make(self)) } else { None }
+    }
+
+    fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len())].clone()
+    }
+
+    fn list<T>(&mut self, most: usize, mut make: impl FnMut(&mut Self, usize) -> T) -> Vec<T> {
+        (0..self.below(most + 1)).map(|index| make(self, index)).collect()
+    }
+
+    fn on(&mut self) -> Vec<String> {
+        match self.below(3) {
+            0 => vec!["c0".into()],
+            1 => vec!["c1".into()],
+            _ => vec!["c0".into(), "c1".into()],
+        }
+    }
+
+    fn kind(&mut self) -> SubjectKind {
+        self.pick(&SubjectKind::ALL)
+    }
+
+    fn principal(&mut self) -> Principal {
+        let mut groups: Vec<String> = vec![self.pick(&GROUPS).to_owned()];
+        groups.extend(self.option(|c| c.pick(&GROUPS).to_owned()));
+        groups.sort();
+        groups.dedup();
+        let kind = self.option(Self::kind);
+        if kind.is_some() && self.maybe() {
+            groups.clear();
+        }
+        Principal { groups, kind }
+    }
+
+    fn principals(&mut self) -> Vec<Principal> {
+        let mut all = vec![self.principal()];
+        all.extend(self.option(Self::principal));
+        all
+    }
+
+    fn to(&mut self) -> To {
+        if self.maybe() { To::Everybody } else { To::Any(self.principals()) }
+    }
+
+    fn hours(&mut self) -> Option<Hours> {
+        self.option(|c| {
+            Hours::parse(c.pick(&["Mon-Fri 09:00-17:00", "Mon-Sun 22:00-06:00", "Sun 00:00-24:00"])).unwrap()
+        })
+    }
+
+    fn valid(&mut self) -> Option<Valid> {
+        self.option(|c| Valid {
+            from: c.option(|c| Valid::parse_day(c.pick(&["2026-05-05", "2026-05-04"])).unwrap()),
+            until: c.option(|c| Valid::parse_day(c.pick(&["2026-05-04", "2026-05-09"])).unwrap()),
+        })
+    }
+
+    fn ops(&mut self) -> OpSet {
+        (0..=self.below(3)).map(|_| self.pick(&OPS)).collect()
+    }
+
+    fn scope(&mut self) -> Scope {
+        Scope { tables: self.list(2, |c, _| c.pick(&["a.*", "a.x", "*.x*", "b.xy"]).to_owned()), ..Scope::default() }
+    }
+
+    fn region(&mut self) -> Region {
+        Region { ops: self.ops(), scope: self.scope() }
+    }
+
+    fn ttl(&mut self) -> Ttl {
+        Ttl::from_seconds(self.pick(&[900, 3_600, 7_200]))
+    }
+
+    fn recorded(&mut self) -> Recorded {
+        self.pick(&[Recorded::None, Recorded::Metadata, Recorded::Full])
+    }
+
+    fn approvals(&mut self) -> Vec<String> {
+        self.option(|c| c.pick(&["lead", "peer"]).to_owned()).into_iter().collect()
+    }
+
+    fn at_most(&mut self) -> Option<AtMost> {
+        self.option(|c| AtMost { count: 2, per: c.ttl() })
+    }
+
+    fn limits(&mut self, index: usize) -> Limits {
+        let mut per_kind = || PerKind {
+            human: self.option(Self::ttl),
+            service: self.option(Self::ttl),
+            agent: self.option(Self::ttl),
+        };
+        let lifetime = per_kind();
+        Limits {
+            name: format!("l{index}"),
+            on: self.on(),
+            to: self.to(),
+            lifetime,
+            extend: PerKind { human: self.option(|c| c.pick(&[0, 1])), service: None, agent: self.option(|_| 0) },
+            standing_denied: self.maybe(),
+            recorded: self.option(Self::recorded),
+            approvals: self.approvals(),
+            reason: self.maybe(),
+            ticket: self.option(|_| "INC-.*".to_owned()),
+            mfa: self.maybe(),
+            hours: self.hours(),
+            cooldown: self.option(Self::ttl),
+            at_most: self.at_most(),
+        }
+    }
+
+    fn grant(&mut self, index: usize) -> Grant {
+        let glass = self.option(|c| BreakGlass {
+            waives_approval: c.maybe(),
+            notify: Vec::new(),
+            within: c.ttl(),
+            review: Quorum { count: 1, from: vec!["g0".into()] },
+        });
+        Grant {
+            id: format!("grant{index}"),
+            on: if glass.is_some() { self.on() } else { vec![self.pick(&CONNECTIONS).to_owned()] },
+            to: self.principals(),
+            mode: if glass.is_none() && self.maybe() { Mode::Standing } else { Mode::Requested },
+            lifetime: self.ttl(),
+            extend: self.pick(&[0, 2]),
+            extend_by: self.ttl(),
+            permit: self.ops(),
+            scope: self.scope(),
+            recorded: self.recorded(),
+            approvals: self.approvals(),
+            reveal: self.option(|c| c.pick(&["pii.*", "pii.mail"]).to_owned()).into_iter().collect(),
+            hours: self.hours(),
+            valid: self.valid(),
+            reason: self.maybe(),
+            ticket: self.option(|_| "PAY-.*".to_owned()),
+            mfa: self.maybe(),
+            cooldown: self.option(Self::ttl),
+            at_most: self.at_most(),
+            beside: Vec::new(),
+            break_glass: glass,
+        }
+    }
+
+    fn guard(&mut self, index: usize) -> Guard {
+        Guard {
+            name: format!("guard{index}"),
+            on: self.on(),
+            to: self.to(),
+            blocks: self.list(1, |c, _| c.region()),
+            only: self.option(Self::region).into_iter().collect(),
+            reviews: self.list(1, |c, _| Review { region: c.region(), by: "peer".into() }),
+            argv: Vec::new(),
+            rows: self.option(|c| c.pick(&[10, 20])),
+            seconds: None,
+            bytes: None,
+            hours: self.hours(),
+        }
+    }
+
+    fn mask(&mut self, index: usize) -> Mask {
+        Mask {
+            name: format!("mask{index}"),
+            on: self.option(Self::on),
+            to: self.to(),
+            classes: self.option(|c| c.pick(&["pii.*", "pci.pan"]).to_owned()).into_iter().collect(),
+            columns: self.option(|c| c.pick(&["a.x.mail", "*.xy.name"]).to_owned()).into_iter().collect(),
+            patterns: self.option(|_| ("[0-9]+".to_owned(), None)).into_iter().collect(),
+            json: Vec::new(),
+            mask: self.pick(&[MaskAs::Hash, MaskAs::Nullify, MaskAs::Partial { keep_first: 1, keep_last: 0 }]),
+            reveal_by_grant: self.maybe(),
+        }
+    }
+
+    fn rules(&mut self) -> Rules {
+        // A group nests only in later ones, so there is no cycle.
+        let groups = GROUPS.iter().enumerate().map(|(index, name)| Group {
+            name: (*name).to_owned(),
+            idp: "corp".into(),
+            kind: self.option(Self::kind),
+            ids: Vec::new(),
+            claim_values: vec![(*name).to_owned()],
+            within: GROUPS[index + 1..].iter().filter(|_| self.maybe()).map(|name| (*name).to_owned()).collect(),
+            size_min: None,
+            size_max: None,
+        });
+        let groups = groups.collect();
+        Rules {
+            name: "universe".into(),
+            timezone: "UTC".into(),
+            idps: vec![idp()],
+            groups,
+            disjoint: self.option(|_| vec!["g0".into(), "g2".into()]).into_iter().collect(),
+            connections: CONNECTIONS.iter().map(|name| connection(name)).collect(),
+            limits: self.list(2, Self::limits),
+            masks: self.list(2, Self::mask),
+            guards: self.list(2, Self::guard),
+            approvals: ["lead", "peer"].into_iter().map(approval).collect(),
+            grants: self.list(3, Self::grant),
+            forbids: self.list(2, |c, index| Forbid {
+                name: format!("forbid{index}"),
+                on: c.on(),
+                to: c.principals(),
+                hours: c.hours(),
+                valid: c.valid(),
+            }),
+            ..Rules::default()
+        }
+    }
+}
+
+fn idp() -> Idp {
+    Idp {
+        name: "corp".into(),
+        flavour: IdpFlavour::Oidc { issuer: "https://login.example.com".into() },
+        audiences: vec!["leasehold".into()],
+        claims: super::rules::Claims::default(),
+        mfa_value: None,
+        mfa_age: None,
+        algorithms: Vec::new(),
+        leeway: Ttl::from_seconds(60),
+    }
+}
+
+fn connection(name: &str) -> Connection {
+    let classified = |object: &str, column: Option<&str>, class: &str| Classified {
+        object: object.into(),
+        column: column.map(str::to_owned),
+        class: class.into(),
+    };
+    Connection {
+        name: name.into(),
+        kind: ConnectionKind::Postgres,
+        owner: None,
+        address: "db.internal:5432".into(),
+        database: Some("app".into()),
+        credential: Credential { source: "env".into(), reference: "DB".into(), user: "app".into() },
+        tls: Tls::Off,
+        masking: Masking::Rewrite,
+        labels: Vec::new(),
+        settings: Vec::new(),
+        classified: vec![classified("a.x", Some("mail"), "pii.mail"), classified("b.*", None, "pci.pan")],
+        unlisted_hidden: Some(false),
+    }
+}
+
+fn approval(name: &str) -> Approval {
+    Approval {
+        name: name.into(),
+        quorum: vec![Quorum { count: 1, from: vec!["g0".into()] }],
+        separate: true,
+        answer_within: Ttl::from_seconds(3_600),
+        notify: Vec::new(),
+    }
+}
+
+/// What the program says about a point, in the words of the reference.
+fn program_says(program: &Program, point: &Point<'_>) -> Said {
+    let groups: Vec<String> = point.groups.iter().map(|group| (*group).to_owned()).collect();
+    let Ok(subject) = program.subject_of(point.kind, &groups, true) else { return Said::Denied };
+    let accesses = [Access { op: point.op, object: point.object.clone() }];
+    let decision = program.decide(&Request {
+        subject: &subject,
+        connection: point.connection,
+        accesses: &accesses,
+        via: point.via,
+        at: Timestamp::parse_rfc3339(TIMES[point.time].0).unwrap(),
+    });
+    let Outcome::Permitted { contract, judgement } = decision.outcome else {
+        assert!(!decision.reasons.is_empty(), "a denial has a reason");
+        return Said::Denied;
+    };
+    assert!(decision.reasons.is_empty());
+    let terms = contract.terms;
+    let reviews = match judgement.verdict {
+        Verdict::Review(reviews) => reviews.into_iter().map(|(_, by)| by).collect(),
+        Verdict::Allowed => BTreeSet::new(),
+        Verdict::Denied(_) => panic!("a denied statement is not permitted"),
+    };
+    Said::Permitted {
+        grant: contract.grant.id.clone(),
+        mode: terms.mode,
+        lifetime: terms.lifetime.seconds(),
+        total: terms.total.seconds(),
+        extend: terms.extend,
+        recorded: terms.recorded,
+        approvals: terms.approvals,
+        reason: terms.reason,
+        tickets: terms.tickets,
+        mfa: terms.mfa,
+        cooldown: terms.cooldown.seconds(),
+        at_most: terms.at_most,
+        reviews,
+        rows: judgement.limits.rows.map(|(rows, _)| rows),
+        masks: judgement.masks.into_iter().map(|hit| (hit.rule.name, hit.column)).collect(),
+    }
+}
+
+/// Judges every point of a universe both ways; returns how many were permitted.
+fn agree(rules: &Rules) -> usize {
+    let program = Program::new(rules.clone(), SourceTable::default()).unwrap();
+    let reference = Reference(rules);
+    let ids: Vec<&str> = rules.grants.iter().map(|grant| grant.id.as_str()).collect();
+    let objects = objects();
+    let mut permitted = 0;
+    for kind in SubjectKind::ALL {
+        for bits in 0..8_usize {
+            let groups: Vec<&str> =
+                GROUPS.iter().enumerate().filter(|(at, _)| bits & (1 << at) != 0).map(|(_, name)| *name).collect();
+            for connection in CONNECTIONS {
+                for via in std::iter::once(None).chain(ids.iter().copied().map(Some)) {
+                    for time in 0..TIMES.len() {
+                        for (op, object) in OPS.iter().flat_map(|op| objects.iter().map(move |object| (*op, object))) {
+                            let point = Point { kind, groups: &groups, connection, op, object, via, time };
+                            let (expected, said) = (reference.decide(&point), program_says(&program, &point));
+                            assert_eq!(
+                                said, expected,
+                                "kind={kind} groups={groups:?} {connection} {op} {object} via={via:?} {}",
+                                TIMES[time].0
+                            );
+                            permitted += usize::from(said != Said::Denied);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    permitted
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_decision_agrees_with_the_obvious_one(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        agree(&Choices(bytes.iter()).rules());
+    }
+}
+
+#[test]
+fn universes_are_not_all_denial() {
+    let mut permitted = 0;
+    for seed in 0..20_u8 {
+        let bytes: Vec<u8> = (0..400_u32).map(|at| (at.wrapping_mul(31 + u32::from(seed)) >> 3) as u8 ^ seed).collect();
+        permitted += agree(&Choices(bytes.iter()).rules());
+    }
+    assert!(permitted > 100, "{permitted} points are permitted: the universes test nothing");
+}
