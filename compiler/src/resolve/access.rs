@@ -25,10 +25,13 @@ impl Resolver<'_> {
             .documents
             .iter()
             .flat_map(|document| &document.nodes)
-            .filter(|node| matches!(node.keyword, Keyword::Grant | Keyword::BreakGlass) && read::viable(node))
+            .filter(|node| matches!(node.keyword, Keyword::Grant | Keyword::BreakGlass))
             .collect();
-        let grants: Vec<Grant> = nodes.into_iter().filter_map(|node| self.grant(node, policy)).collect();
-        policy.grants = grants;
+        for node in nodes {
+            // One that lacks a part is resolved all the same, for what else is wrong in it.
+            let grant = self.grant(node, policy);
+            policy.grants.extend(grant.filter(|_| read::viable(node)));
+        }
         let forbids: Vec<Forbid> = self.nodes(Keyword::Forbid).filter_map(|node| self.forbid(node, policy)).collect();
         policy.forbids = forbids;
         let operators: Vec<Operate> =
@@ -81,6 +84,7 @@ impl Resolver<'_> {
         let approvals = self.approvals(node, &mut broken);
         let beside: Vec<Spanned<GrantId>> =
             node.values(Keyword::Beside).filter_map(|value| self.names.grant(value, &mut broken, self.sink)).collect();
+        let objects = self.objects(node, &mut broken);
         let break_glass =
             if node.keyword == Keyword::BreakGlass { Some(self.break_glass(node, &mut broken)?) } else { None };
         let mode = match read::word(node.value(Keyword::When), |word| match word {
@@ -99,7 +103,7 @@ impl Resolver<'_> {
             lifetime: read::lifetime(node)?,
             permit,
             ops,
-            objects: self.objects(node, &mut broken),
+            objects,
             recorded: recorded(node.value(Keyword::Recorded)),
             approvals,
             reveal: read::texts_of(node, Keyword::Reveal),

@@ -2,6 +2,7 @@
 
 use super::{Header, Resolver, patterns::Form, read};
 use lang::{
+    diag::{Code, Diagnostic},
     model::{
         AbsentGroups, Catalog, CatalogTable, Claims, Classified, Classify, Connection, Credential, Delegate, Disjoint,
         EntraSettings, Group, Idp, IdpKind, LabelKey, Masking, OidcSettings, Overage, Policy, Size, Staleness, Team,
@@ -25,7 +26,7 @@ impl Resolver<'_> {
             timezone: header.timezone,
             zone: header.zone,
             staleness: staleness(header.node),
-            labels: labels(header.node),
+            labels: self.labels(header.node),
             idps: self.nodes(Keyword::Idp).filter(|node| read::viable(node)).filter_map(idp).collect(),
             groups: Vec::new(),
             disjoint: Vec::new(),
@@ -112,6 +113,7 @@ impl Resolver<'_> {
     fn connection(&mut self, node: &Node, policy: &Policy) -> Option<Connection> {
         let name = read::name(node)?;
         let mut broken = false;
+        self.sign_in(node, &name.value);
         let owner = node.value(Keyword::Owner);
         let address = node.clause(Keyword::Address)?;
         let mut labels = Vec::new();
@@ -143,6 +145,50 @@ impl Resolver<'_> {
             settings,
             head: read::head(node, name, broken),
         })
+    }
+
+    /// A gateway signs in at most kinds of targets, and cannot without a credential and a user.
+    fn sign_in(&mut self, node: &Node, name: &str) {
+        let needed = match node.prop("kind").and_then(Value::as_str).and_then(ConnectionKind::parse) {
+            Some(ConnectionKind::Postgres | ConnectionKind::Mysql | ConnectionKind::Ssh) => true,
+            Some(ConnectionKind::Kubernetes | ConnectionKind::Http) | None => false,
+        };
+        if !needed {
+            return;
+        }
+        let found = match node.clause(Keyword::Credential) {
+            None if !node.broken => {
+                Diagnostic::new(Code::P0009, node.head, format!("the connection `{name}` lacks its `credential`"))
+            }
+            Some(clause) if !clause.broken && clause.prop("user").is_none() => {
+                Diagnostic::new(Code::P0009, clause.head, format!("the credential of `{name}` lacks its `user`"))
+            }
+            None | Some(_) => return,
+        };
+        self.sink.push(found.help("say how the gateway signs in: `credential (file)\"secrets/db\" user=gateway`"));
+    }
+
+    /// The label vocabulary; built-in words and repetitions are reported.
+    fn labels(&mut self, node: &Node) -> Vec<LabelKey> {
+        let mut labels: Vec<LabelKey> = Vec::new();
+        for key in node.clauses_of(Keyword::Labels).flat_map(|clause| &clause.clauses) {
+            let word = &key.word;
+            if matches!(word.value.as_str(), "kind" | "owner") {
+                let message = format!("`{}` is built in and cannot be declared as a label", word.value);
+                let found = Diagnostic::new(Code::P0304, word.span, message);
+                self.sink.push(found.help(format!("select by it without a declaration: `on {}=…`", word.value)));
+            }
+            if let Some(first) = labels.iter().find(|label| label.key.value == word.value) {
+                let message = format!("the label `{}` is declared twice", word.value);
+                let found =
+                    Diagnostic::new(Code::P0102, word.span, message).also(first.key.span, "first declared here");
+                self.sink.push(found.help("put all its values on one line"));
+                continue;
+            }
+            let values = key.args.iter().filter_map(Value::spanned).collect();
+            labels.push(LabelKey { key: word.clone(), values });
+        }
+        labels
     }
 
     fn classify(&mut self, node: &Node) -> Option<Classify> {
@@ -229,13 +275,6 @@ fn staleness(node: &Node) -> Option<Spanned<Staleness>> {
         _ => WhenStale::Deny,
     };
     Some(Spanned { value: Staleness { max, then }, span: clause.head })
-}
-
-fn labels(node: &Node) -> Vec<LabelKey> {
-    node.clauses_of(Keyword::Labels)
-        .flat_map(|clause| &clause.clauses)
-        .map(|key| LabelKey { key: key.word.clone(), values: key.args.iter().filter_map(Value::spanned).collect() })
-        .collect()
 }
 
 fn idp(node: &Node) -> Option<Idp> {

@@ -81,6 +81,7 @@ fn undefined<'n>(
             lang::diag::Applicability::Maybe,
         ),
         None if known.is_empty() => found.note(format!("the policy defines no {what}")),
+        None if what == "rule" => found.help("name a grant, guard, forbid, mask, approval or `limits` of the policy"),
         None => found.help(format!("define it with `{what} {name} …`, or name one that exists")),
     });
 }

@@ -72,9 +72,16 @@ pub(super) fn is_broken(node: &Node) -> bool {
         || node.clauses.iter().any(is_broken)
 }
 
-/// `lifetime "…" extend= by=`.
+/// How long a session of standing access lasts when the grant does not say.
+const STANDING_SECONDS: u32 = 8 * 3_600;
+
+/// `lifetime "…" extend= by=`; standing access has a default.
 pub(super) fn lifetime(node: &Node) -> Option<Lifetime> {
-    let clause = node.clause(Keyword::Lifetime)?;
+    let Some(clause) = node.clause(Keyword::Lifetime) else {
+        let standing = node.clause(Keyword::When).filter(|when| when.name() == Some("standing"))?;
+        let length = Spanned { value: Ttl::from_seconds(STANDING_SECONDS), span: standing.head };
+        return Some(Lifetime { length, extend: None, by: None, span: standing.head });
+    };
     Some(Lifetime {
         length: duration(clause.arg()?)?,
         extend: clause.prop("extend").and_then(small),

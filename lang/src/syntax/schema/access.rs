@@ -41,8 +41,7 @@ const REVEAL: Spec =
 const NOTIFY: Spec = Spec::new(Keyword::Notify, "The channels that are told.").args(&[some("channel", Text)]).many();
 const WINDOW: Spec = Spec::new(Keyword::Lifetime, "How long the access lasts, and how it may be extended.")
     .args(&[arg("lifetime", Duration)])
-    .props(&[prop("extend", Integer(0, COUNT_MAX)), prop("by", Duration)])
-    .required();
+    .props(&[prop("extend", Integer(0, COUNT_MAX)), prop("by", Duration)]);
 
 const PATTERNS: &[ArgSpec] = &[some("pattern", Pattern)];
 const TABLE: Spec = Spec::new(Keyword::Table, "Only these tables.").args(PATTERNS).many();
@@ -212,7 +211,7 @@ pub(super) const BREAK_GLASS: Spec = Spec::new(Keyword::BreakGlass, "Access in a
         DESCRIPTION,
         TO.required(),
         ON.required(),
-        WINDOW,
+        WINDOW.required(),
         PERMIT,
         TABLE,
         NAMESPACE,

@@ -14,11 +14,12 @@ type Rule = fn(&Node, &mut Sink);
 
 /// Reports what is wrong within one node of a document although each of its parts is well formed.
 pub(crate) fn check_node(node: &Node, sink: &mut Sink) {
-    let rules: [(Keyword, Rule); 6] = [
+    let rules: [(Keyword, Rule); 7] = [
         (Keyword::Idp, idp),
         (Keyword::Connection, connection),
         (Keyword::Group, group),
         (Keyword::Mask, mask),
+        (Keyword::Grant, grant),
         (Keyword::Disjoint, disjoint),
         (Keyword::Assert, assertion),
     ];
@@ -73,6 +74,15 @@ fn idp(node: &Node, sink: &mut Sink) {
         let message = format!("the authority `{url}` is not on this machine");
         let found = Diagnostic::new(Code::P0004, authority.span, message);
         sink.push(found.help("a stand-in for development listens on loopback: \"http://127.0.0.1:8080\""));
+    }
+}
+
+/// Standing access lasts as long as a working day unless it says otherwise; a window has no such default.
+fn grant(node: &Node, sink: &mut Sink) {
+    let standing = node.value(Keyword::When).and_then(Value::as_str) == Some("standing");
+    if !standing && !node.has(Keyword::Lifetime) && !node.broken {
+        let message = "`grant` lacks the clause `lifetime`".to_owned();
+        missing(node.head, message, "say how long the window lasts: `lifetime \"1h\"`", sink);
     }
 }
 
