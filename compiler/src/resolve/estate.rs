@@ -168,16 +168,11 @@ impl Resolver<'_> {
         self.sink.push(found.help("say how the gateway signs in: `credential (file)\"secrets/db\" user=gateway`"));
     }
 
-    /// The label vocabulary; built-in words and repetitions are reported.
+    /// The label vocabulary; repetitions are reported.
     fn labels(&mut self, node: &Node) -> Vec<LabelKey> {
         let mut labels: Vec<LabelKey> = Vec::new();
         for key in node.clauses_of(Keyword::Labels).flat_map(|clause| &clause.clauses) {
             let word = &key.word;
-            if matches!(word.value.as_str(), "kind" | "owner") {
-                let message = format!("`{}` is built in and cannot be declared as a label", word.value);
-                let found = Diagnostic::new(Code::P0304, word.span, message);
-                self.sink.push(found.help(format!("select by it without a declaration: `on {}=…`", word.value)));
-            }
             if let Some(first) = labels.iter().find(|label| label.key.value == word.value) {
                 let message = format!("the label `{}` is declared twice", word.value);
                 let found =
