@@ -212,7 +212,7 @@ fn list() -> String {
         let suppression = match (code.suppression(code.severity()), code.is_ever_suppressible(), code.severity()) {
             (Suppression::Anywhere, _, _) => "`allow`",
             (Suppression::OutsideTeams, _, _) => "`allow`, outside team folders",
-            (Suppression::Never, true, _) => "as a warning only",
+            (Suppression::Never, true, _) => "not as an error",
             (Suppression::Never, false, _) => "never",
         };
         let summary = code.summary().replace('|', "\\|");
