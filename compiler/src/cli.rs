@@ -41,7 +41,7 @@ impl From<Exit> for ExitCode {
 
 /// Checks, formats, tests, explains and builds Leasehold policies.
 #[derive(Debug, Parser)]
-#[command(name = "leaseholdc", version, about, after_help = EXIT_CODES, disable_help_subcommand = true)]
+#[command(name = "leaseholdc", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
