@@ -222,7 +222,7 @@ fn group_ids(idp: &Idp, issuer: &Issuer, claims: &Object) -> Result<Option<BTree
     let name = idp.claims.groups.as_deref().unwrap_or("groups");
     check_overage(idp, name, claims)?;
     let Some(value) = claims.any(name) else { return Ok(None) };
-    let Some(groups) = texts(value) else {
+    let Some(groups) = Some(value).filter(|value| value.is_array()).and_then(texts) else {
         return Err(Refused::token(format!("the token's `{name}` is not a list of texts: sign in again")));
     };
     if groups.iter().all(|group| is_guid(group)) {

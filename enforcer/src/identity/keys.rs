@@ -1,7 +1,8 @@
 //! The providers' public keys: fetched when needed, kept for a bounded time, refreshed at a bounded rate.
 //!
-//! Strangers can make the gateway fetch: a token with an unknown key id causes at most one fetch for each
-//! [`Bounds::refresh_min`], and one that is under way never delays a token whose key is known and fresh.
+//! Strangers can make the gateway fetch: tokens with unknown key ids cause at most one fetch for each
+//! [`Bounds::refresh_min`]. Whoever comes earlier waits for the next one, so that strangers cannot keep a rotated key
+//! from being seen; a token whose key is known and fresh never waits.
 
 use super::fetch::{Fetch, FetchError};
 use super::issuer::{self, Issuer};
@@ -16,6 +17,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::Instant;
 
 const METADATA_BYTES_MAX: usize = 256 * 1024;
 const JWKS_BYTES_MAX: usize = 1024 * 1024;
@@ -29,7 +31,7 @@ const ISSUERS_MAX: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// Between two fetches from one issuer.
-    pub refresh_min: Ttl,
+    pub refresh_min: Duration,
     /// How old keys may be before the next token waits for newer ones.
     pub fresh_for: Ttl,
     /// How old keys may be when newer ones cannot be had.
@@ -41,7 +43,7 @@ pub struct Bounds {
 impl Default for Bounds {
     fn default() -> Self {
         Self {
-            refresh_min: Ttl::from_seconds(30),
+            refresh_min: Duration::from_secs(3),
             fresh_for: Ttl::from_seconds(3_600),
             stale_max: Ttl::from_seconds(86_400),
             fetch_timeout: Duration::from_secs(5),
@@ -67,7 +69,14 @@ struct KeySet {
 struct Slot {
     current: Mutex<Option<Arc<KeySet>>>,
     /// Held while a fetch is under way: who waits for it finds its result instead of fetching again.
-    last_attempt: Arc<tokio::sync::Mutex<Option<Timestamp>>>,
+    last_attempt: Arc<tokio::sync::Mutex<Option<Attempt>>>,
+}
+
+/// A fetch that ended, or is under way.
+#[derive(Clone, Copy, Debug)]
+struct Attempt {
+    began: Instant,
+    succeeded: bool,
 }
 
 /// The cache of every issuer.
@@ -120,27 +129,37 @@ impl Keys {
         Arc::clone(slots.entry(name(issuer)).or_default())
     }
 
-    /// Fetches unless somebody else just did, or tried to. The fetch is a task of its own: a caller that goes away
-    /// neither aborts it nor lets the next one start over.
+    /// Fetches unless somebody else does, or tried in vain just now. The fetch is a task of its own: a caller that
+    /// goes away neither aborts it nor lets the next one start over.
     async fn refresh(&self, slot: &Arc<Slot>, issuer: &Issuer, header: &Header, now: Timestamp) {
+        let arrived = Instant::now();
         let mut last_attempt = Arc::clone(&slot.last_attempt).lock_owned().await;
-        if let Some(set) = slot.current()
-            && age(set.fetched_at, now) < self.bounds.fresh_for
-            && candidates(&set, header).is_some()
-        {
+        // What was fetched since this caller came is as new as it can ask for.
+        if last_attempt.is_some_and(|attempt| attempt.began >= arrived) {
             return;
         }
-        if last_attempt.is_some_and(|at| age(at, now) < self.bounds.refresh_min) {
+        let set = slot.current().filter(|set| age(set.fetched_at, now) < self.bounds.fresh_for);
+        if set.is_some_and(|set| candidates(&set, header).is_some()) {
             return;
         }
-        *last_attempt = Some(now);
+        if let Some(attempt) = *last_attempt {
+            let wait = self.bounds.refresh_min.saturating_sub(attempt.began.elapsed());
+            if !wait.is_zero() && !attempt.succeeded {
+                return;
+            }
+            tokio::time::sleep(wait).await;
+        }
+        *last_attempt = Some(Attempt { began: Instant::now(), succeeded: false });
         let (fetch, slot, issuer) = (self.fetch.clone(), Arc::clone(slot), issuer.clone());
         let task = tokio::spawn(async move {
-            let _held = last_attempt;
+            let mut held = last_attempt;
             match fetch_keys(&fetch, &issuer).await {
                 Ok(keys) => {
                     let set = Arc::new(KeySet { fetched_at: now, keys });
                     *slot.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(set);
+                    if let Some(attempt) = held.as_mut() {
+                        attempt.succeeded = true;
+                    }
                 }
                 Err(error) => {
                     let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
@@ -161,7 +180,7 @@ impl Slot {
 }
 
 /// How long ago something was. What seems to lie in the future was stamped by a clock that has since been set back:
-/// it counts as too old, so that it neither serves for ever nor stops a refresh.
+/// it counts as too old, so that it does not serve for ever.
 fn age(since: Timestamp, now: Timestamp) -> Ttl {
     if since > now.plus(CLOCK_SKEW_MAX) {
         return Ttl::MAX;

@@ -103,7 +103,11 @@ impl Verifier {
         let token = jws::Token::parse(token.expose_secret())?;
         let (idp, issuer) = choose(&program.rules().idps, &token.unverified)?;
         token.check_algorithm(idp)?;
+        let asked = tokio::time::Instant::now();
         let keys = self.0.of(&issuer, &token.header, now, &program.rules().idps).await?;
+        // Keys may have been waited for: the token must be valid when it is believed.
+        let waited_ms = i64::try_from(asked.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let now = Timestamp::from_unix_ms(now.unix_ms().saturating_add(waited_ms));
         if !keys.iter().any(|key| token.is_signed_by(key)) {
             return Err(Refused::token("the token's signature does not verify: sign in again and use the new token"));
         }

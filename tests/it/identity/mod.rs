@@ -7,11 +7,12 @@ pub(crate) mod provider;
 mod rotation;
 
 use enforcer::core::identity::Identity;
-use enforcer::identity::{Refused, Verifier};
+use enforcer::identity::{Bounds, Refused, Verifier};
 use lang::program::rules::Idp;
 use lang::time::Timestamp;
 use provider::{Key, Provider, now, program};
 use secrecy::SecretString;
+use std::time::Duration;
 
 /// One provider with one key, and a verifier.
 struct Bench {
@@ -22,8 +23,13 @@ struct Bench {
 
 impl Bench {
     async fn new() -> Self {
+        Self::bounded(Bounds { refresh_min: Duration::from_millis(20), ..Bounds::default() }).await
+    }
+
+    async fn bounded(bounds: Bounds) -> Self {
         let key = Key::rsa("k1");
-        Self { provider: Provider::start(&[&key]).await, key, verifier: Verifier::new().unwrap() }
+        let verifier = Verifier::with_bounds(bounds).unwrap();
+        Self { provider: Provider::start(&[&key]).await, key, verifier }
     }
 
     async fn verify(&self, token: &str) -> Result<Identity, Refused> {

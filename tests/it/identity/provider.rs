@@ -159,8 +159,17 @@ impl Provider {
 
     /// How often keys were asked for.
     pub(crate) fn key_requests(&self) -> usize {
+        self.requests("/keys")
+    }
+
+    /// How often metadata was asked for.
+    pub(crate) fn metadata_requests(&self) -> usize {
+        self.requests("/openid-configuration")
+    }
+
+    fn requests(&self, end: &str) -> usize {
         let served = self.served.lock().unwrap();
-        served.requests.iter().filter(|(path, _)| path.ends_with("/keys")).map(|(_, count)| count).sum()
+        served.requests.iter().filter(|(path, _)| path.ends_with(end)).map(|(_, count)| count).sum()
     }
 
     pub(crate) fn v1(&self) -> String {
