@@ -54,6 +54,11 @@ impl Reader<'_> {
         let listeners = self.listeners(gateway, &all("listen"));
         let public_url = self.public_url(gateway, node("public-url"), listeners.api.as_ref());
         let repository = self.repository(gateway, node("repository"));
+        self.idle(
+            node("mask-key"),
+            "this version masks nothing and needs no mask key",
+            "statements that touch masked data are denied (P0422)",
+        );
         let mask_key = self.given(node("mask-key"));
         let mask_key = mask_key.and_then(|value| self.secret_file(&value));
         let recording = self.recording(node("recording"), state.as_deref());
@@ -85,6 +90,13 @@ impl Reader<'_> {
         let message = format!("`{name}` is not a name");
         self.findings.error(value.place.clone(), message, "lower-case letters, digits and hyphens, a letter first");
         None
+    }
+
+    /// What stands in the file and this version does not do yet, harmlessly.
+    fn idle(&mut self, node: Option<Node<'_>>, message: &str, help: &str) {
+        if let Some(node) = node {
+            self.findings.warning(node.place(), message, help);
+        }
     }
 
     /// What other versions can do and this one refuses or only accepts half.
@@ -244,6 +256,11 @@ impl Reader<'_> {
         let branch = self.needed(node, clause("branch"), "branch main").and_then(|value| {
             self.checked(&value, is_branch, "is not a branch", "write the branch's short name, for example `main`")
         });
+        self.idle(
+            clause("webhook-secret"),
+            "this version takes no webhooks",
+            "a merge is seen after `poll` at the latest; a local repository is watched",
+        );
         let mut given = |name: &str| self.given(clause(name));
         let (folder, poll, timeout) = (given("folder"), given("poll"), given("fetch-timeout"));
         let (secret, signers, rewind) = (given("webhook-secret"), given("signers"), given("rewind"));

@@ -42,7 +42,8 @@ fn read(text: &str) -> (Option<Config>, Findings) {
 fn messages(text: &str) -> Vec<String> {
     let (config, findings) = read(text);
     assert_eq!(config.is_none(), findings.has_errors(), "{:?}", findings.list());
-    findings.list().iter().map(|mistake| mistake.message.clone()).collect()
+    let errors = findings.list().iter().filter(|mistake| mistake.weight == Weight::Error);
+    errors.map(|mistake| mistake.message.clone()).collect()
 }
 
 /// The good configuration with one text replaced.
@@ -54,7 +55,9 @@ fn with(old: &str, new: &str) -> String {
 #[test]
 fn the_documented_form_is_read_as_it_stands() {
     let (config, findings) = read(GOOD);
-    assert!(findings.list().is_empty(), "{:?}", findings.list());
+    let warned: Vec<&str> = findings.list().iter().map(|mistake| mistake.message.as_str()).collect();
+    assert_eq!(warned, ["this version takes no webhooks", "this version masks nothing and needs no mask key"]);
+    assert!(!findings.has_errors());
     let config = config.unwrap();
     assert_eq!((config.name.as_str(), config.public_url.as_str()), ("gw-1", "https://access.acme.example"));
     assert_eq!(config.postgres.unwrap().address.port(), 5432);
@@ -153,7 +156,8 @@ fn all_mistakes_are_shown_at_once_in_the_order_of_the_file() {
         .replace("sessions-max 50", "sessions-max -1");
     let (config, findings) = read(&text);
     assert!(config.is_none());
-    let found: Vec<&str> = findings.list().iter().map(|mistake| mistake.message.as_str()).collect();
+    let errors = findings.list().iter().filter(|mistake| mistake.weight == Weight::Error);
+    let found: Vec<&str> = errors.map(|mistake| mistake.message.as_str()).collect();
     assert_eq!(found.len(), 6, "{found:?}");
     let mut shown = Vec::new();
     findings.render(&mut shown).unwrap();
@@ -172,7 +176,8 @@ fn channels_are_read_and_warned_about() {
     let (config, findings) = read(&with("store sqlite", channel));
     let config = config.unwrap();
     assert_eq!(config.channels[0].secret.as_deref(), Some(Path::new("/etc/leasehold/hook")));
-    assert_eq!(findings.list()[0].weight, Weight::Warning);
+    assert!(findings.list().iter().any(|mistake| mistake.message.contains("does not post to channels")));
+    assert!(!findings.has_errors());
     let inline = with("store sqlite", "channel security webhook=\"https://hooks.example/x\" secret=hunter2");
     assert!(messages(&inline).iter().any(|message| message.contains("a secret never stands")));
 }
@@ -181,8 +186,8 @@ fn channels_are_read_and_warned_about() {
 fn files_that_are_named_must_exist() {
     let (config, findings) = parse("gateway.kdl", GOOD, Path::new("/"), &|path| !path.ends_with("tls.key"));
     assert!(config.is_none());
-    assert_eq!(findings.list().len(), 2, "{:?}", findings.list());
-    assert!(findings.list()[0].message.contains("/etc/leasehold/tls.key"));
+    let of_key = findings.list().iter().filter(|mistake| mistake.message.contains("/etc/leasehold/tls.key"));
+    assert_eq!(of_key.count(), 2, "{:?}", findings.list());
 }
 
 #[test]
