@@ -29,6 +29,21 @@ fn sources(below: &str) -> Vec<(String, String)> {
     found
 }
 
+/// Files that exist for tests only: a module that its parent declares under `#[cfg(test)]`.
+fn is_test_file(file: &str, all: &[(String, String)]) -> bool {
+    let path = Path::new(file);
+    let (Some(stem), Some(folder)) = (path.file_stem(), path.parent()) else { return false };
+    let stem = stem.to_string_lossy();
+    let beside = folder.with_extension("rs").to_string_lossy().into_owned();
+    let parents = ["mod.rs", "lib.rs", "main.rs"].map(|name| folder.join(name).to_string_lossy().into_owned());
+    all.iter()
+        .filter(|(other, _)| parents.contains(other) || *other == beside || Path::new(other).parent() == Some(folder))
+        .any(|(_, text)| {
+            text.contains(&format!("#[cfg(test)]\nmod {stem};"))
+                || text.contains(&format!("#[cfg(test)]\npub(crate) mod {stem};"))
+        })
+}
+
 /// The product's code of a file: what stands before its tests, without comments.
 fn product_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.lines()
@@ -39,7 +54,7 @@ fn product_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 }
 
 fn forbid(files: &[(String, String)], words: &[&str], why: &str, findings: &mut Vec<Finding>) {
-    for (file, text) in files {
+    for (file, text) in files.iter().filter(|(file, _)| !is_test_file(file, files)) {
         for (line, content) in product_lines(text) {
             for word in words {
                 if content.contains(word) {

@@ -317,6 +317,15 @@ impl Program {
         hits
     }
 
+    /// Whether any mask could hold on some object of a connection: [`Program::masked`] is empty everywhere when not.
+    pub fn has_masks(&self, connection: &str) -> bool {
+        let Some((target, index)) = self.indexed(connection) else { return false };
+        index.masks.iter().filter_map(|mask| self.rules.masks.get(*mask)).any(|mask| {
+            let classified = |class: &String| target.classified.iter().any(|item| class_matches(class, &item.class));
+            !mask.columns.is_empty() || !mask.patterns.is_empty() || mask.classes.iter().any(classified)
+        })
+    }
+
     /// The whole decision at a request point: choose a contract, then judge under it. Tests, asserts and
     /// explanations use it; the gateway makes the two steps at their own times.
     pub fn decide<'p>(&'p self, request: &Request<'_>) -> Decision<'p> {

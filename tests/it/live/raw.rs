@@ -25,7 +25,6 @@ pub(super) struct Message {
 pub(super) struct Refusal {
     pub(super) severity: String,
     pub(super) code: String,
-    pub(super) message: String,
     pub(super) whole: String,
 }
 
@@ -163,7 +162,7 @@ impl Message {
         let field = |kind: char| {
             text.split('\0').find_map(|field| field.strip_prefix(kind)).map(str::to_owned).unwrap_or_default()
         };
-        Some(Refusal { severity: field('S'), code: field('C'), message: field('M'), whole: text.clone() })
+        Some(Refusal { severity: field('S'), code: field('C'), whole: text.clone() })
     }
 
     fn first_column(&self) -> String {

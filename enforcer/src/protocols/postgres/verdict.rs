@@ -230,11 +230,9 @@ fn unmasked(context: &Context<'_>, statement: &Classified) -> Result<(), Box<Den
     Ok(())
 }
 
-/// Whether any mask stands on the lease's connection.
+/// Whether any mask could hold on the lease's connection.
 pub fn has_masks(lease: &Lease) -> bool {
-    let on =
-        |names: &Option<Vec<String>>| names.as_ref().is_none_or(|names| names.iter().any(|n| n == lease.connection()));
-    lease.active().program.rules().masks.iter().any(|mask| on(&mask.on))
+    lease.active().program.has_masks(lease.connection())
 }
 
 fn named_exactly(lease: &Lease, (schema, name): &QualifiedName) -> Result<(), Box<Denial>> {
