@@ -24,7 +24,8 @@ use crate::gateway::tls::UpstreamTls;
 use crate::gateway::{clock, metrics::Metrics};
 use crate::recording::SessionRecorder;
 use bytes::BytesMut;
-use lang::program::rules::{Connection, Masking};
+use lang::program::enforced;
+use lang::program::rules::Connection;
 use lang::protocol::ConnectionKind;
 use pgsql::session::SessionFacts;
 use rustls::ServerConfig;
@@ -171,8 +172,12 @@ fn supported(lease: &Lease, target: &Connection) -> Result<(), Refusal> {
     if target.kind != ConnectionKind::Postgres {
         return closed(format!("`{}` speaks {}, not PostgreSQL", target.name, target.kind));
     }
-    if target.masking == Masking::Database {
-        return closed("this version of the gateway does not provide `masking database`".to_owned());
+    if let Some(gap) = enforced::closed(target) {
+        return closed(format!(
+            "this version of the gateway does not provide what `{}` needs: {}",
+            target.name,
+            gap.instead()
+        ));
     }
     if lease.grant().is_some_and(|grant| grant.break_glass.is_some()) {
         return closed("this version of the gateway does not provide break-glass".to_owned());
