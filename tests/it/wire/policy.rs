@@ -103,6 +103,10 @@ fn rules(name: &str) -> Rules {
             rules.limits.clear();
         }
         "unlimited" => rules.guards.clear(),
+        "load" => {
+            rules.guards.clear();
+            rules.grants[0].permit = ops(&["read", "write"]);
+        }
         "masked" => {
             rules.connections[0].classified = vec![Classified {
                 object: "public.customers".into(),

@@ -23,6 +23,7 @@ use crate::core::machine::{Cause, Close, Machine, Now, Outbox, Reading};
 use bytes::{Bytes, BytesMut};
 use lang::program::rules::Recorded;
 use lang::program::{Access, StatementLimits};
+use lang::protocol::Operation;
 use lang::time::Timestamp;
 use pgsql::refusal::Refusal;
 use pgsql::session::SessionFacts;
@@ -248,13 +249,16 @@ impl Postgres {
             }
             ClientTag::Flush => self.pass(frame, None, run),
             ClientTag::CopyData => {
-                if self.copying == Copying::In {
+                if self.copying == Copying::In || self.copy_to_come().is_some() {
                     self.copy_data(now, frame, run, out);
                 }
             }
             ClientTag::CopyDone | ClientTag::CopyFail => {
                 if self.copying == Copying::In {
                     self.copying = Copying::No;
+                    self.pass(frame, None, run);
+                } else if let Some(copy) = self.copy_to_come() {
+                    copy.copy_ended = true;
                     self.pass(frame, None, run);
                 }
             }
@@ -370,6 +374,14 @@ impl Postgres {
         }
         run.extend_from_slice(frame.whole());
         self.queue(now, Awaited::Execute(Box::new(Run { accesses, limits, frees: freed, ..Run::default() })));
+    }
+
+    /// A permitted COPY FROM STDIN that was sent last and that the server has not asked for data yet: a client may
+    /// send its data at once. After a refused COPY there is none, and the data goes nowhere.
+    fn copy_to_come(&mut self) -> Option<&mut Run> {
+        let run = self.pipeline.back_mut().and_then(Awaited::run_mut)?;
+        let copies = run.accesses.iter().any(|access| access.op == Operation::CopyIn);
+        (copies && !run.copy_ended && run.ending.is_none()).then_some(run)
     }
 
     fn copy_data(&mut self, now: Now, frame: Frame<ClientTag>, run: &mut BytesMut, out: &mut Outbox) {

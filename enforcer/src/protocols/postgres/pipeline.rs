@@ -50,6 +50,8 @@ pub struct Run {
     pub accesses: Vec<Access>,
     /// Bounds on what it returns.
     pub limits: StatementLimits,
+    /// The client has ended its COPY data already, before the server asked for it.
+    pub copy_ended: bool,
     /// Names that its success frees.
     pub frees: Vec<Freed>,
     /// Rows seen.
@@ -142,6 +144,11 @@ impl Pipeline {
     /// The entry that the server answers now.
     pub fn front_mut(&mut self) -> Option<&mut Awaited> {
         self.0.front_mut()
+    }
+
+    /// The entry that was sent last.
+    pub fn back_mut(&mut self) -> Option<&mut Awaited> {
+        self.0.back_mut()
     }
 
     /// The front entry is answered.

@@ -123,9 +123,12 @@ impl Postgres {
             ServerTag::ErrorResponse => self.failed(),
             ServerTag::ReadyForQuery => self.ready(now, frame),
             ServerTag::CopyInResponse => {
-                self.copying = Copying::In;
-                if matches!(self.pipeline.front(), Some(Awaited::Execute(_))) {
-                    self.pipeline.forget_syncs_behind_front();
+                let ended = self.pipeline.front().and_then(Awaited::run).is_some_and(|run| run.copy_ended);
+                if !ended {
+                    self.copying = Copying::In;
+                    if matches!(self.pipeline.front(), Some(Awaited::Execute(_))) {
+                        self.pipeline.forget_syncs_behind_front();
+                    }
                 }
                 Fate::Pass
             }
