@@ -107,7 +107,10 @@ fn rules(name: &str) -> Rules {
             rules.guards.clear();
             rules.grants[0].permit = ops(&["read", "write"]);
         }
-        "masked" => {
+        "masked" | "masked-call" => {
+            if name == "masked-call" {
+                rules.grants[0].permit = ops(&["read", "routine"]);
+            }
             rules.connections[0].classified = vec![Classified {
                 object: "public.customers".into(),
                 column: Some("email".into()),

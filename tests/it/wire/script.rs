@@ -121,6 +121,10 @@ impl Player {
             ("identity", groups) => {
                 self.machine.on_identity(self.now, &Arc::new(policy::identity(groups, self.now.wall)), out);
             }
+            ("sleep", ms) => {
+                let ms: i64 = ms.parse().unwrap();
+                self.now.wall = Timestamp::from_unix_ms(self.now.wall.unix_ms() + ms);
+            }
             ("revoke", _) => {
                 let close = Close { cause: Cause::Revoked, sentence: "revoked by an operator".to_owned() };
                 self.machine.on_end(self.now, close, out);

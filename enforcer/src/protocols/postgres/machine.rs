@@ -122,6 +122,9 @@ pub fn start(now: Now, parts: Parts) -> Postgres {
 
 impl Machine for Postgres {
     fn on_client(&mut self, now: Now, input: &mut BytesMut, out: &mut Outbox) {
+        if self.is_over(now, out) {
+            return;
+        }
         let mut run = BytesMut::new();
         while !self.done && self.pipeline.len() < self.limits.pipeline_max {
             match Frame::<ClientTag>::next(input, &self.limits) {
@@ -134,6 +137,9 @@ impl Machine for Postgres {
     }
 
     fn on_upstream(&mut self, now: Now, input: &mut BytesMut, out: &mut Outbox) {
+        if self.is_over(now, out) {
+            return;
+        }
         self.server_bytes(now, input, out);
     }
 
@@ -176,10 +182,8 @@ impl Machine for Postgres {
         if self.done {
             return;
         }
-        // Both clocks must agree that the window still lasts: one may have been set back, or have slept.
-        if now.mono_ms >= self.lease_end_mono_ms || now.wall >= self.lease.ends() {
-            let close = self.lease.over();
-            return self.end(now, close, out);
+        if self.is_over(now, out) {
+            return;
         }
         if self.grace_mono_ms.is_some_and(|grace| now.mono_ms >= grace) {
             let sentence = "the target did not end a cancelled statement".to_owned();
@@ -211,6 +215,16 @@ impl Postgres {
     /// The lease that the session runs under.
     pub fn lease(&self) -> &Lease {
         &self.lease
+    }
+
+    /// Ends the session when its lease has ended. Both clocks must agree that it lasts: one may have been set back, or
+    /// have slept with the machine, so that traffic comes before the timer.
+    fn is_over(&mut self, now: Now, out: &mut Outbox) -> bool {
+        if !self.done && (now.mono_ms >= self.lease_end_mono_ms || now.wall >= self.lease.ends()) {
+            let close = self.lease.over();
+            self.end(now, close, out);
+        }
+        self.done
     }
 
     fn client_frame(&mut self, now: Now, frame: Frame<ClientTag>, run: &mut BytesMut, out: &mut Outbox) {
@@ -363,7 +377,7 @@ impl Postgres {
         let mut limits = StatementLimits::default();
         let mut freed = Vec::new();
         for meaning in &meanings {
-            match self.judge_one(now, meaning) {
+            match self.judge_one(now, meaning, false) {
                 Err(denial) => return self.refuse(now, frame, &denial, run, out),
                 Ok((more, bounds)) => {
                     accesses.extend(more);
@@ -466,11 +480,10 @@ impl Postgres {
     fn judge_text(&self, now: Now, text: &Text) -> Result<(Vec<Access>, StatementLimits), Box<Denial>> {
         let mut all = Vec::new();
         let mut limits = StatementLimits::default();
-        // A string may prepare a statement and execute it: names that it makes are judged where they are made.
         for statement in &text.statements {
-            let own = text.statements.iter().any(|other| makes(other, statement));
-            let (accesses, bounds) =
-                if own { self.judge_with(now, statement, Vec::new())? } else { self.judge_one(now, statement)? };
+            // A string may make a name and run it. What the name meant before is judged as well: it may run first.
+            let made_here = text.statements.iter().any(|other| makes(other, statement));
+            let (accesses, bounds) = self.judge_one(now, statement, made_here)?;
             all.extend(accesses);
             limits = tighter(limits, bounds);
         }
@@ -478,15 +491,26 @@ impl Postgres {
     }
 
     /// Judges one statement with everything that it executes by name.
-    fn judge_one(&self, now: Now, statement: &Classified) -> Result<(Vec<Access>, StatementLimits), Box<Denial>> {
+    fn judge_one(
+        &self,
+        now: Now,
+        statement: &Classified,
+        made_here: bool,
+    ) -> Result<(Vec<Access>, StatementLimits), Box<Denial>> {
         let mut executed: Vec<Arc<Classified>> = Vec::new();
         if let Some(name) = &statement.executes {
-            let meanings = self.statements.meanings(name).ok_or_else(|| unknown(STATEMENT, name))?;
-            executed.extend(meanings.iter().cloned());
+            match self.statements.meanings(name) {
+                Some(meanings) => executed.extend(meanings.iter().cloned()),
+                None if made_here => {}
+                None => return Err(unknown(STATEMENT, name)),
+            }
         }
         if let Action::Fetch { cursor } | Action::Move { cursor } = &statement.action {
-            let meanings = self.portals.meanings(cursor).ok_or_else(|| unknown("cursor", cursor))?;
-            executed.extend(meanings.iter().cloned());
+            match self.portals.meanings(cursor) {
+                Some(meanings) => executed.extend(meanings.iter().cloned()),
+                None if made_here => {}
+                None => return Err(unknown("cursor", cursor)),
+            }
         }
         self.judge_with(now, statement, executed)
     }

@@ -6,6 +6,7 @@ use crate::core::event;
 use crate::core::lease::Lease;
 use lang::program::rules::{RuleId, RuleKind};
 use lang::program::{Access, Object, Place, StatementLimits, Verdict};
+use lang::protocol::Operation;
 use lang::time::Timestamp;
 
 /// Why a statement does not run: a decision, not a fault.
@@ -199,6 +200,10 @@ fn unmasked(context: &Context<'_>, statement: &Classified) -> Result<(), Box<Den
     let Some(grant) = lease.grant() else { return Err(Denial::saying("the grant is gone")) };
     if !has_masks(lease) {
         return Ok(());
+    }
+    if statement.accesses.iter().any(|access| matches!(access.op, Operation::Call | Operation::Do)) {
+        let sentence = "the gateway cannot see what a routine reads, and this connection has masks";
+        return Err(Denial::saying(sentence));
     }
     for (relation, creates) in &statement.relations {
         let itself = std::slice::from_ref(relation);
