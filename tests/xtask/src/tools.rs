@@ -15,11 +15,14 @@ pub struct Places {
 }
 
 impl Places {
-    /// The places that this program was built from and in.
+    /// The workspace that cargo runs this program for (a target folder may serve several checkouts), and where it was
+    /// built.
     pub fn find() -> Outcome<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        let package =
+            std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+        let root = package
             .ancestors()
-            .nth(2)
+            .find(|folder| folder.join("Cargo.lock").exists())
             .ok_or_else(|| Fault::new("the workspace folder is gone"))?
             .to_path_buf();
         let program = std::env::current_exe().doing(|| "cannot tell where this program stands".to_owned())?;
