@@ -8,6 +8,7 @@ use super::classify::{Classified, Relations, Text, Texts};
 use super::names::{Full, Meanings, Names};
 use super::pipeline::{Awaited, Freed, Pipeline, Run};
 use super::reply::{self, Rule};
+use super::spent::Spent;
 use super::verdict::{self, Context, Denial};
 use super::wire::WireError;
 use super::wire::client::{Bind, Execute, Named, Parse, Query};
@@ -21,9 +22,8 @@ use crate::core::lease::Lease;
 use crate::core::limits::Limits;
 use crate::core::machine::{Cause, Close, Machine, Now, Outbox, Reading};
 use bytes::{Bytes, BytesMut};
+use lang::program::StatementLimits;
 use lang::program::rules::Recorded;
-use lang::program::{Access, StatementLimits};
-use lang::protocol::Operation;
 use lang::time::Timestamp;
 use pgsql::refusal::Refusal;
 use pgsql::session::SessionFacts;
@@ -70,6 +70,7 @@ pub struct Postgres {
     pub(super) texts: Arc<Mutex<Texts>>,
     pub(super) statements: Names,
     pub(super) portals: Names,
+    pub(super) spent: Spent,
     pub(super) holds_cursors: bool,
     pub(super) pipeline: Pipeline,
     pub(super) copying: Copying,
@@ -110,6 +111,7 @@ pub fn start(now: Now, parts: Parts) -> Postgres {
         texts: parts.texts,
         statements: Names::default(),
         portals: Names::default(),
+        spent: Spent::default(),
         holds_cursors: false,
         pipeline: Pipeline::default(),
         copying: Copying::No,
@@ -303,15 +305,14 @@ impl Postgres {
         };
         match self.judge_text(now, &text) {
             Err(denial) => self.refuse(now, frame, &denial, run, out),
-            Ok((accesses, limits)) => {
+            Ok(permitted) => {
                 if let Err(denial) = self.learn(&text) {
                     return self.refuse(now, frame, &denial, run, out);
                 }
-                let frees = text.statements.iter().flat_map(|statement| frees(statement)).collect();
                 run.extend_from_slice(frame.whole());
                 Self::flush_client_run(now, run, out);
-                out.note(now, What::Decision(verdict::allowed(&self.lease, &accesses)));
-                self.queue(now, Awaited::Query(Box::new(Run { accesses, limits, frees, ..Run::default() })));
+                out.note(now, What::Decision(verdict::allowed(&self.lease, permitted.accesses())));
+                self.queue(now, Awaited::Query(Box::new(permitted)));
             }
         }
     }
@@ -322,21 +323,21 @@ impl Postgres {
             Err(error) => return self.broken(now, &error, out),
         };
         let judged = self.text(parse.sql).and_then(|text| {
-            let (accesses, _) = self.judge_text(now, &text)?;
+            let permitted = self.judge_text(now, &text)?;
             self.learn(&text)?;
             let meanings: Meanings = text.statements.clone();
             // An empty text prepares nothing that could do anything, yet its name is taken.
             let meanings = if meanings.is_empty() { vec![Arc::new(empty())] } else { meanings };
             let names_max = self.limits.statements_per_session_max;
             self.statements.take(parse.name, meanings, names_max).map_err(|Full| too_many())?;
-            Ok(accesses)
+            Ok(permitted)
         });
         match judged {
             Err(denial) => self.refuse(now, frame, &denial, run, out),
-            Ok(accesses) => {
+            Ok(permitted) => {
                 run.extend_from_slice(frame.whole());
                 Self::flush_client_run(now, run, out);
-                out.note(now, What::Decision(verdict::allowed(&self.lease, &accesses)));
+                out.note(now, What::Decision(verdict::allowed(&self.lease, permitted.accesses())));
                 self.queue(now, Awaited::Parse);
             }
         }
@@ -361,7 +362,7 @@ impl Postgres {
             Self::flush_client_run(now, run, out);
             out.send_upstream_unrecorded(frame.whole());
         }
-        self.queue(now, Awaited::Bind);
+        self.queue(now, Awaited::Bind(bind.portal.into()));
     }
 
     fn execute(&mut self, now: Now, frame: &Frame<ClientTag>, run: &mut BytesMut, out: &mut Outbox) {
@@ -373,29 +374,21 @@ impl Postgres {
             return self.refuse(now, frame, &unknown("portal", portal), run, out);
         };
         // Judged anew: the program may have changed since Parse.
-        let mut accesses = Vec::new();
-        let mut limits = StatementLimits::default();
-        let mut freed = Vec::new();
+        let mut permitted = Run { fetches: vec![portal.into()], ..Run::default() };
         for meaning in &meanings {
-            match self.judge_one(now, meaning, false) {
-                Err(denial) => return self.refuse(now, frame, &denial, run, out),
-                Ok((more, bounds)) => {
-                    accesses.extend(more);
-                    limits = tighter(limits, bounds);
-                    freed.extend(frees(meaning));
-                }
+            if let Err(denial) = self.judge_one(now, meaning, false, &mut permitted) {
+                return self.refuse(now, frame, &denial, run, out);
             }
         }
         run.extend_from_slice(frame.whole());
-        self.queue(now, Awaited::Execute(Box::new(Run { accesses, limits, frees: freed, ..Run::default() })));
+        self.queue(now, Awaited::Execute(Box::new(permitted)));
     }
 
     /// A permitted COPY FROM STDIN that was sent last and that the server has not asked for data yet: a client may
     /// send its data at once. After a refused COPY there is none, and the data goes nowhere.
     fn copy_to_come(&mut self) -> Option<&mut Run> {
         let run = self.pipeline.back_mut().and_then(Awaited::run_mut)?;
-        let copies = run.accesses.iter().any(|access| access.op == Operation::CopyIn);
-        (copies && !run.copy_ended && run.ending.is_none()).then_some(run)
+        (run.copies_in() && !run.copy_ended && run.ending.is_none()).then_some(run)
     }
 
     fn copy_data(&mut self, now: Now, frame: Frame<ClientTag>, run: &mut BytesMut, out: &mut Outbox) {
@@ -452,12 +445,15 @@ impl Postgres {
         self.start_front(now);
     }
 
-    /// Starts the clock of the entry whose turn it is.
+    /// The turn of the front entry has come: its clock starts, and what its portals returned before counts.
     pub(super) fn start_front(&mut self, now: Now) {
-        if let Some(run) = self.pipeline.front_mut().and_then(Awaited::run_mut)
-            && run.deadline_mono_ms.is_none()
-            && let Some((seconds, _)) = &run.limits.seconds
-        {
+        let Some(run) = self.pipeline.front_mut().and_then(Awaited::run_mut) else { return };
+        if run.started {
+            return;
+        }
+        run.started = true;
+        run.returned = self.spent.before(&run.fetches);
+        if let Some((seconds, _)) = &run.limits.seconds {
             run.deadline_mono_ms = Some(now.mono_ms.saturating_add(seconds.saturating_mul(1_000)));
         }
     }
@@ -477,60 +473,56 @@ impl Postgres {
         })
     }
 
-    fn judge_text(&self, now: Now, text: &Text) -> Result<(Vec<Access>, StatementLimits), Box<Denial>> {
-        let mut all = Vec::new();
-        let mut limits = StatementLimits::default();
+    /// Judges a text; what is permitted, ready to run.
+    fn judge_text(&self, now: Now, text: &Text) -> Result<Run, Box<Denial>> {
+        let mut permitted = Run::default();
         for statement in &text.statements {
             // A string may make a name and run it. What the name meant before is judged as well: it may run first.
             let made_here = text.statements.iter().any(|other| makes(other, statement));
-            let (accesses, bounds) = self.judge_one(now, statement, made_here)?;
-            all.extend(accesses);
-            limits = tighter(limits, bounds);
+            self.judge_one(now, statement, made_here, &mut permitted)?;
         }
-        Ok((all, limits))
+        Ok(permitted)
     }
 
-    /// Judges one statement with everything that it executes by name.
+    /// Judges one statement with everything that it executes by name, and adds it to what is permitted.
     fn judge_one(
         &self,
         now: Now,
-        statement: &Classified,
+        statement: &Arc<Classified>,
         made_here: bool,
-    ) -> Result<(Vec<Access>, StatementLimits), Box<Denial>> {
-        let mut executed: Vec<Arc<Classified>> = Vec::new();
-        if let Some(name) = &statement.executes {
-            match self.statements.meanings(name) {
-                Some(meanings) => executed.extend(meanings.iter().cloned()),
-                None if made_here => {}
-                None => return Err(unknown(STATEMENT, name)),
+        permitted: &mut Run,
+    ) -> Result<(), Box<Denial>> {
+        let mut judged = vec![Arc::clone(statement)];
+        let mut named = |meanings: Option<&Meanings>, missing: Box<Denial>| match meanings {
+            // EXECUTE of an EXECUTE does not exist: one level is all.
+            Some(meanings) => {
+                judged.extend(meanings.iter().cloned());
+                Ok(())
             }
+            None if made_here => Ok(()),
+            None => Err(missing),
+        };
+        if let Some(name) = &statement.executes {
+            named(self.statements.meanings(name), unknown(STATEMENT, name))?;
         }
         if let Action::Fetch { cursor } | Action::Move { cursor } = &statement.action {
-            match self.portals.meanings(cursor) {
-                Some(meanings) => executed.extend(meanings.iter().cloned()),
-                None if made_here => {}
-                None => return Err(unknown("cursor", cursor)),
-            }
+            named(self.portals.meanings(cursor), unknown("cursor", cursor))?;
+            permitted.fetches.push(cursor.clone());
         }
-        self.judge_with(now, statement, executed)
+        if let Action::DeclareCursor { name, .. } = &statement.action {
+            permitted.opens.push(name.clone());
+        }
+        let context = self.context(now);
+        for statement in &judged {
+            permitted.limits = tighter(std::mem::take(&mut permitted.limits), verdict::judge(&context, statement)?);
+        }
+        permitted.frees.extend(frees(statement));
+        permitted.statements.extend(judged);
+        Ok(())
     }
 
-    fn judge_with(
-        &self,
-        now: Now,
-        statement: &Classified,
-        executed: Vec<Arc<Classified>>,
-    ) -> Result<(Vec<Access>, StatementLimits), Box<Denial>> {
-        let context =
-            Context { lease: &self.lease, relations: self.relations.as_ref(), read_only: self.read_only, at: now.wall };
-        let mut limits = verdict::judge(&context, statement, &[])?;
-        let mut accesses = statement.accesses.clone();
-        for inner in executed {
-            // EXECUTE of an EXECUTE does not exist: one level is all.
-            limits = tighter(limits, verdict::judge(&context, &inner, &[])?);
-            accesses.extend(inner.accesses.iter().cloned());
-        }
-        Ok((accesses, limits))
+    fn context(&self, now: Now) -> Context<'_> {
+        Context { lease: &self.lease, relations: self.relations.as_ref(), read_only: self.read_only, at: now.wall }
     }
 
     /// Takes the names that a permitted text makes.
@@ -551,24 +543,22 @@ impl Postgres {
     /// Judges what is under way by the lease as it is now.
     fn rejudge(&mut self, now: Now, out: &mut Outbox) {
         self.lease_end_mono_ms = self.lease.ends_mono_ms(now);
-        let refused = |lease: &Lease, run: &Run| match lease.judge(&run.accesses, now.wall).verdict {
-            lang::program::Verdict::Allowed => None,
-            lang::program::Verdict::Denied(reasons) => {
-                Some(reasons.first().map_or_else(String::new, ToString::to_string))
-            }
-            lang::program::Verdict::Review(_) => Some("it now needs an approval".to_owned()),
-        };
-        if self.pipeline.behind_front().filter_map(Awaited::run).any(|run| refused(&self.lease, run).is_some()) {
+        if self.relations.is_none() && verdict::has_masks(&self.lease) {
+            let sentence = "the policy now masks data of this connection: connect again".to_owned();
+            return self.end(now, Close { cause: Cause::Policy, sentence }, out);
+        }
+        let context = self.context(now);
+        let refused = |run: &Run| run.statements.iter().find_map(|one| verdict::judge(&context, one).err());
+        if self.pipeline.behind_front().filter_map(Awaited::run).any(|run| refused(run).is_some()) {
             // What the server has already been sent cannot be taken back one by one.
             let sentence = "the policy no longer permits a statement that is under way".to_owned();
             return self.end(now, Close { cause: Cause::Policy, sentence }, out);
         }
-        let lease = &self.lease;
-        let Some(run) = self.pipeline.front_mut().and_then(Awaited::run_mut) else { return };
-        if run.ending.is_none()
-            && let Some(why) = refused(lease, run)
+        let Some(denial) = self.pipeline.front().and_then(Awaited::run).and_then(refused) else { return };
+        if let Some(run) = self.pipeline.front_mut().and_then(Awaited::run_mut)
+            && run.ending.is_none()
         {
-            let sentence = format!("the policy no longer permits this statement: {why}");
+            let sentence = format!("the policy no longer permits this statement: {}", denial.sentence);
             run.ending = Some(Box::new(Notice::new(Severity::Error, SqlState::INSUFFICIENT_PRIVILEGE, sentence)));
             self.grace_mono_ms = Some(now.mono_ms.saturating_add(CANCEL_GRACE_MS));
             out.cancel_upstream();

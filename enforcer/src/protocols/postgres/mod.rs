@@ -21,6 +21,7 @@ pub mod pipeline;
 mod replies;
 pub mod reply;
 pub mod scram;
+mod spent;
 pub mod startup;
 pub mod upstream;
 pub mod verdict;

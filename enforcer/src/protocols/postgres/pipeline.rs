@@ -2,18 +2,22 @@
 //!
 //! After an error in the extended protocol the server skips everything up to the next Sync, and so does the queue.
 
+use super::classify::Classified;
+use super::spent::Returned;
 use super::wire::write::Notice;
 use lang::program::rules::RuleId;
 use lang::program::{Access, StatementLimits};
+use lang::protocol::Operation;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// A message without an answer yet.
 #[derive(Debug)]
 pub enum Awaited {
     /// Parse.
     Parse,
-    /// Bind.
-    Bind,
+    /// Bind, of a portal.
+    Bind(Box<str>),
     /// Describe of a statement or portal.
     Describe,
     /// Close; frees a name once it is confirmed.
@@ -46,18 +50,22 @@ pub enum Freed {
 /// A statement that runs or waits to run.
 #[derive(Debug, Default)]
 pub struct Run {
-    /// What it does.
-    pub accesses: Vec<Access>,
+    /// What it does, with everything that it executes by name.
+    pub statements: Vec<Arc<Classified>>,
     /// Bounds on what it returns.
     pub limits: StatementLimits,
     /// The client has ended its COPY data already, before the server asked for it.
     pub copy_ended: bool,
     /// Names that its success frees.
     pub frees: Vec<Freed>,
-    /// Rows seen.
-    pub rows: u64,
-    /// Bytes of rows seen.
-    pub bytes: u64,
+    /// Portals and cursors that it reads from.
+    pub fetches: Vec<Box<str>>,
+    /// Cursors that its success makes.
+    pub opens: Vec<Box<str>>,
+    /// Rows seen; those that its portals had returned before count.
+    pub returned: Returned,
+    /// Whether its turn has come.
+    pub started: bool,
     /// When it may run no longer, in milliseconds of the monotonic clock; set once it is its turn.
     pub deadline_mono_ms: Option<u64>,
     /// The gateway ends it: the error that the client sees instead of the server's.
@@ -76,15 +84,26 @@ pub struct Exceeded {
 impl Run {
     /// Counts one row; the bound that it exceeds.
     pub fn count(&mut self, row_bytes: usize) -> Option<Exceeded> {
-        self.rows = self.rows.saturating_add(1);
-        self.bytes = self.bytes.saturating_add(row_bytes as u64);
+        self.returned.rows = self.returned.rows.saturating_add(1);
+        self.returned.bytes = self.returned.bytes.saturating_add(row_bytes as u64);
         let over = |bound: &Option<(u64, RuleId)>, value: u64, unit: &str| {
             bound
                 .as_ref()
                 .filter(|(max, _)| value > *max)
                 .map(|(max, rule)| Exceeded { bound: format!("{max} {unit}"), rule: rule.clone() })
         };
-        over(&self.limits.rows, self.rows, "rows").or_else(|| over(&self.limits.bytes, self.bytes, "bytes"))
+        over(&self.limits.rows, self.returned.rows, "rows")
+            .or_else(|| over(&self.limits.bytes, self.returned.bytes, "bytes"))
+    }
+
+    /// Whether it reads data that the client sends.
+    pub fn copies_in(&self) -> bool {
+        self.accesses().any(|access| access.op == Operation::CopyIn)
+    }
+
+    /// Every operation on every object.
+    pub fn accesses(&self) -> impl Iterator<Item = &Access> {
+        self.statements.iter().flat_map(|statement| &statement.accesses)
     }
 }
 
@@ -94,7 +113,7 @@ impl Awaited {
         match self {
             Self::Execute(run) | Self::Query(run) => Some(run),
             Self::Parse
-            | Self::Bind
+            | Self::Bind(_)
             | Self::Describe
             | Self::Close(_)
             | Self::Sync
@@ -108,7 +127,7 @@ impl Awaited {
         match self {
             Self::Execute(run) | Self::Query(run) => Some(run),
             Self::Parse
-            | Self::Bind
+            | Self::Bind(_)
             | Self::Describe
             | Self::Close(_)
             | Self::Sync
@@ -121,7 +140,9 @@ impl Awaited {
     const fn ends_with_ready(&self) -> bool {
         match self {
             Self::Sync | Self::Query(_) | Self::RefusedQuery(_) => true,
-            Self::Parse | Self::Bind | Self::Describe | Self::Close(_) | Self::Execute(_) | Self::Refused(_) => false,
+            Self::Parse | Self::Bind(_) | Self::Describe | Self::Close(_) | Self::Execute(_) | Self::Refused(_) => {
+                false
+            }
         }
     }
 }

@@ -1,8 +1,9 @@
 //! A logged-in PostgreSQL session, from the server's side: answers are matched to what was asked, counted and passed on.
 
 use super::machine::{CANCEL_GRACE_MS, Copying, Postgres, Skipping};
-use super::pipeline::{Awaited, Freed};
+use super::pipeline::{Awaited, Freed, Run};
 use super::reply::{self, Rule};
+use super::spent::Returned;
 use super::wire::frame::{Frame, ServerTag};
 use super::wire::server::{ParameterStatus, TransactionStatus};
 use super::wire::write::Notice;
@@ -109,7 +110,12 @@ impl Postgres {
             | ServerTag::CopyOutResponse
             | ServerTag::CopyDone => Fate::Pass,
             ServerTag::ParseComplete => self.expect(now, |entry| matches!(entry, Awaited::Parse)),
-            ServerTag::BindComplete => self.expect(now, |entry| matches!(entry, Awaited::Bind)),
+            ServerTag::BindComplete => {
+                if let Some(Awaited::Bind(portal)) = self.pipeline.front() {
+                    self.spent.forget(portal);
+                }
+                self.expect(now, |entry| matches!(entry, Awaited::Bind(_)))
+            }
             ServerTag::CloseComplete => {
                 if let Some(Awaited::Close(freed)) = self.pipeline.front() {
                     let freed = freed.clone();
@@ -195,19 +201,18 @@ impl Postgres {
             self.skipping = if awaits_sync { Skipping::Both } else { Skipping::Server };
             return Fate::Instead(notice);
         }
-        run.rows = 0;
-        run.bytes = 0;
         self.copying = Copying::No;
-        // A string of statements frees its names once all of it is done.
-        let frees = if matches!(self.pipeline.front(), Some(Awaited::Execute(_))) {
-            self.answered(now).as_ref().and_then(Awaited::run).map(|run| run.frees.clone())
-        } else {
-            None
-        };
-        if tag == ServerTag::CommandComplete {
-            for freed in frees.into_iter().flatten() {
-                self.free(&freed);
+        // A string of statements makes and frees its names once all of it is done.
+        if matches!(self.pipeline.front(), Some(Awaited::Execute(_))) {
+            if let Some(Awaited::Execute(run)) = self.pipeline.pop() {
+                self.settle(&run, tag == ServerTag::CommandComplete);
             }
+            self.start_front(now);
+        } else if let Some(run) = self.pipeline.front_mut().and_then(Awaited::run_mut)
+            && run.fetches.is_empty()
+        {
+            // Each statement of a string is counted for itself, unless several may read from one cursor.
+            run.returned = Returned::default();
         }
         Fate::Pass
     }
@@ -218,13 +223,18 @@ impl Postgres {
         let ours = match self.pipeline.front_mut() {
             Some(Awaited::Query(run)) => {
                 run.frees.clear();
+                run.opens.clear();
                 run.ending.take()
             }
             Some(Awaited::Execute(run)) => run.ending.take(),
             Some(Awaited::Refused(notice) | Awaited::RefusedQuery(notice)) => Some(notice.clone()),
-            Some(Awaited::Parse | Awaited::Bind | Awaited::Describe | Awaited::Close(_) | Awaited::Sync) | None => None,
+            Some(Awaited::Parse | Awaited::Bind(_) | Awaited::Describe | Awaited::Close(_) | Awaited::Sync) | None => {
+                None
+            }
         };
-        self.pipeline.fail();
+        if let Some(Awaited::Execute(run)) = self.pipeline.fail() {
+            self.settle(&run, false);
+        }
         ours.map_or(Fate::Pass, Fate::Instead)
     }
 
@@ -233,9 +243,7 @@ impl Postgres {
         self.skipping = Skipping::No;
         self.grace_mono_ms = None;
         if let Some(Awaited::Query(run)) = self.pipeline.ready() {
-            for freed in &run.frees {
-                self.free(freed);
-            }
+            self.settle(&run, true);
         }
         self.start_front(now);
         match TransactionStatus::read(frame.body()) {
@@ -243,6 +251,7 @@ impl Postgres {
                 // Portals end with their transaction; only a cursor WITH HOLD outlives it.
                 if status == TransactionStatus::Idle && self.pipeline.is_empty() && !self.holds_cursors {
                     self.portals.free_all();
+                    self.spent.forget_all();
                 }
                 Fate::Pass
             }
@@ -250,12 +259,29 @@ impl Postgres {
         }
     }
 
+    /// Keeps what a run that ended did to names: what it fetched always, what it made and freed when it succeeded.
+    fn settle(&mut self, run: &Run, succeeded: bool) {
+        if succeeded {
+            run.opens.iter().for_each(|cursor| self.spent.forget(cursor));
+        }
+        self.spent.after(&run.fetches, run.returned);
+        if succeeded {
+            run.frees.iter().for_each(|freed| self.free(freed));
+        }
+    }
+
     fn free(&mut self, freed: &Freed) {
         match freed {
             Freed::Statement(name) => self.statements.free(name),
-            Freed::Portal(name) => self.portals.free(name),
+            Freed::Portal(name) => {
+                self.portals.free(name);
+                self.spent.forget(name);
+            }
             Freed::Statements => self.statements.free_all(),
-            Freed::Portals => self.portals.free_all(),
+            Freed::Portals => {
+                self.portals.free_all();
+                self.spent.forget_all();
+            }
         }
     }
 

@@ -67,7 +67,7 @@ impl Denial {
     pub fn event(&self) -> event::Decision {
         event::Decision {
             outcome: "denied".to_owned(),
-            accesses: phrases(&self.accesses),
+            accesses: phrases(self.accesses.iter()),
             rule: self.rule.as_ref().map(ToString::to_string),
             place: self.place.as_ref().map(ToString::to_string),
             sentence: self.sentence.clone(),
@@ -76,7 +76,7 @@ impl Denial {
 }
 
 /// The recording's entry for a statement that may run.
-pub fn allowed(lease: &Lease, accesses: &[Access]) -> event::Decision {
+pub fn allowed<'a>(lease: &Lease, accesses: impl Iterator<Item = &'a Access>) -> event::Decision {
     let rule = lease.grant().map(lang::program::rules::Grant::rule);
     event::Decision {
         outcome: "allowed".to_owned(),
@@ -87,9 +87,8 @@ pub fn allowed(lease: &Lease, accesses: &[Access]) -> event::Decision {
     }
 }
 
-fn phrases(accesses: &[Access]) -> Vec<String> {
+fn phrases<'a>(accesses: impl Iterator<Item = &'a Access>) -> Vec<String> {
     accesses
-        .iter()
         .map(|access| match &access.object {
             Object::Nothing => access.op.to_string(),
             object @ (Object::Table { .. } | Object::Kubernetes { .. } | Object::Path(_) | Object::Argv(_)) => {
@@ -112,24 +111,18 @@ pub struct Context<'a> {
     pub at: Timestamp,
 }
 
-/// Judges a statement, given the accesses of what it executes as well.
+/// Judges a statement. What it executes by name is judged for itself.
 ///
 /// # Errors
 /// With the first reason that refuses it.
-pub fn judge(
-    context: &Context<'_>,
-    statement: &Classified,
-    executed: &[Access],
-) -> Result<StatementLimits, Box<Denial>> {
-    let mut accesses = statement.accesses.clone();
-    accesses.extend(executed.iter().cloned());
-    weigh(context, statement, &accesses).map_err(|mut denial| {
-        denial.accesses = accesses;
+pub fn judge(context: &Context<'_>, statement: &Classified) -> Result<StatementLimits, Box<Denial>> {
+    weigh(context, statement).map_err(|mut denial| {
+        denial.accesses.clone_from(&statement.accesses);
         denial
     })
 }
 
-fn weigh(context: &Context<'_>, statement: &Classified, accesses: &[Access]) -> Result<StatementLimits, Box<Denial>> {
+fn weigh(context: &Context<'_>, statement: &Classified) -> Result<StatementLimits, Box<Denial>> {
     if let Some(never) = &statement.never {
         return Err(Denial::saying(never.clone()));
     }
@@ -137,7 +130,7 @@ fn weigh(context: &Context<'_>, statement: &Classified, accesses: &[Access]) -> 
         return Err(Denial::saying("the session is read-only, because its grant permits no write"));
     }
     let lease = context.lease;
-    let judgement = lease.judge(accesses, context.at);
+    let judgement = lease.judge(&statement.accesses, context.at);
     match judgement.verdict {
         Verdict::Allowed => {}
         Verdict::Denied(reasons) => return Err(refused(lease, reasons)),
