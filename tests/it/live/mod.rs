@@ -6,6 +6,7 @@
 mod api;
 mod compare;
 mod drivers;
+mod failures;
 mod identity;
 mod native;
 mod raw;

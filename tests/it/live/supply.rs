@@ -104,6 +104,38 @@ fn links_out_of_the_repository_are_not_followed() {
 }
 
 #[test]
+fn a_submodule_is_refused() {
+    let scene = scene();
+    let good = scene.repository.head().unwrap();
+    let link = format!("160000,{good},teams/elsewhere");
+    git(&scene.repository.work, &["update-index", "--add", "--cacheinfo", &link]).unwrap();
+    git(&scene.repository.work, &["commit", "--quiet", "--message", "policy: a submodule"]).unwrap();
+    git(&scene.repository.work, &["push", "--quiet", "origin", "main"]).unwrap();
+    holds(&scene, &good);
+    recovers(&scene, &good);
+}
+
+#[test]
+fn a_commit_without_a_trusted_signature_is_not_applied() {
+    let scene = fresh("supply-signed", &Choice { signed: true, ..Choice::default() }).unwrap();
+    let good = scene.repository.head().unwrap();
+    let stranger = scene.folder.join("stranger");
+    let mut make = std::process::Command::new("ssh-keygen");
+    make.args(["-q", "-t", "ed25519", "-N", "", "-C", "stranger", "-f"]).arg(&stranger);
+    xtask::command::must(&mut make).unwrap();
+    let strangers_key = format!("user.signingkey={}", stranger.display());
+    for setting in ["commit.gpgsign=false", &strangers_key] {
+        scene.repository.edit("policy.kdl", |text| format!("{text}// unsigned\n")).unwrap();
+        git(&scene.repository.work, &["-c", setting, "commit", "--quiet", "--all", "--message", "policy: x"]).unwrap();
+        git(&scene.repository.work, &["push", "--quiet", "origin", "main"]).unwrap();
+        holds(&scene, &good);
+        git(&scene.repository.work, &["reset", "--quiet", "--hard", &good]).unwrap();
+        git(&scene.repository.work, &["push", "--quiet", "--force", "origin", "main"]).unwrap();
+    }
+    recovers(&scene, &good);
+}
+
+#[test]
 fn a_repository_that_is_gone_and_a_branch_that_is_gone_change_nothing() {
     let scene = scene();
     let good = scene.repository.head().unwrap();

@@ -14,6 +14,8 @@ use std::time::Duration;
 /// How a gateway is set up.
 #[derive(Debug)]
 pub struct Setting<'a> {
+    /// What runs the program: nothing, or a program that ends by becoming it.
+    pub launcher: &'a [String],
     /// The program.
     pub program: PathBuf,
     /// Where its configuration, state and recordings are kept.
@@ -28,6 +30,8 @@ pub struct Setting<'a> {
     pub plaintext: bool,
     /// More lines for the `gateway` block.
     pub more: &'a str,
+    /// More lines for its `repository` block.
+    pub more_of_repository: &'a str,
 }
 
 /// A running gateway.
@@ -44,6 +48,7 @@ pub struct Gateway {
     /// Its folder.
     pub folder: PathBuf,
     program: PathBuf,
+    launcher: Vec<String>,
     environment: Vec<(String, String)>,
     service: Service,
 }
@@ -58,7 +63,7 @@ impl Gateway {
         std::fs::write(&path, config).doing(|| format!("cannot write {}", path.display()))?;
         let environment: Vec<(String, String)> =
             setting.environment.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
-        let service = serve(&setting.program, setting.folder, &environment)?;
+        let service = serve(setting.launcher, &setting.program, setting.folder, &environment)?;
         let gateway = Self {
             port,
             api_port,
@@ -66,6 +71,7 @@ impl Gateway {
             ca: setting.certificates.ca.clone(),
             folder: setting.folder.to_path_buf(),
             program: setting.program.clone(),
+            launcher: setting.launcher.to_vec(),
             environment,
             service,
         };
@@ -154,7 +160,7 @@ impl Gateway {
         } else {
             self.service.kill();
         }
-        self.service = serve(&self.program, &self.folder, &self.environment)?;
+        self.service = serve(&self.launcher, &self.program, &self.folder, &self.environment)?;
         self.wait_until_ready()
     }
 
@@ -164,8 +170,15 @@ impl Gateway {
     }
 }
 
-fn serve(program: &Path, folder: &Path, environment: &[(String, String)]) -> Outcome<Service> {
-    let mut command = Command::new(program);
+fn serve(launcher: &[String], program: &Path, folder: &Path, environment: &[(String, String)]) -> Outcome<Service> {
+    let mut command = match launcher {
+        [] => Command::new(program),
+        [first, rest @ ..] => {
+            let mut command = Command::new(first);
+            command.args(rest).arg(program);
+            command
+        }
+    };
     command.arg("serve").arg("--config").arg(config_path(folder)).current_dir(folder);
     command.envs(environment.iter().map(|(key, value)| (key, value)));
     Service::start(&Plan { name: "gateway", command, folder, stop_signal: "TERM", user: None, remove: None })
@@ -176,7 +189,7 @@ fn config_path(folder: &Path) -> PathBuf {
 }
 
 fn configuration(setting: &Setting<'_>, port: u16, api_port: u16, metrics_port: u16) -> String {
-    let Setting { folder, certificates, repository, more, .. } = setting;
+    let Setting { folder, certificates, repository, more, more_of_repository, .. } = setting;
     let folder = folder.display();
     let (certificate, key) = (certificates.certificate.display(), certificates.key.display());
     let tls = if setting.plaintext {
@@ -196,8 +209,8 @@ fn configuration(setting: &Setting<'_>, port: u16, api_port: u16, metrics_port: 
                  url \"{repository}\"\n        \
                  branch main\n        \
                  folder \".\"\n        \
-                 poll \"1s\"\n    \
-             }}\n    \
+                 poll \"1s\"\n        \
+             {more_of_repository}}}\n    \
              recording {{\n        \
                  folder \"{folder}/recordings\"\n        \
                  durability process\n        \

@@ -1,11 +1,11 @@
 //! Everything that a live run stands on: PostgreSQL, the identity provider, the policy repository, the gateway.
 
 use crate::cast::Person;
-use crate::command::shown;
+use crate::command::{must, shown};
 use crate::fault::{Doing as _, Outcome, ensure};
 use crate::gateway::{Gateway, Setting};
 use crate::idp::Idp;
-use crate::policy::{Repository, Target, retarget, without_lines};
+use crate::policy::{Repository, Target, git, retarget, without_lines};
 use crate::postgres::Cluster;
 use crate::tls::Certificates;
 use crate::tools::{self, Places};
@@ -43,6 +43,10 @@ pub struct Choice {
     pub profile: &'static str,
     /// More lines for the gateway's configuration.
     pub gateway_lines: String,
+    /// What runs the gateway: nothing, or a program with its arguments that ends by becoming it.
+    pub launcher: Vec<String>,
+    /// Commits of the policy carry a signature, and the gateway takes no other.
+    pub signed: bool,
     /// Files laid over the copy of the example policies: path and text. `PORT` in a text becomes PostgreSQL's.
     pub policy_files: Vec<(String, String)>,
     /// Another identity provider than the scene's own, which runs nevertheless.
@@ -71,7 +75,9 @@ impl Scene {
         let idp = Idp::start(places, folder)?;
         let certificates = certificates_for_everybody(&cluster, folder)?;
         let repository = policy(places, folder, &cluster, &idp, &certificates, choice)?;
+        let signers = signers(folder);
         let gateway = Gateway::start(&Setting {
+            launcher: &choice.launcher,
             program: places.built(profile(choice), "leasehold"),
             folder: &folder.join("gateway"),
             certificates: &certificates,
@@ -82,6 +88,11 @@ impl Scene {
             ],
             plaintext: choice.plaintext,
             more: &choice.gateway_lines,
+            more_of_repository: &if choice.signed {
+                format!("signers \"{}\"\n", signers.display())
+            } else {
+                String::new()
+            },
         })?;
         Ok(Self { gateway, idp, cluster, repository, folder: folder.to_path_buf(), places: places.clone() })
     }
@@ -178,6 +189,9 @@ fn policy(
         })?;
         // The story is told at any hour of any day.
         repository.edit("teams/payments/grants.kdl", |text| without_lines(&text, |line| line.starts_with("hours ")))?;
+        if choice.signed {
+            sign(repository, folder)?;
+        }
         for (path, text) in &choice.policy_files {
             let path = repository.work.join(path);
             let text = text.replace("PORT", &cluster.port.to_string());
@@ -185,4 +199,28 @@ fn policy(
         }
         Ok(())
     })
+}
+
+/// The allowed-signers file of a scene.
+fn signers(folder: &Path) -> PathBuf {
+    folder.join("allowed_signers")
+}
+
+/// Makes a key for the policy's author, lets the gateway trust it, and has git sign with it.
+fn sign(repository: &Repository, folder: &Path) -> Outcome<()> {
+    let key = folder.join("author");
+    let mut make = Command::new("ssh-keygen");
+    make.args(["-q", "-t", "ed25519", "-N", "", "-C", "author@acme.example", "-f"]).arg(&key);
+    must(&mut make)?;
+    let public = key.with_extension("pub");
+    let read = std::fs::read_to_string(&public).doing(|| format!("cannot read {}", public.display()))?;
+    let path = signers(folder);
+    std::fs::write(&path, format!("author@acme.example {read}"))
+        .doing(|| format!("cannot write {}", path.display()))?;
+    for (name, value) in
+        [("gpg.format", "ssh"), ("user.signingkey", &*key.to_string_lossy()), ("commit.gpgsign", "true")]
+    {
+        git(&repository.work, &["config", name, value])?;
+    }
+    Ok(())
 }

@@ -37,6 +37,7 @@ pub fn run(want: Want) -> Outcome<Places> {
         tools::node()?;
     }
     if want >= Want::Tests {
+        program(&mut system, "ssh-keygen", &["openssh-client"])?;
         node_packages(&places, &mut system)?;
         python_packages(&places, &mut system)?;
     }
