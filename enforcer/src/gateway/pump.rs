@@ -9,6 +9,7 @@ use crate::core::active::Active;
 use crate::core::event::Event;
 use crate::core::machine::{Cause, Close, Machine, Outbox, Reading};
 use bytes::BytesMut;
+use lang::time::Timestamp;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 const READ_BYTES_MAX: usize = 64 << 10;
 /// The longest wait for a peer to take the last words of a session.
 const FAREWELL_MAX: Duration = Duration::from_secs(2);
+/// The longest time that an accepted event stays without a signature.
+pub const UNSIGNED_MS_MAX: u64 = 1_000;
 
 /// What accepts a session's events.
 pub trait Recording {
@@ -28,6 +31,34 @@ pub trait Recording {
     /// # Errors
     /// With one sentence; the session ends.
     fn accept(&mut self, events: &[Event]) -> Result<(), String>;
+
+    /// Signs what was accepted and no signature covers yet.
+    ///
+    /// # Errors
+    /// With one sentence; the session ends.
+    fn sign(&mut self, at: Timestamp) -> Result<(), String>;
+}
+
+/// The recorder with the instant at which what it accepted must be signed.
+struct Recorded<'a> {
+    recording: &'a mut dyn Recording,
+    unsigned_ms_max: u64,
+    sign_at_mono_ms: Option<u64>,
+}
+
+impl Recorded<'_> {
+    /// Accepts the events, or signs earlier ones when that is due.
+    fn accept(&mut self, events: &[Event]) -> Result<(), String> {
+        if !events.is_empty() {
+            self.recording.accept(events)?;
+            self.sign_at_mono_ms.get_or_insert(clock::mono_ms().saturating_add(self.unsigned_ms_max));
+        }
+        if self.sign_at_mono_ms.is_some_and(|at| clock::mono_ms() >= at) {
+            self.sign_at_mono_ms = None;
+            self.recording.sign(clock::wall())?;
+        }
+        Ok(())
+    }
 }
 
 /// Sends a cancel request to the target; it runs on its own and never delays the session.
@@ -94,6 +125,8 @@ pub struct Session<'a, C, U> {
     pub cancel: Cancel,
     /// Bytes that may wait for one peer before reading from the other pauses.
     pub pending_bytes_max: usize,
+    /// The longest time that an accepted event stays without a signature; see [`UNSIGNED_MS_MAX`].
+    pub unsigned_ms_max: u64,
     /// What a client is told when the recorder does not accept, in the protocol's words.
     pub recorder_failed: &'static dyn Fn(&mut BytesMut),
     /// What a target is told at the end, in the protocol's words.
@@ -124,6 +157,7 @@ where
     U: AsyncRead + AsyncWrite + Unpin,
 {
     let Session { machine, recording, mut orders, mut policy, cancel, pending_bytes_max, .. } = session;
+    let mut recorded = Recorded { recording, unsigned_ms_max: session.unsigned_ms_max, sign_at_mono_ms: None };
     let mut client = Side::new(session.client, session.client_input);
     let mut upstream = Side::new(session.upstream, session.upstream_input);
     client.pending = session.greeting;
@@ -134,9 +168,7 @@ where
     machine.on_client(clock::now(), &mut client.input, &mut out);
     let close = loop {
         let drained = out.drain();
-        if !drained.events.is_empty()
-            && let Err(sentence) = recording.accept(&drained.events)
-        {
+        if let Err(sentence) = recorded.accept(&drained.events) {
             // Nothing of this turn is forwarded: the statement may run no further, its result goes nowhere.
             cancel();
             (session.recorder_failed)(&mut client.pending);
@@ -153,7 +185,7 @@ where
         let reading = machine.reading();
         let from_client = reading != Reading::ClientPaused && upstream.pending.len() < pending_bytes_max;
         let from_upstream = reading != Reading::UpstreamPaused && client.pending.len() < pending_bytes_max;
-        let wake = machine.wake_at_mono_ms();
+        let wake = [machine.wake_at_mono_ms(), recorded.sign_at_mono_ms].into_iter().flatten().min();
         let wait =
             Duration::from_millis(wake.map_or(u64::MAX / 4, |at| at.saturating_sub(clock::mono_ms())).min(3_600_000));
         let event = tokio::select! {
@@ -248,5 +280,120 @@ fn policy_changed(machine: &mut dyn Machine, policy: &Policy, applied: &mut Arc<
     {
         machine.on_program(now, &active, out);
         *applied = active;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::event::What;
+    use crate::core::identity::Identity;
+    use crate::core::machine::Now;
+    use crate::gateway::policy;
+    use lang::program::rules::Rules;
+    use lang::program::{Program, SourceTable};
+
+    /// Forwards whatever the client says.
+    struct Echo;
+
+    impl Machine for Echo {
+        fn on_client(&mut self, now: Now, input: &mut BytesMut, out: &mut Outbox) {
+            if !input.is_empty() {
+                out.forward_to_upstream(now, input.split().freeze());
+            }
+        }
+        fn on_upstream(&mut self, _: Now, _: &mut BytesMut, _: &mut Outbox) {}
+        fn on_program(&mut self, _: Now, _: &Arc<Active>, _: &mut Outbox) {}
+        fn on_identity(&mut self, _: Now, _: &Arc<Identity>, _: &mut Outbox) {}
+        fn on_extended(&mut self, _: Now, _: Timestamp, _: &mut Outbox) {}
+        fn on_end(&mut self, _: Now, close: Close, out: &mut Outbox) {
+            out.close(close.cause, close.sentence);
+        }
+        fn on_wake(&mut self, _: Now, _: &mut Outbox) {}
+        fn wake_at_mono_ms(&self) -> Option<u64> {
+            None
+        }
+        fn reading(&self) -> Reading {
+            Reading::Both
+        }
+    }
+
+    /// Notes what it is asked for, and tells the target's side of each signature.
+    struct Book {
+        calls: Vec<&'static str>,
+        signed: mpsc::UnboundedSender<()>,
+        signs: bool,
+    }
+
+    impl Recording for Book {
+        fn accept(&mut self, events: &[Event]) -> Result<(), String> {
+            assert!(events.iter().all(|event| matches!(event.what, What::FromClient(_))));
+            self.calls.push("accept");
+            Ok(())
+        }
+        fn sign(&mut self, _: Timestamp) -> Result<(), String> {
+            self.calls.push("sign");
+            let _ = self.signed.send(());
+            if self.signs { Ok(()) } else { Err("no".into()) }
+        }
+    }
+
+    async fn idle_after_one_event(signs: bool, quiet_after: bool) -> (Vec<&'static str>, Close) {
+        let (client, mut at_client) = tokio::io::duplex(1 << 10);
+        let (upstream, mut at_upstream) = tokio::io::duplex(1 << 10);
+        let (_publisher, policy) = policy::channel();
+        let (_orders, orders) = mpsc::channel(1);
+        let program =
+            Program::new(Rules { timezone: "UTC".into(), ..Rules::default() }, SourceTable::default()).unwrap();
+        let at = Timestamp::from_unix_ms(0);
+        let (digest, commit) = (String::new(), String::new());
+        let applied = Arc::new(Active { program, digest, commit, committed_at: at, activated_at: at });
+        #[expect(clippy::disallowed_methods, reason = "a test's queue of a few units")]
+        let (signed, mut signatures) = mpsc::unbounded_channel();
+        let mut book = Book { calls: vec![], signed, signs };
+        let session = Session {
+            client,
+            client_input: BytesMut::new(),
+            upstream,
+            upstream_input: BytesMut::new(),
+            greeting: BytesMut::new(),
+            machine: &mut Echo,
+            recording: &mut book,
+            orders,
+            policy,
+            applied,
+            cancel: Box::new(|| {}),
+            pending_bytes_max: 1 << 10,
+            unsigned_ms_max: 5,
+            recorder_failed: &|_| {},
+            goodbye: &|_| {},
+        };
+        let plays = async {
+            at_client.write_all(b"one").await.unwrap();
+            let mut seen = [0; 3];
+            at_upstream.read_exact(&mut seen).await.unwrap();
+            // Nothing more is said, and a signature comes all the same.
+            signatures.recv().await.unwrap();
+            if quiet_after {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            drop(at_client);
+        };
+        let (close, ()) = tokio::join!(run(session), plays);
+        (book.calls, close)
+    }
+
+    #[tokio::test]
+    async fn an_idle_session_is_signed_once() {
+        let (calls, close) = idle_after_one_event(true, true).await;
+        assert_eq!(calls, ["accept", "sign"]);
+        assert_eq!(close.cause, Cause::Client);
+    }
+
+    #[tokio::test]
+    async fn a_session_whose_signature_fails_ends() {
+        let (calls, close) = idle_after_one_event(false, false).await;
+        assert_eq!(calls, ["accept", "sign"]);
+        assert_eq!(close.cause, Cause::Recorder);
     }
 }

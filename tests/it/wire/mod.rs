@@ -4,6 +4,7 @@
 //! `BLESS=1` rewrites the expected lines. The syntax stands in `fixtures/wire/README.md`.
 
 mod frames;
+mod levels;
 mod policy;
 mod script;
 

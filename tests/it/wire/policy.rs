@@ -102,6 +102,10 @@ fn rules(name: &str) -> Rules {
             rules.grants[0].recorded = Recorded::Metadata;
             rules.limits.clear();
         }
+        "unrecorded" => {
+            rules.grants[0].recorded = Recorded::None;
+            rules.limits.clear();
+        }
         "unlimited" => rules.guards.clear(),
         "load" => {
             rules.guards.clear();

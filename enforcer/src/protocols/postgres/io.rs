@@ -27,6 +27,7 @@ use bytes::BytesMut;
 use lang::program::enforced;
 use lang::program::rules::Connection;
 use lang::protocol::ConnectionKind;
+use lang::time::Timestamp;
 use pgsql::session::SessionFacts;
 use rustls::ServerConfig;
 use std::net::SocketAddr;
@@ -322,6 +323,13 @@ impl Recording for Recorder<'_> {
             "the session could not be recorded any further".to_owned()
         })
     }
+
+    fn sign(&mut self, at: Timestamp) -> Result<(), String> {
+        self.0.checkpoint(at).map_err(|error| {
+            tracing::error!(error = %chain(&error), "a recording cannot be signed");
+            "the session could not be recorded any further".to_owned()
+        })
+    }
 }
 
 fn send_cancel(route: Arc<Route>, shared: Arc<Shared>) {
@@ -397,6 +405,7 @@ async fn run(listener: Listener, login: Login<TcpStream>, ready: Ready, peer: So
         applied: active,
         cancel,
         pending_bytes_max: shared.limits.pending_bytes_max,
+        unsigned_ms_max: pump::UNSIGNED_MS_MAX,
         recorder_failed: &|out| reply::recorder_failed().write(out),
         goodbye: &write::terminate,
     }))

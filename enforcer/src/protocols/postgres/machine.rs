@@ -423,7 +423,9 @@ impl Postgres {
     /// Refuses a message: records it with its denial and has the server fail in its place.
     fn refuse(&mut self, now: Now, frame: &Frame<ClientTag>, denial: &Denial, run: &mut BytesMut, out: &mut Outbox) {
         Self::flush_client_run(now, run, out);
-        out.note(now, What::FromClient(frame.whole().clone()));
+        if self.keeps_refused(frame.tag()) {
+            out.note(now, What::FromClient(frame.whole().clone()));
+        }
         out.note(now, What::Decision(denial.event()));
         let simple = matches!(frame.tag(), ClientTag::Query | ClientTag::FunctionCall);
         let mut instead = BytesMut::new();
@@ -438,6 +440,30 @@ impl Postgres {
         out.send_upstream_unrecorded(&instead);
         let notice = Box::new(notice_of(denial));
         self.queue(now, if simple { Awaited::RefusedQuery(notice) } else { Awaited::Refused(notice) });
+    }
+
+    /// Whether the level keeps a refused message: below `full` statements and names, never data.
+    fn keeps_refused(&self, tag: ClientTag) -> bool {
+        match self.lease.recorded() {
+            Recorded::Full => true,
+            Recorded::Metadata => match tag {
+                ClientTag::Query
+                | ClientTag::Parse
+                | ClientTag::Execute
+                | ClientTag::Describe
+                | ClientTag::Close
+                | ClientTag::Sync
+                | ClientTag::Flush
+                | ClientTag::Terminate => true,
+                ClientTag::Bind
+                | ClientTag::FunctionCall
+                | ClientTag::CopyData
+                | ClientTag::CopyDone
+                | ClientTag::CopyFail
+                | ClientTag::Password => false,
+            },
+            Recorded::None => false,
+        }
     }
 
     fn queue(&mut self, now: Now, awaited: Awaited) {
