@@ -43,6 +43,14 @@ impl ConnectionKind {
         Self::ALL.into_iter().find(|kind| kind.word() == word)
     }
 
+    /// Whether its data stands in tables and columns.
+    pub const fn is_sql(self) -> bool {
+        match self {
+            Self::Postgres | Self::Mysql => true,
+            Self::Ssh | Self::Kubernetes | Self::Http => false,
+        }
+    }
+
     /// The vocabulary that this kind shares; PostgreSQL and MySQL share one.
     const fn vocabulary(self) -> Vocabulary {
         match self {

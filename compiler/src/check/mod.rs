@@ -33,6 +33,7 @@ mod p0405;
 mod p0406;
 mod p0407;
 mod p0408;
+mod p0415;
 mod p0416;
 mod p0420;
 mod p0421;
@@ -90,6 +91,7 @@ pub const CHECKS: &[Check] = &[
     Check { codes: &[Code::P0406], run: p0406::check },
     Check { codes: &[Code::P0407], run: p0407::check },
     Check { codes: &[Code::P0408], run: p0408::check },
+    Check { codes: &[Code::P0415], run: p0415::check },
     Check { codes: &[Code::P0416], run: p0416::check },
     Check { codes: &[Code::P0420], run: p0420::check },
     Check { codes: &[Code::P0421], run: p0421::check },
@@ -102,7 +104,7 @@ pub const CHECKS: &[Check] = &[
     Check { codes: &[Code::P0602], run: p0602::check },
     Check { codes: &[Code::P0605], run: p0605::check },
     Check { codes: &[Code::P0701], run: p0701::check },
-    Check { codes: &[Code::P0801, Code::P0802, Code::P0805], run: p0801::check },
+    Check { codes: &[Code::P0801, Code::P0405, Code::P0802, Code::P0805], run: p0801::check },
     Check { codes: &[Code::P0806], run: p0806::check },
     Check { codes: &[Code::P1003], run: p1003::check },
 ];
@@ -122,7 +124,6 @@ pub const ELSEWHERE: &[Code] = &[
     Code::P0102,
     Code::P0106,
     Code::P0304,
-    Code::P0415,
     Code::P0703,
     Code::P0901,
     Code::P1005,

@@ -4,7 +4,8 @@
 use super::{Ctx, ctx::is_whole};
 use lang::{
     diag::{Code, Diagnostic, Sink},
-    model::{ApprovalId, GroupId, Head, IdpId, Principal, TeamId, To},
+    model::{ApprovalId, Claim, Grant, GroupId, Head, IdpId, Mask, Principal, TeamId, To},
+    program::class_matches,
 };
 use std::collections::BTreeSet;
 
@@ -34,6 +35,7 @@ pub(super) fn check(ctx: &Ctx<'_>, sink: &mut Sink) {
         return;
     }
     let used = used(ctx);
+    unused_classes(ctx, sink);
     let mut report = |what: &str, head: &Head, help: &str| {
         if is_whole(head) {
             let message = format!("nothing uses the {what} `{}`", head.name.value);
@@ -55,9 +57,48 @@ pub(super) fn check(ctx: &Ctx<'_>, sink: &mut Sink) {
             report("idp", &idp.head, "declare a group of it, or remove it: its tokens are accepted");
         }
     }
+    for mask in &policy.masks {
+        if !is_reached(ctx, mask) {
+            report(
+                "mask",
+                &mask.head,
+                "no grant reaches a connection that it concerns; grant access there, or remove it",
+            );
+        }
+    }
     for (id, team) in policy.team_ids() {
         if !used.teams.contains(&id) {
             report("team", &team.head, "make it the owner of a connection, or remove it");
+        }
+    }
+}
+
+/// Whether a grant reaches a connection that a mask concerns. A selector that selects nothing is P0303.
+fn is_reached(ctx: &Ctx<'_>, mask: &Mask) -> bool {
+    let Some(on) = &mask.on else { return !ctx.policy.grants.is_empty() };
+    on.connections.is_empty()
+        || ctx.policy.grants.iter().flat_map(Grant::connections).any(|reached| on.connections.contains(&reached))
+}
+
+/// Classes that no mask hides, no grant reveals and no assertion speaks of: the data is as raw as without a class.
+fn unused_classes(ctx: &Ctx<'_>, sink: &mut Sink) {
+    let policy = ctx.policy;
+    let mut patterns: BTreeSet<&str> = BTreeSet::new();
+    patterns.extend(policy.masks.iter().flat_map(|mask| &mask.classes).map(|class| class.value.as_str()));
+    patterns.extend(policy.grants.iter().flat_map(|grant| &grant.reveal).map(|class| class.value.as_str()));
+    for assert in &policy.asserts {
+        patterns.extend(assert.where_raw.as_ref().map(|class| class.value.as_str()));
+        if let Some(Claim::NeverRaw(class)) = &assert.claim {
+            patterns.insert(&class.value);
+        }
+    }
+    let mut seen = BTreeSet::new();
+    for item in policy.classify.iter().flat_map(|classify| &classify.items) {
+        let class = item.class.value.as_str();
+        if !patterns.iter().any(|pattern| class_matches(pattern, class)) && seen.insert(class) {
+            let message = format!("nothing uses the class `{class}`");
+            let found = Diagnostic::new(Code::P0103, item.class.span, message).label("shown as it is");
+            sink.push(found.help("hide it with a `mask`, or remove the line"));
         }
     }
 }
@@ -67,7 +108,6 @@ fn used(ctx: &Ctx<'_>) -> Used {
     let mut used = Used::default();
     for group in &policy.groups {
         used.idps.extend(group.idp.as_ref().map(|idp| idp.value));
-        used.groups.extend(group.within.iter().map(|parent| parent.value));
     }
     used.groups.extend(policy.disjoint.iter().flat_map(|rule| rule.groups.iter().map(|group| group.value)));
     used.teams.extend(policy.connections.iter().filter_map(|connection| connection.owner.as_ref()).map(|it| it.value));
@@ -104,5 +144,18 @@ fn used(ctx: &Ctx<'_>) -> Used {
     for operate in &policy.operators {
         used.principals(&operate.to);
     }
-    used
+    // What nests in a used group is one way to hold it, and a group stands for the used ones within it.
+    loop {
+        let before = used.groups.len();
+        for (id, group) in policy.group_ids() {
+            for parent in group.within.iter().map(|parent| parent.value) {
+                if used.groups.contains(&parent) || used.groups.contains(&id) {
+                    used.groups.extend([parent, id]);
+                }
+            }
+        }
+        if used.groups.len() == before {
+            return used;
+        }
+    }
 }

@@ -34,7 +34,8 @@ pub(super) fn check(ctx: &Ctx<'_>, sink: &mut Sink) {
 /// What remains of a name when everything is folded that people overlook: case, `_` against `-`, a hyphen that is
 /// not between two digits, and characters that look alike.
 fn skeleton(name: &str) -> String {
-    let lower = name.to_lowercase().replace('_', "-");
+    // A capital I is a small l to the eye.
+    let lower = name.replace('I', "l").to_lowercase().replace('_', "-");
     let chars: Vec<char> = lower.chars().collect();
     let digit = |at: Option<usize>| at.and_then(|at| chars.get(at)).is_some_and(char::is_ascii_digit);
     let mut out = String::with_capacity(name.len());
@@ -64,12 +65,32 @@ fn names<'a>(ctx: &'a Ctx<'_>) -> Vec<(String, Vec<&'a Spanned<String>>)> {
         ("operate".into(), policy.operators.iter().map(|item| &item.head.name).collect()),
         ("team".into(), policy.teams.iter().map(|item| &item.head.name).collect()),
         ("label".into(), policy.labels.iter().map(|label| &label.key).collect()),
-        ("class".into(), policy.classify.iter().flat_map(|classify| &classify.items).map(|item| &item.class).collect()),
+        ("class".into(), classes(ctx)),
+        ("channel".into(), channels(ctx)),
+        ("test".into(), policy.tests.iter().map(|item| &item.head.name).collect()),
+        ("assertion".into(), policy.asserts.iter().map(|item| &item.head.name).collect()),
     ];
     for label in &policy.labels {
         all.push((format!("value of `{}`", label.key.value), label.values.iter().collect()));
     }
     all
+}
+
+/// Classes where they are given and where rules name them.
+fn classes<'a>(ctx: &'a Ctx<'_>) -> Vec<&'a Spanned<String>> {
+    let policy = ctx.policy;
+    (policy.classify.iter().flat_map(|classify| &classify.items).map(|item| &item.class))
+        .chain(policy.masks.iter().flat_map(|mask| &mask.classes))
+        .chain(policy.grants.iter().flat_map(|grant| &grant.reveal))
+        .collect()
+}
+
+/// Channels of notifications: one that is spelt in two ways tells half of the people.
+fn channels<'a>(ctx: &'a Ctx<'_>) -> Vec<&'a Spanned<String>> {
+    let policy = ctx.policy;
+    (policy.approvals.iter().flat_map(|approval| &approval.notify))
+        .chain(policy.grants.iter().filter_map(|grant| grant.break_glass.as_ref()).flat_map(|glass| &glass.notify))
+        .collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::Ctx;
 use lang::{
     diag::{Code, Diagnostic, Sink},
     model::{GroupId, IdpId, IdpKind, Principal},
+    program::SubjectKind,
     span::Span,
 };
 
@@ -55,10 +56,42 @@ fn restrictors(ctx: &Ctx<'_>) -> Vec<(String, Span, GroupId)> {
     for rule in &policy.masks {
         keyed(format!("the mask `{}`", rule.head.name.value), rule.to.alternatives());
     }
+    for (what, principals) in of_kind(ctx) {
+        for principal in principals.iter().filter(|principal| principal.kind == Some(SubjectKind::Agent)) {
+            all.extend(agents(ctx).map(|group| (what.clone(), principal.span, group)));
+        }
+    }
+    for rule in &policy.limits {
+        if let Some(stated) = rule.lifetime.of(SubjectKind::Agent) {
+            let what = format!("the limits `{}`", rule.head.name.value);
+            all.extend(agents(ctx).map(|group| (what.clone(), stated.span, group)));
+        }
+    }
     for rule in &policy.disjoint {
         all.extend(rule.groups.iter().map(|group| ("`disjoint`".to_owned(), group.span, group.value)));
     }
     all
+}
+
+/// Rules that take something away, with whom they concern.
+fn of_kind<'a>(ctx: &Ctx<'a>) -> Vec<(String, &'a [Principal])> {
+    let policy = ctx.policy;
+    let forbids = policy.forbids.iter().map(|rule| ("forbid", &rule.head, rule.to.as_slice()));
+    let limits = policy.limits.iter().map(|rule| ("limits", &rule.head, rule.to.alternatives()));
+    let guards = policy.guards.iter().map(|rule| ("guard", &rule.head, rule.to.alternatives()));
+    let masks = policy.masks.iter().map(|rule| ("mask", &rule.head, rule.to.alternatives()));
+    let all = forbids.chain(limits).chain(guards).chain(masks);
+    all.map(|(what, head, to)| (format!("the {what} `{}`", head.name.value), to)).collect()
+}
+
+/// Groups that make a program an agent: without them in its token it passes for a service.
+fn agents<'a>(ctx: &Ctx<'a>) -> impl Iterator<Item = GroupId> + use<'a> {
+    let policy = ctx.policy;
+    let agent = |kind: SubjectKind| kind == SubjectKind::Agent;
+    policy
+        .group_ids()
+        .filter(move |(_, item)| item.kind.as_ref().is_some_and(|kind| agent(kind.value)))
+        .map(|(id, _)| id)
 }
 
 /// Whether the group, or one that nests in it, is recognised by an object id of the idp.

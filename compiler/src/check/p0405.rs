@@ -1,7 +1,7 @@
 //! P0405: a grant asks for more than `limits` permit: a longer lifetime, more extensions, standing access, less
 //! recording. The gateway would clamp it, and the author would believe something else. The other axes are added by
-//! the obligation, not demanded of the grant. Break-glass has rules of its own, and what a team's `delegate` permits
-//! is judged with the rest of it (P0801).
+//! the obligation, not demanded of the grant. Break-glass has rules of its own. The lifetime and
+//! mode that a team's `delegate` permits are judged beside the rest of the delegation, in `p0801.rs`.
 
 use super::Ctx;
 use lang::{

@@ -118,11 +118,11 @@ fn grant(ctx: &Ctx<'_>, team: TeamId, grant: &Grant, sink: &mut Sink) {
                 return;
             };
             if theirs.iter().all(|delegate| excess(grant, delegate).is_some())
-                && let Some((span, what, limit)) = excess(grant, first)
+                && let Some((code, span, what, limit)) = excess(grant, first)
             {
                 let message = format!("the team {name} may not give {what}");
                 sink.push(
-                    Diagnostic::new(Code::P0801, span, message)
+                    Diagnostic::new(code, span, message)
                         .also(limit, "the team's delegation")
                         .help("stay within the delegation, or have its owner widen it"),
                 );
@@ -132,22 +132,26 @@ fn grant(ctx: &Ctx<'_>, team: TeamId, grant: &Grant, sink: &mut Sink) {
     }
 }
 
-/// The first thing that a delegation does not permit: where it stands, what it is, and where it is denied.
-fn excess(grant: &Grant, delegate: &Delegate) -> Option<(Span, String, Span)> {
+/// The first thing that a delegation does not permit: where it stands, what it is, and where it is denied. How long
+/// and how a normal grant gives access is measured as that of `limits` is (P0405).
+fn excess(grant: &Grant, delegate: &Delegate) -> Option<(Code, Span, String, Span)> {
+    let measured = if grant.is_break_glass() { Code::P0801 } else { Code::P0405 };
     if let Some(ceiling) = &delegate.lifetime
         && grant.lifetime.total() > ceiling.value
     {
         let what = format!("{} in total, and at most {}", grant.lifetime.total(), ceiling.value);
-        return Some((grant.lifetime.span, what, ceiling.span));
+        return Some((measured, grant.lifetime.span, what, ceiling.span));
     }
     delegate.withheld.iter().find_map(|withheld| match withheld.value {
         Withheld::Standing if grant.mode.value == Mode::Standing => {
-            Some((grant.mode.span, "standing access".to_owned(), withheld.span))
+            Some((measured, grant.mode.span, "standing access".to_owned(), withheld.span))
         }
         Withheld::BreakGlass if grant.is_break_glass() => {
-            Some((grant.head.span, "break-glass access".to_owned(), withheld.span))
+            Some((Code::P0801, grant.head.span, "break-glass access".to_owned(), withheld.span))
         }
-        Withheld::Reveal => grant.reveal.first().map(|class| (class.span, "unmasked data".to_owned(), withheld.span)),
+        Withheld::Reveal => {
+            grant.reveal.first().map(|class| (Code::P0801, class.span, "unmasked data".to_owned(), withheld.span))
+        }
         Withheld::Standing | Withheld::BreakGlass => None,
     })
 }

@@ -77,11 +77,12 @@ impl Resolver<'_> {
         {
             objects.push((path.span, Object::Path(path.value)));
         }
-        if let Some(value) = open.prop("namespace")
-            && let Some(namespace) = Form::Name.read_literal(value, broken, self.sink)
-        {
-            let object = Object::Kubernetes { namespace: namespace.value, resource: String::new() };
-            objects.push((namespace.span, object));
+        let mut name = |key| open.prop(key).and_then(|value| Form::Name.read_literal(value, broken, self.sink));
+        let (namespace, resource) = (name("namespace"), name("resource"));
+        if let Some(span) = namespace.as_ref().or(resource.as_ref()).map(|name| name.span) {
+            let text = |name: Option<Spanned<String>>| name.map(|name| name.value).unwrap_or_default();
+            let object = Object::Kubernetes { namespace: text(namespace), resource: text(resource) };
+            objects.push((span, object));
         }
         if let Some(value) = open.prop("argv")
             && let Some(argv) = value.spanned()

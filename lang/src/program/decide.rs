@@ -275,8 +275,12 @@ impl Program {
 
     /// The masks that hold on an object for a subject under a grant; what the grant may and does reveal is lifted.
     pub fn masked(&self, subject: &Subject, grant: &Grant, connection: &str, object: &Object) -> Vec<MaskHit> {
-        let (Some((target, index)), Object::Table { schema, name }) = (self.indexed(connection), object) else {
-            return Vec::new();
+        let Some((target, index)) = self.indexed(connection) else { return Vec::new() };
+        let (schema, name) = match object {
+            Object::Table { schema, name } => (schema, name),
+            // What an API answers is JSON, in which pointers name what a mask hides.
+            Object::Path(_) | Object::Kubernetes { .. } => return self.masked_json(subject, grant, connection, object),
+            Object::Nothing | Object::Argv(_) => return Vec::new(),
         };
         let mut hits = Vec::new();
         for mask_index in &index.masks {
@@ -317,12 +321,44 @@ impl Program {
         hits
     }
 
+    /// The masks on what an API answers: the pointer stands where a table has its column.
+    fn masked_json(&self, subject: &Subject, grant: &Grant, connection: &str, object: &Object) -> Vec<MaskHit> {
+        let Some((target, index)) = self.indexed(connection) else { return Vec::new() };
+        let mut hits = Vec::new();
+        for mask_index in &index.masks {
+            let (Some(mask), Some(to)) = (self.rules.masks.get(*mask_index), self.to_masks.get(*mask_index)) else {
+                continue;
+            };
+            if !matches(to, subject) {
+                continue;
+            }
+            let lifted =
+                |class: &str| mask.reveal_by_grant && grant.reveal.iter().any(|reveal| class_matches(reveal, class));
+            let classified = (target.classified.iter())
+                .filter(|item| item.object.starts_with('/') && !lifted(&item.class))
+                .filter(|item| mask.classes.iter().any(|class| class_matches(class, &item.class)))
+                .map(|item| Some(item.object.clone()));
+            let named = mask.json.iter().map(|pointer| Some(pointer.clone()));
+            let anywhere = (!mask.patterns.is_empty()).then_some(None);
+            hits.extend(classified.chain(named).chain(anywhere).map(|column| MaskHit {
+                rule: RuleId::new(RuleKind::Mask, &mask.name),
+                object: object.clone(),
+                column,
+                mask: mask.mask.clone(),
+            }));
+        }
+        hits
+    }
+
     /// Whether any mask could hold on some object of a connection: [`Program::masked`] is empty everywhere when not.
     pub fn has_masks(&self, connection: &str) -> bool {
         let Some((target, index)) = self.indexed(connection) else { return false };
         index.masks.iter().filter_map(|mask| self.rules.masks.get(*mask)).any(|mask| {
             let classified = |class: &String| target.classified.iter().any(|item| class_matches(class, &item.class));
-            !mask.columns.is_empty() || !mask.patterns.is_empty() || mask.classes.iter().any(classified)
+            !mask.columns.is_empty()
+                || (!mask.json.is_empty() && !target.kind.is_sql())
+                || !mask.patterns.is_empty()
+                || mask.classes.iter().any(classified)
         })
     }
 

@@ -36,6 +36,11 @@ impl Zone {
         self.instant(day.to_datetime(civil::Time::midnight()))
     }
 
+    /// Whether the clocks change at the beginning of a civil day, so that its first instant is missing or comes twice.
+    pub fn is_unclear_start(&self, day: civil::Date) -> bool {
+        self.0.to_ambiguous_zoned(day.to_datetime(civil::Time::midnight())).is_ambiguous()
+    }
+
     /// `Mon 2026-05-04 07:00` in this zone, for people.
     pub fn display(&self, at: Timestamp) -> String {
         self.civil(at).strftime("%a %Y-%m-%d %H:%M").to_string()
@@ -216,6 +221,13 @@ impl Valid {
     pub fn contains(&self, at: Timestamp, zone: &Zone) -> bool {
         let day = zone.civil(at).date();
         self.from.is_none_or(|from| from <= day) && self.until.is_none_or(|until| day <= until)
+    }
+
+    /// A bound of these days, `from` or `until`, whose instant is missing or comes twice.
+    pub fn unclear(&self, zone: &Zone) -> Option<(&'static str, civil::Date)> {
+        let from = self.from.filter(|day| zone.is_unclear_start(*day)).map(|day| ("from", day));
+        let after = |day: &civil::Date| zone.is_unclear_start(day.saturating_add(1.day()));
+        from.or_else(|| self.until.filter(after).map(|day| ("until", day)))
     }
 
     /// The first instant after the last day.

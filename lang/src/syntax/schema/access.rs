@@ -263,6 +263,7 @@ pub(super) const TEST: Spec = Spec::new(Keyword::Test, "A request and the answer
                 prop("table", Pattern),
                 prop("path", Pattern),
                 prop("namespace", Pattern),
+                prop("resource", Pattern),
                 prop("argv", Pattern),
                 prop("at", Instant),
                 prop("via", Reference(Referent::Grant)),
