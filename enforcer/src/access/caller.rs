@@ -73,7 +73,9 @@ impl Caller {
     /// The lines of a request's approvals in which the caller, a person other than the requester, may vote.
     pub fn lines(&self, request: &Request) -> Vec<&Quorum> {
         let Ok(subject) = &self.subject else { return Vec::new() };
-        if subject.kind != SubjectKind::Human || super::same_person(&self.identity.subject, &request.asked.subject) {
+        // The token's own kind as well: an agent that acts for a person bears the person's key.
+        let person = subject.kind == SubjectKind::Human && self.identity.kind == SubjectKind::Human;
+        if !person || super::same_person(&self.identity.subject, &request.asked.subject) {
             return Vec::new();
         }
         let program = self.program();
@@ -111,8 +113,14 @@ impl Caller {
             || (session.closed.is_none() && (may.contains(&Operator::Watch) || may.contains(&Operator::Revoke)))
     }
 
+    /// Whether something of this subject and kind is the caller's own: an agent bears the key of the person that it
+    /// acts for, and the person's things are not its own.
+    pub fn owns(&self, subject: &crate::core::identity::Subject, kind: SubjectKind) -> bool {
+        *subject == self.identity.subject && self.subject.as_ref().is_ok_and(|known| known.kind == kind)
+    }
+
     /// Whether the caller may read a session's recording.
     pub fn reads_recording(&self, session: &Session) -> bool {
-        session.subject == self.identity.subject || self.may(&session.connection).contains(&Operator::Replay)
+        self.owns(&session.subject, session.kind) || self.may(&session.connection).contains(&Operator::Replay)
     }
 }

@@ -247,6 +247,7 @@ fn vote(caller: &Caller, request: &Request, now: Timestamp) -> Result<Vote, Refu
     Ok(Vote {
         subject: caller.identity.subject.clone(),
         subject_name: caller.identity.name.clone(),
+        kind: caller.identity.kind,
         groups: groups.into_iter().cloned().collect(),
         at: now,
     })

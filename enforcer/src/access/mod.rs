@@ -4,6 +4,7 @@
 //! super-administrator: one's own things, what one may decide, and what `operate` names; nothing else. Nothing here
 //! opens access on its own account: a store that does not answer refuses.
 
+pub mod activation;
 mod caller;
 mod decide;
 mod judge;

@@ -4,7 +4,7 @@
 //! approval, with `separate no` one place of each line; a person in two groups of a line still fills one. The
 //! requester fills none, whatever name the vote came under.
 
-use crate::core::identity::Subject;
+use crate::core::identity::{Subject, SubjectKind};
 use crate::store::Vote;
 use lang::program::rules::{Approval, Quorum};
 use std::collections::BTreeMap;
@@ -14,10 +14,11 @@ pub fn same_person(one: &Subject, other: &Subject) -> bool {
     one.tenant == other.tenant && one.id == other.id
 }
 
-/// The votes that may count: one for each person, none of the requester's.
+/// The votes that may count: one for each person, none of the requester's. An agent bears the key of the person that
+/// it acts for, and its word is nobody's.
 fn counted<'v>(requester: &Subject, votes: &'v [Vote]) -> Vec<&'v Vote> {
     let mut people: BTreeMap<(&str, &str), &Vote> = BTreeMap::new();
-    for vote in votes.iter().filter(|vote| !same_person(&vote.subject, requester)) {
+    for vote in votes.iter().filter(|vote| vote.kind == SubjectKind::Human && !same_person(&vote.subject, requester)) {
         people.entry((&vote.subject.tenant, &vote.subject.id)).or_insert(vote);
     }
     people.into_values().collect()
@@ -110,6 +111,7 @@ mod tests {
         Vote {
             subject: person(id),
             subject_name: None,
+            kind: SubjectKind::Human,
             groups: groups.iter().map(|group| (*group).to_owned()).collect(),
             at: Timestamp::from_unix(0),
         }
@@ -154,6 +156,15 @@ mod tests {
         let mut own = vote("r", &["leads"]);
         own.subject.idp = "entra-v1".to_owned();
         assert!(!satisfied(&approval(true, &[(1, &["leads"])]), &person("r"), &[own]));
+    }
+
+    #[test]
+    fn an_agent_never_counts_and_does_not_hide_its_person() {
+        let by_agent = Vote { kind: SubjectKind::Agent, ..vote("p", &["leads"]) };
+        let one = approval(true, &[(1, &["leads"])]);
+        assert!(!satisfied(&one, &person("r"), std::slice::from_ref(&by_agent)));
+        assert!(satisfied(&one, &person("r"), &[by_agent.clone(), vote("p", &["leads"])]));
+        assert!(!satisfied(&approval(false, &[(2, &["leads"])]), &person("r"), &[by_agent, vote("p", &["leads"])]));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::judge;
 use super::refusal::{Because, Refused};
 use super::{Access, Did, IdempotencyKey, Judged, Outcome};
 use crate::core::id::{RequestId, WindowId};
-use crate::core::identity::Identity;
+use crate::core::identity::{Identity, SubjectKind};
 use crate::core::machine::Now;
 use crate::gateway::policy::Staleness;
 use crate::store::{
@@ -137,6 +137,7 @@ fn ask(caller: &Caller, asking: &Asking, account: &Account, fresh: &Fresh, now: 
         return Err(Refused::State(Because::rule(program, contract.grant.rule(), sentence)));
     }
     if let Some(window) = account.windows.iter().find(|w| w.grant == contract.grant.id && w.is_open(now)) {
+        same_kind(subject.kind, window.kind)?;
         return Ok((Outcome { did: Did::Nothing, request: None, window: Some(window.clone()) }, Vec::new()));
     }
     let missing = judge::missing(program, subject, &contract, asking);
@@ -146,6 +147,7 @@ fn ask(caller: &Caller, asking: &Asking, account: &Account, fresh: &Fresh, now: 
     let binding = judge::binding(program, &contract);
     let mut changes = Vec::new();
     if let Some(waiting) = waiting(account, &contract.grant.id, now) {
+        same_kind(subject.kind, waiting.asked.kind)?;
         if waiting.asked.binding == binding && waiting.asked.purpose == Purpose::Open {
             return Ok((Outcome { did: Did::Nothing, request: Some(waiting.clone()), window: None }, Vec::new()));
         }
@@ -174,6 +176,18 @@ fn ask(caller: &Caller, asking: &Asking, account: &Account, fresh: &Fresh, now: 
     let (outcome, more) = open(caller, subject, &contract, request, &fresh.window, now)?;
     changes.extend(more);
     Ok((outcome, changes))
+}
+
+/// A person and an agent that acts for the person bear one key, and share neither windows nor requests.
+fn same_kind(asking: SubjectKind, holding: SubjectKind) -> Result<(), Refused> {
+    if asking == holding {
+        return Ok(());
+    }
+    let sentence = format!(
+        "access under this grant is held or asked for by the same subject as {}; end that first",
+        holding.word()
+    );
+    Err(Refused::State(Because::plain(sentence)))
 }
 
 /// The undecided request of an account for a grant.

@@ -77,7 +77,7 @@ fn extend(
     now: Timestamp,
 ) -> Judged {
     let window = seen(caller, account, id, now)?;
-    if window.subject != caller.identity.subject {
+    if !caller.owns(&window.subject, window.kind) {
         return Err(Refused::Forbidden(Because::plain("only its owner extends a window")));
     }
     if !window.is_open(now) {

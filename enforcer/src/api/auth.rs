@@ -1,5 +1,6 @@
 //! From the `Authorization` header to an identity. No other header says who somebody is.
 
+use super::rate::{self, Sort};
 use super::{Problem, State};
 use crate::gateway::clock;
 use crate::identity::{RefusedCause, TOKEN_BYTES_MAX};
@@ -16,6 +17,10 @@ pub(super) async fn authenticate(Extracted(state): Extracted<State>, mut request
         Ok(identity) => identity,
         Err(problem) => return problem.into_response(),
     };
+    let sort = if request.method().is_safe() { Sort::Read } else { Sort::Write };
+    if let Err(seconds) = state.rates.count(&identity.subject, sort, clock::mono_ms()) {
+        return rate::too_often(seconds).into_response();
+    }
     // What a handler sees of a request never holds the token.
     request.headers_mut().remove(header::AUTHORIZATION);
     request.extensions_mut().insert(Arc::clone(&identity));

@@ -1,7 +1,7 @@
 //! One function for each verb: reads what was sent, asks the access service, shows the answer.
 
 use super::body::{ListQuery, Named, Nothing, Read, Write};
-use super::view::{Done, List, Policy, Reachables, Request, Session, Window};
+use super::view::{Activation, Done, List, Policy, Reachables, Request, Session, Window};
 use super::{Problem, State};
 use crate::access::{Asking, Caller, Did, Listed};
 use crate::core::id::{RequestId, SessionId, WindowId};
@@ -196,7 +196,23 @@ pub(super) async fn policy(
     Read { identity, query: _ }: Read<Nothing>,
 ) -> Answer<Policy> {
     let caller = caller(&state, &identity)?;
-    Ok(Json(Policy::of(&caller, &state.policy.state(), state.access.instant(clock::now()))))
+    let previous = state.access.previous_commit(&caller.active.commit).await?;
+    Ok(Json(Policy::of(&caller, &state.policy.state(), previous, state.access.instant(clock::now()))))
+}
+
+/// The parameters of `GET /v1/policy/activations`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LimitQuery {
+    limit: Option<u32>,
+}
+
+pub(super) async fn activations(
+    Extracted(state): Extracted<State>,
+    Read { identity, query }: Read<LimitQuery>,
+) -> Answer<List<Activation>> {
+    let all = state.access.activations(&identity, query.limit.unwrap_or(20)).await?;
+    Ok(Json(List { items: all.iter().map(Activation::of).collect(), next: None }))
 }
 
 /// The parameters of `GET /v1/access`.

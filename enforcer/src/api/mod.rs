@@ -7,17 +7,21 @@
 mod auth;
 mod body;
 mod handlers;
+mod hook;
 mod problem;
+pub mod rate;
 mod recording;
 mod serve;
 pub mod view;
 
+pub use hook::PATH as WEBHOOK_PATH;
 pub use problem::Problem;
 pub use serve::serve;
 
 use crate::access::Access;
 use crate::gateway::live::Live;
 use crate::gateway::policy::Policy;
+use crate::gitops::webhook::Webhook;
 use crate::identity::Verifier;
 use crate::recording::Recorder;
 use axum::Router;
@@ -52,6 +56,10 @@ pub struct State {
     pub recorder: Recorder,
     /// The API's address as people reach it.
     pub public_url: String,
+    /// How often a subject may call.
+    pub rates: rate::Rates,
+    /// Takes calls of the forge; none without a configured secret.
+    pub webhook: Option<Webhook>,
 }
 
 macro_rules! verbs {
@@ -112,6 +120,8 @@ verbs! {
     Terminate = POST "/v1/sessions/{id}/terminate" handlers::terminate;
     /// Says what policy is in force.
     Policy = GET "/v1/policy" handlers::policy;
+    /// Lists what was activated, and what each activation changed.
+    Activations = GET "/v1/policy/activations" handlers::activations;
     /// Says what the caller can reach.
     Access = GET "/v1/access" handlers::access;
 }
@@ -137,6 +147,7 @@ pub fn router(state: State) -> Router {
     routes
         .route_layer(middleware::from_fn_with_state(state.clone(), auth::authenticate))
         .route("/openapi.json", get(openapi))
+        .merge(hook::router(state.webhook.clone()))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing at this address; see /openapi.json"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this address does not take this method; see /openapi.json")

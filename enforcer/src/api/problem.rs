@@ -5,6 +5,7 @@ use crate::store::StoreError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroU16;
 
 /// A failure, as a client reads it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,9 @@ pub struct Problem {
     /// Every reason, when there are several.
     #[serde(default, skip_serializing_if = "<[Reason]>::is_empty")]
     pub reasons: Box<[Reason]>,
+    /// Seconds to wait before the next attempt; a header, not a member.
+    #[serde(skip)]
+    wait_seconds: Option<NonZeroU16>,
 }
 
 /// One reason of several.
@@ -71,7 +75,15 @@ impl Problem {
             file: None,
             line: None,
             reasons: Box::default(),
+            wait_seconds: None,
         }
+    }
+
+    /// Says when to try again.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.wait_seconds = NonZeroU16::new(u16::try_from(seconds).unwrap_or(u16::MAX));
+        self
     }
 
     /// What was asked has no meaning.
@@ -127,8 +139,10 @@ impl IntoResponse for Problem {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"leasehold\""));
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        let usual = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1);
+        let wait = self.wait_seconds.map(NonZeroU16::get).or(usual);
+        if let Some(seconds) = wait {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

@@ -417,6 +417,9 @@ pub struct Policy {
     pub committed_at: String,
     /// When this gateway activated it.
     pub activated_at: String,
+    /// The commit that this gateway served before; none for its first.
+    #[serde(default)]
+    pub previous: Option<String>,
     /// Until when the branch's tip was confirmed to be this commit.
     pub confirmed_at: Option<String>,
     /// Seconds since then.
@@ -443,7 +446,7 @@ pub struct PolicyError {
 
 impl Policy {
     /// As a caller sees it at an instant.
-    pub fn of(caller: &Caller, state: &policy::State, now: Timestamp) -> Self {
+    pub fn of(caller: &Caller, state: &policy::State, previous: Option<String>, now: Timestamp) -> Self {
         let active = &caller.active;
         let told = !caller.connections(&[Operator::Policy]).is_empty();
         let staleness = match caller.staleness {
@@ -457,6 +460,7 @@ impl Policy {
             digest: active.digest.clone(),
             committed_at: instant(active.committed_at),
             activated_at: instant(active.activated_at),
+            previous,
             confirmed_at: state.confirmed_at.map(instant),
             age_seconds: state.confirmed_at.map(|at| now.ms_since(at) / 1000),
             staleness: staleness.to_owned(),
@@ -466,6 +470,40 @@ impl Policy {
                 commit: failure.commit.clone(),
                 detail: failure.sentence.clone(),
             }),
+        }
+    }
+}
+
+/// A policy that came into force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Activation {
+    /// Commit of the policy repository.
+    pub commit: String,
+    /// The commit before it on that gateway.
+    pub previous: Option<String>,
+    /// Semantic digest.
+    pub digest: String,
+    /// The commit's date.
+    pub committed_at: String,
+    /// When it came into force.
+    pub activated_at: String,
+    /// The gateway.
+    pub gateway: String,
+    /// Rules that came (`+`), went (`-`) and changed (`~`).
+    pub changes: Vec<String>,
+}
+
+impl Activation {
+    /// As it was written down.
+    pub fn of(bundle: &store::Bundle) -> Self {
+        Self {
+            commit: bundle.commit.clone(),
+            previous: bundle.previous.clone(),
+            digest: bundle.digest.clone(),
+            committed_at: instant(bundle.committed_at),
+            activated_at: instant(bundle.activated_at),
+            gateway: bundle.gateway.clone(),
+            changes: bundle.summary.lines().map(str::to_owned).collect(),
         }
     }
 }

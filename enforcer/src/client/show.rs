@@ -230,7 +230,10 @@ pub(super) fn status(out: &mut dyn Write, status: &Status) -> io::Result<()> {
     writeln!(out, "policy     {}", quote(&policy.name))?;
     writeln!(out, "commit     {} of {}", quote(&policy.commit), quote(&policy.committed_at))?;
     writeln!(out, "digest     {}", quote(&policy.digest))?;
-    writeln!(out, "in force   since {}", quote(&policy.activated_at))?;
+    match &policy.previous {
+        Some(commit) => writeln!(out, "in force   since {}, after {}", quote(&policy.activated_at), quote(commit))?,
+        None => writeln!(out, "in force   since {}", quote(&policy.activated_at))?,
+    }
     match policy.age_seconds {
         Some(age) => writeln!(out, "confirmed  {age} s ago, {}", quote(&policy.staleness))?,
         None => writeln!(out, "confirmed  never, {}", quote(&policy.staleness))?,

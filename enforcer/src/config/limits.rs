@@ -44,6 +44,14 @@ const CLAUSES: &[(&str, Clause)] = &[
     ),
     ("pipeline-max", Clause::Many(1..=1_000_000, |limits, value| limits.pipeline_max = value)),
     ("pending-bytes-max", Clause::Bytes(16 << 10..=64 << 20, |limits, value| limits.pending_bytes_max = value)),
+    (
+        "api-writes-per-minute-max",
+        Clause::Count(1..=1_000_000, |limits, value| limits.api_writes_per_minute_max = value),
+    ),
+    (
+        "api-reads-per-minute-max",
+        Clause::Count(10..=1_000_000, |limits, value| limits.api_reads_per_minute_max = value),
+    ),
 ];
 
 /// The defaults, with what the block overrides.

@@ -256,11 +256,6 @@ impl Reader<'_> {
         let branch = self.needed(node, clause("branch"), "branch main").and_then(|value| {
             self.checked(&value, is_branch, "is not a branch", "write the branch's short name, for example `main`")
         });
-        self.idle(
-            clause("webhook-secret"),
-            "this version takes no webhooks",
-            "a merge is seen after `poll` at the latest; a local repository is watched",
-        );
         let mut given = |name: &str| self.given(clause(name));
         let (folder, poll, timeout) = (given("folder"), given("poll"), given("fetch-timeout"));
         let (secret, signers, rewind) = (given("webhook-secret"), given("signers"), given("rewind"));

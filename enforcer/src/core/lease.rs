@@ -6,7 +6,7 @@
 use super::active::Active;
 use super::event::Opened;
 use super::id::{RequestId, WindowId};
-use super::identity::Identity;
+use super::identity::{Identity, SubjectKind};
 use super::machine::{Cause, Close, Now};
 use lang::program::rules::{Connection, Grant, Mode, Recorded};
 use lang::program::{Access, Asserted, Judgement, Program, Reason, Subject, Terms, Verdict};
@@ -21,6 +21,8 @@ pub struct WindowFacts {
     pub id: WindowId,
     /// The grant that it belongs to.
     pub grant: String,
+    /// For whom it opened: an agent that acts for a person bears the person's key, and has windows of its own.
+    pub kind: SubjectKind,
     /// The request that opened it.
     pub request: Option<RequestId>,
     /// When it opened.
@@ -111,7 +113,9 @@ impl Lease {
             match contract.terms.mode {
                 Mode::Standing => choices.push((id, contract.terms, None)),
                 Mode::Requested => {
-                    let window = windows.iter().find(|w| w.grant == id && w.opened <= now && now < w.ends);
+                    let window = windows
+                        .iter()
+                        .find(|w| w.grant == id && w.kind == subject.kind && w.opened <= now && now < w.ends);
                     match window {
                         Some(window) => choices.push((id, contract.terms, Some(window.clone()))),
                         None => requestable.push(id),
@@ -250,7 +254,10 @@ impl Lease {
     /// # Errors
     /// When the session is not permitted to what the newer token says.
     pub fn on_identity(&mut self, identity: &Arc<Identity>, now: Timestamp) -> Result<(), Close> {
-        if identity.subject != self.identity.subject || identity.issued_at <= self.identity.issued_at {
+        if identity.subject != self.identity.subject
+            || identity.kind != self.identity.kind
+            || identity.issued_at <= self.identity.issued_at
+        {
             return Ok(());
         }
         let expires_at = self.identity.expires_at;

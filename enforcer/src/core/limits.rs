@@ -31,6 +31,10 @@ pub struct Limits {
     pub pipeline_max: usize,
     /// Bytes that wait for a slow peer before reading from the other side pauses.
     pub pending_bytes_max: usize,
+    /// Calls of one subject in a minute that change something.
+    pub api_writes_per_minute_max: u32,
+    /// Calls of one subject in a minute that change nothing.
+    pub api_reads_per_minute_max: u32,
 }
 
 impl Default for Limits {
@@ -49,6 +53,8 @@ impl Default for Limits {
             statements_per_session_max: 4_096,
             pipeline_max: 10_000,
             pending_bytes_max: 256 << 10,
+            api_writes_per_minute_max: 120,
+            api_reads_per_minute_max: 1_200,
         }
     }
 }

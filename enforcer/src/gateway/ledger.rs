@@ -40,6 +40,7 @@ impl Book for Ledger {
                 facts.push(WindowFacts {
                     id: window.id,
                     grant: window.grant,
+                    kind: window.kind,
                     // A window opens only once every approval of the terms that were shown was given.
                     approvals: request.map(|request| request.asked.terms.approvals).unwrap_or_default(),
                     request: Some(window.request),

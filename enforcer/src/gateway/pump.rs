@@ -3,7 +3,7 @@
 //! INVARIANT (record before forward): what an outbox holds reaches the recorder before a byte of it reaches a socket.
 
 use super::clock;
-use super::live::Order;
+use super::live::{Order, Orders};
 use super::policy::Policy;
 use crate::core::active::Active;
 use crate::core::event::Event;
@@ -14,7 +14,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 /// One read takes at most this much.
@@ -116,7 +115,7 @@ pub struct Session<'a, C, U> {
     /// The recorder.
     pub recording: &'a mut dyn Recording,
     /// Orders from the register.
-    pub orders: mpsc::Receiver<Order>,
+    pub orders: Orders,
     /// The policy.
     pub policy: Policy,
     /// The policy that the machine was made with.
@@ -146,7 +145,7 @@ enum Woke {
     ClientWritten(io::Result<()>),
     UpstreamWritten(io::Result<()>),
     Time,
-    Order(Option<Order>),
+    Order(Order),
     Policy(bool),
 }
 
@@ -194,7 +193,7 @@ where
                 if !client.pending.is_empty() || client.unflushed => Woke::ClientWritten(done),
             done = push(&mut upstream.writer, &mut upstream.pending, &mut upstream.unflushed),
                 if !upstream.pending.is_empty() || upstream.unflushed => Woke::UpstreamWritten(done),
-            order = orders.recv() => Woke::Order(order),
+            order = orders.next() => Woke::Order(order),
             live = policy.changed() => Woke::Policy(live),
             () = sleep_until(Instant::now() + wait) => Woke::Time,
             read = fill(&mut upstream.reader, &mut upstream.input), if from_upstream => Woke::Upstream(read),
@@ -257,10 +256,10 @@ fn react(
             }
         }
         Woke::Time => machine.on_wake(now, out),
-        Woke::Order(Some(Order::End { cause, sentence })) => machine.on_end(now, Close { cause, sentence }, out),
-        Woke::Order(Some(Order::Extended { ends })) => machine.on_extended(now, ends, out),
-        Woke::Order(Some(Order::Identity(identity))) => machine.on_identity(now, &identity, out),
-        Woke::Order(None) | Woke::Policy(false) => {
+        Woke::Order(Order::End { cause, sentence }) => machine.on_end(now, Close { cause, sentence }, out),
+        Woke::Order(Order::Extended { ends }) => machine.on_extended(now, ends, out),
+        Woke::Order(Order::Identity(identity)) => machine.on_identity(now, &identity, out),
+        Woke::Policy(false) => {
             machine.on_end(now, end(Cause::Fault, "the gateway lost touch with the session"), out);
         }
         Woke::Policy(true) => policy_changed(machine, policy, applied, out),

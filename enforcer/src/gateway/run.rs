@@ -7,9 +7,10 @@ use super::metrics::{self, Metrics};
 use super::policy::{self, Policy};
 use super::shared::Shared;
 use super::{clock, credentials::Credentials, tls};
-use crate::access::Access;
+use crate::access::{Access, activation};
 use crate::config::{Config, Listener};
 use crate::core::machine::Cause;
+use crate::gitops::webhook::Webhook;
 use crate::identity::Verifier;
 use crate::protocols::postgres::{self, cancel};
 use crate::recording::{self, Recorder, SigningKey};
@@ -24,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// Between two looks at what time has decided.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -78,15 +79,16 @@ pub async fn serve(config: Config, credentials_folder: &Path) -> Result<(), Star
         cancels: cancel::Table::new(usize::try_from(config.limits.sessions_max).unwrap_or(usize::MAX)),
     });
     let (stop, stopped) = watch::channel(false);
-    let (follower, _nudge) = gitops::Follower::new(config.repository.clone(), &config.state, publisher);
-    let following = tokio::spawn(follower.run(stopped.clone()));
+    let (follower, nudge) = gitops::Follower::new(config.repository.clone(), &config.state, publisher);
+    let webhook = open_webhook(&config, nudge)?;
+    let following = tokio::spawn(follow(follower, access.clone(), stopped.clone()));
     let housekeeping = tokio::spawn(keep_house(access.clone(), policy.clone(), metrics.clone(), stopped.clone()));
     let watched = match &config.metrics {
         Some(at) => Some(serve_metrics(at, &shared, stopped.clone()).await?),
         None => None,
     };
     let served = match &config.api {
-        Some(at) => Some(serve_api(at, &config, access, &shared, stopped.clone()).await?),
+        Some(at) => Some(serve_api(at, &config, access, &shared, webhook, stopped.clone()).await?),
         None => None,
     };
     let (workers, accepting) = match &config.postgres {
@@ -151,6 +153,19 @@ fn open_recorder(config: &Config) -> Result<Recorder, StartError> {
     Recorder::new(settings, key).map_err(|error| cannot("recordings cannot be written", &error))
 }
 
+/// Follows the branch, and writes down what comes into force until the follower is gone.
+async fn follow(follower: gitops::Follower, access: Access, stopped: watch::Receiver<bool>) {
+    let (journal, activations) = mpsc::channel(activation::WAITING_MAX);
+    tokio::join!(follower.journal(journal).run(stopped), access.keep_journal(activations));
+}
+
+fn open_webhook(config: &Config, nudge: gitops::Nudge) -> Result<Option<Webhook>, StartError> {
+    let Some(file) = &config.repository.webhook_secret else { return Ok(None) };
+    Webhook::new(file, nudge)
+        .map(Some)
+        .map_err(|error| cannot(format!("the webhook secret {}", file.display()), &error))
+}
+
 fn certificate(at: &Listener, alpn: &[&[u8]]) -> Result<Option<Arc<ServerConfig>>, StartError> {
     let Some(files) = &at.tls else { return Ok(None) };
     tls::server_config_from_files(&files.certificate, &files.key, alpn)
@@ -200,6 +215,7 @@ async fn serve_api(
     config: &Config,
     access: Access,
     shared: &Arc<Shared>,
+    webhook: Option<Webhook>,
     stopped: watch::Receiver<bool>,
 ) -> Result<tokio::task::JoinHandle<()>, StartError> {
     let tls = certificate(at, &[b"h2", b"http/1.1"])?;
@@ -211,6 +227,8 @@ async fn serve_api(
         live: shared.live.clone(),
         recorder: shared.recorder.clone(),
         public_url: config.public_url.clone(),
+        rates: api::rate::Rates::new(&config.limits),
+        webhook,
     };
     Ok(tokio::spawn(api::serve(listener, tls, api::router(state), stopped)))
 }

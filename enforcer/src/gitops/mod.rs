@@ -17,6 +17,7 @@ pub mod webhook;
 
 pub use status::{ActiveStatus, FailureStatus, Status, status};
 
+use crate::access::activation::Activation;
 use crate::config::{Origin, Repository};
 use crate::gateway::clock;
 use crate::gateway::policy::{Active, Failure, Publisher, Staleness};
@@ -47,7 +48,8 @@ const STACK_BYTES: usize = 64 << 20;
 pub struct Nudge(mpsc::Sender<()>);
 
 impl Nudge {
-    fn channel() -> (Self, mpsc::Receiver<()>) {
+    /// A nudge and where it is felt.
+    pub fn channel() -> (Self, mpsc::Receiver<()>) {
         let (sender, receiver) = mpsc::channel(1);
         (Self(sender), receiver)
     }
@@ -71,6 +73,7 @@ pub struct Follower {
     hints: mpsc::Receiver<()>,
     watch: Option<Watch>,
     reading: Arc<Mutex<Option<String>>>,
+    journal: Option<mpsc::Sender<Activation>>,
     known: Known,
 }
 
@@ -110,9 +113,17 @@ impl Follower {
             hints,
             watch: None,
             reading: Arc::default(),
+            journal: None,
             known: Known::default(),
         };
         (this, nudge)
+    }
+
+    /// Tells `journal` of every policy that comes into force.
+    #[must_use]
+    pub fn journal(mut self, journal: mpsc::Sender<Activation>) -> Self {
+        self.journal = Some(journal);
+        self
     }
 
     /// Follows until `stop` is true or its sender is gone. The last good policy is published first, so that a
@@ -219,7 +230,15 @@ impl Follower {
         let active: Arc<Active> = Arc::from(active);
         let known = &mut self.known;
         known.rule = active.program.rules().staleness;
-        known.serving = Some(Arc::clone(&active));
+        let before = known.serving.replace(Arc::clone(&active));
+        let told = self
+            .journal
+            .as_ref()
+            .map(|journal| journal.try_send(Activation { before, active: Arc::clone(&active) }).is_ok());
+        if told == Some(false) {
+            // The policy acts all the same: what it takes away must not wait for a state that does not answer.
+            tracing::error!(commit = active.commit, "an activation is missing in the record: the state is behind");
+        }
         known.staleness = age(known);
         let (confirmed_at, staleness) = (known.confirmed_at, known.staleness);
         self.publisher.update(|state| {

@@ -168,8 +168,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn sessions(&self, scan: Scan, page: Page) -> Answer<'_, Vec<Session>>;
     /// History after a sequence number, oldest first.
     fn history(&self, after: u64, limit: u32) -> Answer<'_, Vec<Entry>>;
-    /// Notes a bundle that was activated.
-    fn bundle_activated(&self, bundle: Bundle) -> Answer<'_, ()>;
+    /// Notes a bundle that was activated, unless the gateway's newest is the same; whether it was noted.
+    fn bundle_activated(&self, bundle: Bundle) -> Answer<'_, bool>;
     /// Activated bundles, newest first.
     fn bundles(&self, limit: u32) -> Answer<'_, Vec<Bundle>>;
     /// Closes the records of sessions that a gateway of this name left open when it died; how many.

@@ -140,6 +140,8 @@ pub struct Vote {
     pub subject: Subject,
     /// What the token calls the person.
     pub subject_name: Option<String>,
+    /// The kind of who gave it; only a person's counts.
+    pub kind: SubjectKind,
     /// The policy's groups that the person held at that moment, sorted.
     pub groups: Vec<String>,
     /// When.
@@ -342,6 +344,10 @@ pub struct Bundle {
     pub committed_at: Timestamp,
     /// When this gateway activated it.
     pub activated_at: Timestamp,
+    /// The gateway.
+    pub gateway: String,
+    /// The commit that this gateway served before; none for its first. The store fills it in.
+    pub previous: Option<String>,
     /// What changed, in sentences; empty for the first.
     pub summary: String,
 }

@@ -324,3 +324,57 @@ async fn an_extension_approved_after_the_end_does_nothing() {
     // And it does not stand in the way of a new window.
     assert_eq!(world.access.request(&dev, ledger(), None, at(3_504)).await.unwrap().did, Did::Asked);
 }
+
+/// The agent that acts for a person: the person's key, another kind.
+fn acting_for(person: &Identity, groups: &[&str]) -> Identity {
+    let kind = SubjectKind::Agent;
+    Identity { kind, name: None, ..who(&person.subject.id, kind, groups) }
+}
+
+/// The test's policy, with groups that do not say what kind their members are.
+fn of_any_kind(world: &World) {
+    let mut rules = rules();
+    rules.groups.iter_mut().for_each(|group| group.kind = None);
+    world.publish(rules, "c2");
+}
+
+#[tokio::test]
+async fn an_agent_is_no_approver_whatever_group_it_holds() {
+    let world = World::new();
+    of_any_kind(&world);
+    let (dana, lea) = (person("dana", &["devs"]), person("lea", &["leads", "security"]));
+    let id = asked(&world, &dana).await;
+    // Neither the requester's agent nor an approver's is heard, and the latter's call does not count for its person.
+    for agent in [acting_for(&dana, &["leads", "security"]), acting_for(&lea, &["leads", "security"])] {
+        assert!(approve(&world, &agent, &id, 1).await.is_err());
+        assert!(world.access.deny(&agent, &id, None, None, at(1)).await.is_err());
+    }
+    assert_eq!(approve(&world, &lea, &id, 2).await.unwrap().did, Did::Counted);
+    assert!(approve(&world, &acting_for(&lea, &["leads", "security"]), &id, 3).await.is_err());
+    let again = approve(&world, &lea, &id, 3).await.unwrap();
+    assert_eq!((again.did, again.request.unwrap().votes.len()), (Did::Nothing, 1));
+}
+
+#[tokio::test]
+async fn a_person_does_not_approve_what_their_agent_asks_for() {
+    let world = World::new();
+    of_any_kind(&world);
+    let lea = person("lea", &["devs", "leads", "security"]);
+    let id = asked(&world, &acting_for(&lea, &["devs"])).await;
+    let said = sentence(approve(&world, &lea, &id, 1).await);
+    assert!(said.contains("nobody decides their own request"), "{said}");
+}
+
+#[tokio::test]
+async fn a_person_and_their_agent_share_no_window() {
+    let world = World::new();
+    of_any_kind(&world);
+    let dana = person("dana", &["devs"]);
+    let agent = acting_for(&dana, &["devs"]);
+    let asking = || Asking { connection: "long".to_owned(), reason: Some("x".to_owned()), ..Asking::default() };
+    let window = world.access.request(&dana, asking(), None, at(0)).await.unwrap().window.unwrap();
+    assert_eq!(window.kind, SubjectKind::Human);
+    let said = sentence(world.access.request(&agent, asking(), None, at(1)).await);
+    assert!(said.contains("by the same subject as human"), "{said}");
+    assert!(sentence(world.access.extend(&agent, &window.id, None, None, at(1)).await).contains("only its owner"));
+}

@@ -7,10 +7,13 @@ use enforcer::api;
 use enforcer::core::event::Opened;
 use enforcer::core::id::SessionId;
 use enforcer::core::identity::Identity;
+use enforcer::core::limits::Limits;
 use enforcer::core::machine::{Cause, Close};
 use enforcer::gateway::clock;
 use enforcer::gateway::live::Live;
 use enforcer::gateway::policy::{self, Publisher};
+use enforcer::gitops::Nudge;
+use enforcer::gitops::webhook::Webhook;
 use enforcer::identity::Verifier;
 use enforcer::recording::{Durability, Recorder, Settings, SigningKey};
 use enforcer::store::sqlite::Sqlite;
@@ -20,7 +23,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// The callers of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -142,6 +145,7 @@ pub(super) struct Bench {
     pub(super) recorder: Recorder,
     pub(super) folder: Folder,
     pub(super) http: reqwest::Client,
+    pub(super) hints: mpsc::Receiver<()>,
     stop: watch::Sender<bool>,
     verifier: Verifier,
 }
@@ -165,10 +169,15 @@ pub(super) fn http() -> reqwest::Client {
 
 impl Bench {
     pub(super) async fn start(idp: &Idp, http: &reqwest::Client) -> Self {
-        Self::start_with(idp, http, None).await
+        Self::start_with(idp, http, None, &Limits::default()).await
     }
 
-    pub(super) async fn start_with(idp: &Idp, http: &reqwest::Client, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
+    pub(super) async fn start_with(
+        idp: &Idp,
+        http: &reqwest::Client,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        limits: &Limits,
+    ) -> Self {
         let folder = Folder::new();
         let store = Arc::new(Sqlite::open(&folder.path().join("state.db")).unwrap());
         let (publisher, policy) = policy::channel();
@@ -183,6 +192,9 @@ impl Bench {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("{scheme}://localhost:{}", listener.local_addr().unwrap().port());
         let (stop, stopped) = watch::channel(false);
+        let (nudge, hints) = Nudge::channel();
+        std::fs::write(folder.path().join("hook"), "a secret of the forge\n").unwrap();
+        let webhook = Some(Webhook::new(&folder.path().join("hook"), nudge).unwrap());
         let state = api::State {
             access: access.clone(),
             verifier: verifier.clone(),
@@ -190,9 +202,12 @@ impl Bench {
             live: live.clone(),
             recorder: recorder.clone(),
             public_url: url.clone(),
+            rates: api::rate::Rates::new(limits),
+            webhook,
         };
         tokio::spawn(api::serve(listener, tls, api::router(state), stopped));
-        Self { idp: idp.clone(), url, access, live, publisher, recorder, folder, http: http.clone(), stop, verifier }
+        let http = http.clone();
+        Self { idp: idp.clone(), url, access, live, publisher, recorder, folder, http, hints, stop, verifier }
     }
 
     /// Who a token says somebody is.

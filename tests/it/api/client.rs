@@ -4,6 +4,7 @@ use super::bench::{Bench, Idp, Role, http};
 use enforcer::client::commands::{self, Command, Common, Format, Which};
 use enforcer::client::connect::Connect;
 use enforcer::client::{download, verify};
+use enforcer::core::limits::Limits;
 use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -172,7 +173,7 @@ async fn tls_is_verified_against_the_given_authority() {
         &[b"h2", b"http/1.1"],
     )
     .unwrap();
-    let bench = Bench::start_with(&Idp::start().await, &http(), Some(Arc::clone(&tls))).await;
+    let bench = Bench::start_with(&Idp::start().await, &http(), Some(Arc::clone(&tls)), &Limits::default()).await;
     let ca = bench.folder.path().join("ca.pem");
     std::fs::write(&ca, pem).unwrap();
     let mut common = common(&bench, Role::Owner, Format::Json);

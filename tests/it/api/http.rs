@@ -1,7 +1,9 @@
 //! The manners of the API: methods, bodies, headers, keys, pages, problems.
 
-use super::bench::{Bench, Idp, Role, http, opened};
+use super::bench::{Bench, Idp, Role, http, opened, rules};
+use enforcer::access::activation::Activation;
 use enforcer::core::id::SessionId;
+use enforcer::core::limits::Limits;
 use enforcer::gateway::live::{Facts, Order};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -148,6 +150,7 @@ async fn every_verified_token_is_news_to_live_sessions() {
     let (_seat, mut orders) = bench.live.enter(Facts {
         session: SessionId::from_random([9; 10]),
         subject: facts.subject,
+        kind: window.kind,
         subject_name: None,
         connection: facts.connection,
         grant: facts.grant,
@@ -156,13 +159,13 @@ async fn every_verified_token_is_news_to_live_sessions() {
         ends: window.ends,
     });
     bench.json(Role::Colleague, "GET", "/v1/policy", None).await;
-    assert!(orders.try_recv().is_err(), "somebody else's token is no news");
+    assert!(orders.take().is_none(), "somebody else's token is no news");
     bench.json(Role::Owner, "GET", "/v1/policy", None).await;
-    assert!(matches!(orders.try_recv(), Ok(Order::Identity(_))));
+    assert!(matches!(orders.take(), Some(Order::Identity(_))));
     let path = format!("/v1/sessions/{session}/terminate");
     let (status, _) = bench.json(Role::Controller, "POST", &path, None).await;
     assert_eq!(status, 200);
-    assert!(matches!(orders.try_recv(), Ok(Order::End { .. })));
+    assert!(matches!(orders.take(), Some(Order::End { .. })));
 }
 
 #[tokio::test]
@@ -198,4 +201,71 @@ async fn a_client_that_says_nothing_delays_nobody() {
         }
     }
     panic!("the places were not given back");
+}
+
+#[tokio::test]
+async fn whoever_calls_too_often_waits_and_nobody_else_does() {
+    let limits = Limits { api_writes_per_minute_max: 3, ..Limits::default() };
+    let bench = Bench::start_with(&Idp::start().await, &http(), None, &limits).await;
+    for _ in 0..3 {
+        assert_eq!(bench.send(Role::Owner, "POST", "/v1/requests", None).await.0, 400);
+    }
+    let (status, headers, _) = bench.send(Role::Owner, "POST", "/v1/requests", None).await;
+    assert_eq!(status, 429);
+    let wait: u64 = headers["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=20).contains(&wait), "{wait}");
+    assert_eq!(bench.send(Role::Owner, "GET", "/v1/policy", None).await.0, 200, "reading is counted apart");
+    assert_eq!(bench.send(Role::Colleague, "POST", "/v1/requests", None).await.0, 400, "others are not held up");
+}
+
+#[tokio::test]
+async fn a_forge_that_signs_is_heard_and_learns_nothing() {
+    let mut bench = Bench::start(&Idp::start().await, &http()).await;
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, b"a secret of the forge");
+    let body = r#"{"ref":"refs/heads/main"}"#;
+    let sign = |text: &str| {
+        let tag = aws_lc_rs::hmac::sign(&key, text.as_bytes());
+        let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("sha256={hex}")
+    };
+    let call = |signatures: Vec<String>| {
+        let call = bench.http.post(format!("{}{}", bench.url, enforcer::api::WEBHOOK_PATH));
+        let call = signatures.into_iter().fold(call, |call, one| call.header("x-hub-signature-256", one));
+        call.header("content-type", "application/json").body(body).send()
+    };
+    for bad in [vec![], vec!["sha256=00".to_owned()], vec![sign("another body")], vec![sign(body), sign(body)]] {
+        assert_eq!(call(bad.clone()).await.unwrap().status().as_u16(), 403, "{bad:?}");
+    }
+    assert!(bench.hints.try_recv().is_err());
+    let answer = call(vec![sign(body)]).await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.bytes().await.unwrap().len()), (202, 0));
+    assert!(bench.hints.try_recv().is_ok());
+    let (status, ..) = bench.send(Role::Owner, "GET", enforcer::api::WEBHOOK_PATH, None).await;
+    assert_eq!(status, 405);
+}
+
+#[tokio::test]
+async fn an_activation_is_written_down_once_with_what_it_changed() {
+    let bench = Bench::start(&Idp::start().await, &http()).await;
+    let mut rules = rules(&bench.idp.provider);
+    let first = Activation { before: None, active: crate::access::world::active(rules.clone(), "c1") };
+    rules.grants.retain(|grant| grant.id != "fire");
+    rules.grants[0].reason = true;
+    let active = crate::access::world::active(rules, "c2");
+    let second = Activation { before: Some(first.active.clone()), active };
+    for (activation, noted) in [(&first, true), (&first, false), (&second, true), (&second, false)] {
+        assert_eq!(bench.access.note_activation(activation).await.unwrap(), noted);
+    }
+    let (_, list) = bench.json(Role::Auditor, "GET", "/v1/policy/activations", None).await;
+    assert_eq!(list["items"].as_array().unwrap().len(), 2);
+    let newest = &list["items"][0];
+    assert_eq!((&newest["commit"], &newest["previous"]), (&json!("c2"), &json!("c1")));
+    assert_eq!(newest["changes"], json!(["- break-glass fire", "~ grant ledger-fix"]));
+    let history = bench.access.store().history(0, 100).await.unwrap();
+    let events: Vec<_> = history.iter().filter(|entry| entry.event == "bundle.activated").collect();
+    assert_eq!(events.len(), 2);
+    assert_eq!((events[1].about.as_str(), &events[1].detail["previous"]), ("c2", &json!("c1")));
+    bench.publisher.update(|state| state.active = Some(second.active));
+    let (_, policy) = bench.json(Role::Owner, "GET", "/v1/policy", None).await;
+    assert_eq!(policy["previous"], "c1");
 }

@@ -28,6 +28,9 @@ fn expected(verb: Verb) -> [(u16, Option<usize>); 8] {
         Verb::Recording  => only([ 200, 404, 200, 403, 404, 404, 404, 404]),
         Verb::Terminate  => only([ 200, 404, 403, 200, 404, 404, 404, 404]),
         Verb::Policy     => only([ 200, 200, 200, 200, 200, 200, 200, 200]),
+        Verb::Activations => [
+            (403, None), (403, None), (200, Some(0)), (403, None), (403, None), (403, None), (403, None), (403, None),
+        ],
         Verb::Access     => only([ 200, 200, 200, 200, 200, 200, 200, 200]),
     }
 }
@@ -115,6 +118,7 @@ fn the_openapi_document_names_every_verb_and_nothing_else() {
     let mut served: BTreeSet<(String, String)> =
         Verb::ALL.iter().map(|verb| (verb.method().to_string(), verb.path().to_owned())).collect();
     served.insert(("GET".to_owned(), "/openapi.json".to_owned()));
+    served.insert(("POST".to_owned(), enforcer::api::WEBHOOK_PATH.to_owned()));
     assert_eq!(written, served);
     let mut refs = Vec::new();
     references(&document, &mut refs);

@@ -252,6 +252,7 @@ pub(super) fn lease(policy: &str, now: Timestamp) -> Lease {
     let window = WindowFacts {
         id: WindowId::from_random([1; 10]),
         grant: "db".into(),
+        kind: SubjectKind::Agent,
         request: None,
         opened: now,
         ends: now.plus(Ttl::from_seconds(600)),

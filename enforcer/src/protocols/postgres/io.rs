@@ -365,6 +365,7 @@ async fn run(listener: Listener, login: Login<TcpStream>, ready: Ready, peer: So
     let (seat, orders) = shared.live.enter(Facts {
         session: session.clone(),
         subject: opened.subject.clone(),
+        kind: lease.identity().kind,
         subject_name: opened.subject_name.clone(),
         connection: opened.connection.clone(),
         grant: opened.grant.clone(),

@@ -1,7 +1,7 @@
 //! Changes into rows. Every statement states its own precondition; a statement that finds it broken is a conflict,
 //! and the whole transaction is rolled back.
 
-use super::read::{person_key, subject_key};
+use super::read::{json, person_key, subject_key};
 use crate::core::id::{RequestId, SessionId, WindowId};
 use crate::core::identity::Subject;
 use crate::store::{
@@ -9,7 +9,7 @@ use crate::store::{
     StoreError, Swept, Vote, Window,
 };
 use lang::time::{Timestamp, Ttl};
-use rusqlite::{Connection, Params, params};
+use rusqlite::{Connection, OptionalExtension, Params, params};
 use serde::Serialize;
 use serde_json::json;
 
@@ -238,10 +238,23 @@ pub(super) fn remember(
     Ok(())
 }
 
-pub(super) fn bundle(connection: &Connection, bundle: &Bundle) -> Result<(), StoreError> {
+pub(super) fn bundle(connection: &Connection, mut bundle: Bundle) -> Result<bool, StoreError> {
+    let newest = connection
+        .prepare_cached("SELECT bundle FROM bundles WHERE bundle ->> '$.gateway' = ?1 ORDER BY seq DESC LIMIT 1")?
+        .query_row([&bundle.gateway], |row| row.get::<_, String>(0))
+        .optional()?
+        .map(|text| json::<Bundle>(&text, "bundle"))
+        .transpose()?;
+    if newest.as_ref().is_some_and(|newest| newest.commit == bundle.commit && newest.digest == bundle.digest) {
+        return Ok(false);
+    }
+    bundle.previous = newest.map(|newest| newest.commit);
     let writer = Writer { connection, at: bundle.activated_at, actor: None };
-    writer.one("INSERT INTO bundles (bundle) VALUES (?1)", [text(bundle)?])?;
-    writer.note("bundle.activated", &bundle.commit, &json!({ "digest": bundle.digest, "summary": bundle.summary }))
+    writer.one("INSERT INTO bundles (bundle) VALUES (?1)", [text(&bundle)?])?;
+    let Bundle { digest, previous, gateway, summary, .. } = &bundle;
+    let detail = json!({ "digest": digest, "previous": previous, "gateway": gateway, "summary": summary });
+    writer.note("bundle.activated", &bundle.commit, &detail)?;
+    Ok(true)
 }
 
 /// Identifiers that a query names, at most as many as one sweep writes.

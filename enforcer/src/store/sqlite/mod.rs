@@ -140,8 +140,8 @@ impl Store for Sqlite {
         self.reader.run(move |connection| read::history(connection, after, limit)).boxed()
     }
 
-    fn bundle_activated(&self, bundle: Bundle) -> Answer<'_, ()> {
-        self.writer.run(move |connection| in_transaction(connection, |c| apply::bundle(c, &bundle))).boxed()
+    fn bundle_activated(&self, bundle: Bundle) -> Answer<'_, bool> {
+        self.writer.run(move |connection| in_transaction(connection, |c| apply::bundle(c, bundle))).boxed()
     }
 
     fn bundles(&self, limit: u32) -> Answer<'_, Vec<Bundle>> {

@@ -151,7 +151,7 @@ fn doubled_transitions_are_conflicts_and_change_nothing() {
     conflict(&mut db, 2, vec![Change::Ask(Box::new(two.clone()))]);
     let vote = |by: &str| Change::Vote {
         request: one.id.clone(),
-        vote: Vote { subject: who(by), subject_name: None, groups: Vec::new(), at: at(3) },
+        vote: Vote { subject: who(by), subject_name: None, kind: SubjectKind::Human, groups: Vec::new(), at: at(3) },
         answer_by: at(100),
     };
     commit(&mut db, 3, vec![vote("v")]).unwrap();
