@@ -291,6 +291,7 @@ mod tests {
     use crate::gateway::policy;
     use lang::program::rules::Rules;
     use lang::program::{Program, SourceTable};
+    use tokio::sync::mpsc;
 
     /// Forwards whatever the client says.
     struct Echo;
@@ -341,7 +342,7 @@ mod tests {
         let (client, mut at_client) = tokio::io::duplex(1 << 10);
         let (upstream, mut at_upstream) = tokio::io::duplex(1 << 10);
         let (_publisher, policy) = policy::channel();
-        let (_orders, orders) = mpsc::channel(1);
+        let orders = Orders::default();
         let program =
             Program::new(Rules { timezone: "UTC".into(), ..Rules::default() }, SourceTable::default()).unwrap();
         let at = Timestamp::from_unix_ms(0);
