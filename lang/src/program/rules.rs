@@ -43,20 +43,6 @@ pub struct Rules {
     pub operators: Vec<Operate>,
     /// Embedded policy tests: the gateway runs them before it activates.
     pub tests: Vec<Test>,
-    /// Names of nodes and clauses that hold meaning which this wire version cannot express, as `kind name: clause`:
-    /// a gateway that meets one refuses what it concerns.
-    pub unenforced: Vec<Unenforced>,
-}
-
-/// A clause that is carried by name only and that the gateway lays refusal over.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Unenforced {
-    /// The rule or connection that holds the clause.
-    pub rule: RuleId,
-    /// The clause's keyword.
-    pub clause: String,
-    /// The connections on which sessions are refused because of it.
-    pub connections: Vec<String>,
 }
 
 /// `staleness max= then=`.

@@ -584,8 +584,8 @@ impl Postgres {
         if let Some(run) = self.pipeline.front_mut().and_then(Awaited::run_mut)
             && run.ending.is_none()
         {
-            let sentence = format!("the policy no longer permits this statement: {}", denial.sentence);
-            run.ending = Some(Box::new(Notice::new(Severity::Error, SqlState::INSUFFICIENT_PRIVILEGE, sentence)));
+            let message = format!("the policy no longer permits this statement: {}", denial.sentence);
+            run.ending = Some(Box::new(Notice { message, ..notice_of(&denial) }));
             self.grace_mono_ms = Some(now.mono_ms.saturating_add(CANCEL_GRACE_MS));
             out.cancel_upstream();
         }
