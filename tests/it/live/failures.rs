@@ -5,6 +5,7 @@ use super::api::open;
 use super::raw::{Message, Raw, message};
 use super::{fresh, scene, token};
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 use xtask::cast::{CODER, PAULA, TRIAGE};
@@ -22,11 +23,11 @@ fn refused(scene: &Scene, connection: &str) -> String {
     refusal.whole
 }
 
-/// A connection of the development team at an address of the test's.
-fn elsewhere(name: &str, port: u16) -> (String, String) {
+/// A connection of the development team at an address of the test's, recorded in full.
+fn elsewhere(name: &str, address: &str) -> (String, String) {
     let text = format!(
         "/- kdl-version 2\n\
-         connection {name} kind=postgres {{\n    owner team:payments\n    address \"127.0.0.1:{port}\" database=x\n    \
+         connection {name} kind=postgres {{\n    owner team:payments\n    address \"{address}\" database=ledger_dev\n    \
          credential (env)\"BENCH_PASSWORD\" user=gateway_rw\n    tls off\n    label env=dev data=public\n}}\n\
          grant {name} id={name}-standing {{\n    to group:payments-dev\n    when standing\n    lifetime \"8h\"\n    \
          permit read\n    recorded full\n}}\n"
@@ -37,8 +38,10 @@ fn elsewhere(name: &str, port: u16) -> (String, String) {
 #[test]
 fn a_target_that_is_down_or_silent_is_told_and_delays_nobody() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let policy_files =
-        vec![elsewhere("down", free_port().unwrap()), elsewhere("silent", silent.local_addr().unwrap().port())];
+    let policy_files = vec![
+        elsewhere("down", &format!("127.0.0.1:{}", free_port().unwrap())),
+        elsewhere("silent", &silent.local_addr().unwrap().to_string()),
+    ];
     let mut scene = fresh("failures-target", &Choice { policy_files, ..Choice::default() }).unwrap();
     assert!(refused(&scene, "down").contains("down"), "the connection is named");
     let waiting: Vec<Raw> = (0..8)
@@ -85,8 +88,9 @@ fn a_recording_that_cannot_be_written_ends_the_session_and_nothing_unrecorded_pa
     // Files of this gateway end at 1 MiB: a write beyond it fails, as on a full disk, in the middle of a result.
     let shell = "trap '' XFSZ; ulimit -f 2048; exec \"$0\" \"$@\"";
     let launcher = ["/bin/sh", "-c", shell].map(str::to_owned).to_vec();
-    let scene = fresh("failures-disk", &Choice { launcher, ..Choice::default() }).unwrap();
-    let mut raw = Raw::login(scene.gateway.port, "ledger-dev", &scene.token(&PAULA).unwrap()).unwrap();
+    let policy_files = vec![elsewhere("in-full", "127.0.0.1:PORT")];
+    let scene = fresh("failures-disk", &Choice { launcher, policy_files, ..Choice::default() }).unwrap();
+    let mut raw = Raw::login(scene.gateway.port, "in-full", &scene.token(&PAULA).unwrap()).unwrap();
     raw.send(&message(b'Q', b"select md5(n::text) || md5((n + 1)::text) from generate_series(1, 200000) n\0"));
     let (mut rows, mut last) = (0, None);
     while let Some(message) = raw.receive() {
@@ -104,8 +108,12 @@ fn a_recording_that_cannot_be_written_ends_the_session_and_nothing_unrecorded_pa
 
 /// Rows in all recordings of a gateway, as replayed.
 fn recorded_rows(scene: &Scene) -> usize {
-    let recordings = std::fs::read_dir(scene.gateway.folder.join("recordings")).unwrap();
-    let sessions = recordings.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let folders = |folder: PathBuf| {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.is_dir()).collect::<Vec<_>>()
+    };
+    // A folder for each month.
+    let sessions = folders(scene.gateway.folder.join("recordings")).into_iter().flat_map(folders);
     let rows = sessions.map(|path| {
         let path = path.to_string_lossy().into_owned();
         let replayed = scene.gateway.ask("", &["replay", &path, "--format", "jsonl"]).unwrap();

@@ -134,6 +134,9 @@ pub fn ended(cause: Cause, sentence: &str) -> Notice {
 pub fn recorder_failed() -> Notice {
     ended(Cause::Recorder, "the session cannot be recorded, so it ends here")
         .with_detail("The last statement may have run; its result was not delivered.")
+        .with_hint(
+            "Tell the gateway's operator: its recordings cannot be written, for example because the disk is full.",
+        )
 }
 
 /// The gateway has no room for another session.
@@ -184,7 +187,7 @@ pub fn upstream_failed(connection: &str, error: &UpstreamError) -> Notice {
             (SqlState::REJECTED_CONNECTION, format!("does not keep the pinned setting {setting}"))
         }
     };
-    fatal(code, format!("the target of {connection} {sentence}"))
+    fatal(code, format!("the target of `{connection}` {sentence}"))
         .with_hint("Try again later, or tell the connection's owner; the gateway's log has the facts.")
 }
 
