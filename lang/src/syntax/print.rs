@@ -204,6 +204,10 @@ impl<'a> Printer<'a> {
         if spaced {
             self.word(text);
         } else {
+            // Behind a continued line it begins the next one.
+            if self.place == Place::LineStart {
+                self.begin_line(false);
+            }
             self.out.push_str(text);
         }
         self.node_start = false;
@@ -382,6 +386,7 @@ mod tests {
     #[test]
     fn continued_lines_and_strings_stay() {
         check("a \\ // c\n  b\nc", "a \\ // c\n    b\nc\n");
+        check("a k\\\n=v", "a k \\\n    =v\n");
         check("a {\nb \"\"\"\n  x\n  y\n  \"\"\"\n}", "a {\n    b \"\"\"\n  x\n  y\n  \"\"\"\n}\n");
         check("\u{FEFF}a\r\nb", "a\nb\n");
     }

@@ -359,7 +359,8 @@ impl Parser<'_> {
 
     /// The token before the current one.
     fn before(&self) -> Span {
-        let token = self.tokens.get(self.at.saturating_sub(1)).copied();
+        // What cannot begin a node at the end of the text is passed over, so the position may lie behind it.
+        let token = self.tokens.get(self.at.min(self.tokens.len()).saturating_sub(1)).copied();
         token.map_or(Span::point(self.source, 0), |token| self.span(token))
     }
 
@@ -525,7 +526,8 @@ impl Parser<'_> {
         if self.disallowed && self.slice(span).contains(is_disallowed) {
             return Scalar::Bad(self.slice(span).to_owned());
         }
-        let token = self.tokens.get(self.at.saturating_sub(1)).copied();
+        // What cannot begin a node at the end of the text is passed over, so the position may lie behind it.
+        let token = self.tokens.get(self.at.min(self.tokens.len()).saturating_sub(1)).copied();
         let decoded = match token.map(|token| token.kind) {
             Some(Kind::Quoted(form)) => string::decode_quoted(self.slice(span), form),
             Some(Kind::Raw(form)) => string::decode_raw(self.slice(span), form),

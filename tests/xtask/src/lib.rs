@@ -9,6 +9,7 @@ pub mod clock;
 pub mod command;
 pub mod demo;
 pub mod fault;
+pub mod fuzz;
 pub mod gateway;
 pub mod http;
 pub mod idp;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use xtask::fault::{Fault, Outcome};
 use xtask::setup::Want;
-use xtask::{bench, demo, say, setup, verify};
+use xtask::{bench, demo, fuzz, say, setup, verify};
 
 const HELP: &str = "\
 The project's own commands.
@@ -11,6 +11,8 @@ The project's own commands.
   cargo xtask demo [--keep]   the product at work, with real clients; --keep leaves everything running
   cargo xtask test            everything, from a clean checkout: formatting, lints, tests, policies, live runs, the demo
   cargo xtask bench           throughput and CPU per transaction: direct, pgbouncer, the gateway
+  cargo xtask fuzz [TARGET] [--seconds N] [--seed S]
+                              changes policies and bundles at random: kdl, format, compile, bundle
   cargo xtask setup           only install what is missing (demo and test do it themselves)
   cargo xtask help            this text
 
@@ -35,6 +37,7 @@ fn dispatch(words: &[&str]) -> Outcome<ExitCode> {
         ["demo", "--keep"] => demo::run(true),
         ["test"] => verify::run(),
         ["bench", rest @ ..] => bench::run(rest),
+        ["fuzz", rest @ ..] => fuzz::run(rest),
         ["setup"] => setup::run(Want::Everything).map(|_| ExitCode::SUCCESS),
         [] | ["help" | "--help" | "-h"] => {
             say::text(HELP);
