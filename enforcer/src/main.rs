@@ -123,12 +123,15 @@ fn run(command: Command) -> io::Result<u8> {
             }
         }
         Command::Verify { mut args, connect } => {
-            let fetched = match fetched(&args.recording, args.recordings.as_deref(), &connect)? {
-                Ok(fetched) => fetched,
-                Err(code) => return Ok(code),
+            let fetched = match &args.recording {
+                Some(recording) => match fetched(recording, args.recordings.as_deref(), &connect)? {
+                    Ok(fetched) => fetched,
+                    Err(code) => return Ok(code),
+                },
+                None => None,
             };
             if let Some(downloaded) = &fetched {
-                args.recording = downloaded.path().display().to_string();
+                args.recording = Some(downloaded.path().display().to_string());
             }
             verify::run(&args, &mut out).map(verify::Outcome::code)
         }

@@ -3,6 +3,7 @@
 //! Works on the recording's files alone. Recorded data is never written as it is: see `recording::inert`.
 
 use super::verify::{self, LocateError, Outcome, locate};
+use crate::recording::age::Identity;
 use crate::recording::export::{EndLine, end_line};
 use crate::recording::inert::{inert, write_json};
 use crate::recording::read::{ReadError, Reader};
@@ -10,9 +11,11 @@ use crate::recording::render::Renderer;
 use crate::recording::transcript::{Item, Step, Transcript};
 use crate::recording::{KeyError, PublicKey};
 use lang::time::Timestamp;
+use std::fs;
 use std::io::{self, BufRead, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// The forms of a replay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -37,6 +40,9 @@ pub struct Args {
     /// Check the signatures against this public key on the way
     #[arg(long, value_name = "FILE")]
     pub public_key: Option<PathBuf>,
+    /// Decrypt with the age identities of this file
+    #[arg(long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
     /// Wait as long as the session did, divided by N; without it nothing waits
     #[arg(long, value_name = "N", conflicts_with = "step", value_parser = speed)]
     pub speed: Option<f64>,
@@ -109,6 +115,9 @@ pub fn run(args: &Args, out: &mut dyn Write, pace: &mut dyn Pace) -> Result<Opti
     let (folder, session) = locate(&args.recording, args.recordings.as_deref())?;
     let key = args.public_key.as_deref().map(PublicKey::load).transpose()?;
     let mut reader = Reader::open(&folder, key)?;
+    if let Some(file) = &args.identity {
+        reader = reader.with_identities(identities(file)?);
+    }
     let mut viewer = Viewer { args, pace, last: None, first: true, stopped: false };
     let read = match args.format {
         Format::Text => viewer.text(&mut reader, out),
@@ -139,8 +148,18 @@ pub fn run(args: &Args, out: &mut dyn Write, pace: &mut dyn Pace) -> Result<Opti
             ..end
         };
     }
+    if reader.hidden() > 0 {
+        end.sentence =
+            format!("{}; {} events are encrypted (--identity FILE shows them)", end.sentence, reader.hidden());
+    }
     write_end(args, out, &end)?;
     Ok(Some(outcome))
+}
+
+/// The identities of a key file.
+fn identities(file: &Path) -> Result<Vec<Identity>, ReplayError> {
+    let text = Zeroizing::new(fs::read_to_string(file)?);
+    Identity::parse_all(&text).map_err(|error| ReplayError::Read(ReadError::Closed(error)))
 }
 
 fn write_end(args: &Args, out: &mut dyn Write, end: &EndLine) -> io::Result<()> {

@@ -81,6 +81,7 @@ impl Pace for Script {
 
 fn args(folder: &Path, format: replay::Format) -> replay::Args {
     replay::Args {
+        identity: None,
         recording: opened(1).session.to_string(),
         recordings: Some(folder.to_owned()),
         public_key: None,
@@ -322,7 +323,9 @@ fn speed_and_steps() {
 
 fn verified(folder: &Path, target: &str, public_key: &Path, format: verify::Format) -> (Outcome, String) {
     let args = verify::Args {
-        recording: target.to_owned(),
+        recording: Some(target.to_owned()),
+        against: None,
+        witness: None,
         public_key: public_key.to_owned(),
         recordings: Some(folder.to_owned()),
         format,

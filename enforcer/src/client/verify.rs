@@ -5,8 +5,11 @@
 use crate::core::id::SessionId;
 use crate::recording::export::EndLine;
 use crate::recording::inert::{inert, write_json};
+use crate::recording::log::check::{Earlier, Report, check_all};
+use crate::recording::log::note::Witness;
 use crate::recording::read::{ReadError, Reader};
 use crate::recording::{self, KeyError, PublicKey};
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -22,15 +25,21 @@ pub enum Format {
 /// `leasehold verify SESSION|PATH --public-key FILE`
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// A session (with --recordings) or the folder of its recording
-    #[arg(value_name = "SESSION|PATH")]
-    pub recording: String,
+    /// A session (with --recordings) or the folder of its recording; without it, the log and every recording
+    #[arg(value_name = "SESSION|PATH", required_unless_present = "recordings")]
+    pub recording: Option<String>,
     /// The gateway's public key: the PEM file beside its signing key, or a file of 64 hexadecimal digits
     #[arg(long, value_name = "FILE")]
     pub public_key: PathBuf,
     /// The folder of all recordings
     #[arg(long, value_name = "FOLDER", env = "LEASEHOLD_RECORDINGS")]
     pub recordings: Option<PathBuf>,
+    /// A checkpoint of the log that was kept elsewhere: what it covers must still be there
+    #[arg(long, value_name = "FILE", conflicts_with = "recording")]
+    pub against: Option<PathBuf>,
+    /// The verifier key (`name+hash+key`) of the witness that countersigned the kept checkpoint
+    #[arg(long, value_name = "KEY", requires = "against")]
+    pub witness: Option<String>,
     /// The form of the answer
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
@@ -98,7 +107,10 @@ pub fn locate(text: &str, recordings: Option<&Path>) -> Result<(PathBuf, Option<
 
 /// Runs the command. The exit code is [`Outcome::code`].
 pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<Outcome> {
-    let (outcome, end, session) = match prepare(args) {
+    let Some(recording) = &args.recording else {
+        return run_all(args, out);
+    };
+    let (outcome, end, session) = match prepare(recording, args) {
         Ok((folder, session, key)) => check(&folder, session.as_ref(), key),
         Err(sentence) => (Outcome::Unreadable, unreadable(sentence), None),
     };
@@ -124,13 +136,70 @@ pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<Outcome> {
 
 type Located = (PathBuf, Option<SessionId>, PublicKey);
 
-fn prepare(args: &Args) -> Result<Located, String> {
-    let (folder, session) = locate(&args.recording, args.recordings.as_deref()).map_err(|error| error.to_string())?;
-    let key = PublicKey::load(&args.public_key).map_err(|error| match &error {
+fn prepare(recording: &str, args: &Args) -> Result<Located, String> {
+    let (folder, session) = locate(recording, args.recordings.as_deref()).map_err(|error| error.to_string())?;
+    Ok((folder, session, public_key(args)?))
+}
+
+fn public_key(args: &Args) -> Result<PublicKey, String> {
+    PublicKey::load(&args.public_key).map_err(|error| match &error {
         KeyError::Io { source, .. } => format!("{error}: {source}"),
         KeyError::Exposed { .. } | KeyError::Malformed { .. } | KeyError::Random => error.to_string(),
-    })?;
-    Ok((folder, session, key))
+    })
+}
+
+/// Checks the log and every recording of a folder.
+fn run_all(args: &Args, out: &mut dyn Write) -> io::Result<Outcome> {
+    let report = match check_folder(args) {
+        Ok(report) => report,
+        Err(sentence) => {
+            match args.format {
+                Format::Text => writeln!(out, "{}", inert(&sentence))?,
+                Format::Json => {
+                    write_json(out, &serde_json::json!({"outcome": "unreadable", "sentence": sentence}))?;
+                    writeln!(out)?;
+                }
+            }
+            return Ok(Outcome::Unreadable);
+        }
+    };
+    let outcome = if report.findings.is_empty() { Outcome::Complete } else { Outcome::Tampered };
+    match args.format {
+        Format::Json => {
+            write_json(out, &report)?;
+            writeln!(out)?;
+        }
+        Format::Text => {
+            for finding in &report.findings {
+                let session = finding.session.as_ref().map_or_else(|| "log".to_owned(), ToString::to_string);
+                let entry = finding.entry.map_or(String::new(), |entry| format!(" (line {entry} of the log)"));
+                writeln!(out, "{session}: {}{entry}", inert(&finding.sentence))?;
+            }
+            let state = if outcome == Outcome::Complete { "intact" } else { "TAMPERED WITH" };
+            writeln!(
+                out,
+                "{state}: {} recordings complete, {} not closed, {} removed by retention; {} lines of the log, {} of them signed",
+                report.complete, report.unclosed, report.removed, report.entries, report.signed_entries
+            )?;
+        }
+    }
+    Ok(outcome)
+}
+
+fn check_folder(args: &Args) -> Result<Report, String> {
+    let folder = args.recordings.as_deref().ok_or_else(|| LocateError::NoFolder.to_string())?;
+    let key = public_key(args)?;
+    let read = |file: &PathBuf| fs::read_to_string(file).map_err(|error| format!("`{}`: {error}", file.display()));
+    let note = args.against.as_ref().map(read).transpose()?;
+    let witness = args.witness.as_deref().map(Witness::parse).transpose().map_err(|error| error.to_string())?;
+    check_all(folder, key, &Earlier { note, witness }).map_err(|error| match &error {
+        ReadError::Io { source, .. } => format!("{error}: {source}"),
+        ReadError::Missing(_)
+        | ReadError::OtherKey { .. }
+        | ReadError::Unfinished
+        | ReadError::Closed(_)
+        | ReadError::Tampered { .. } => error.to_string(),
+    })
 }
 
 fn check(folder: &Path, expected: Option<&SessionId>, key: PublicKey) -> (Outcome, EndLine, Option<SessionId>) {
@@ -178,7 +247,9 @@ pub(super) fn failure(error: &ReadError, records: u64) -> (Outcome, EndLine) {
         ReadError::Tampered { .. } | ReadError::OtherKey { .. } => {
             (Outcome::Tampered, EndLine::tampered(error, records))
         }
-        ReadError::Missing(_) | ReadError::Unfinished => (Outcome::Unreadable, unreadable(error.to_string())),
+        ReadError::Missing(_) | ReadError::Unfinished | ReadError::Closed(_) => {
+            (Outcome::Unreadable, unreadable(error.to_string()))
+        }
         ReadError::Io { source, .. } => (Outcome::Unreadable, unreadable(format!("{error}: {source}"))),
     }
 }

@@ -13,6 +13,7 @@ pub use mistake::{Findings, Mistake, Weight};
 
 use crate::core::limits::Limits;
 use crate::recording::Durability;
+use crate::recording::age::Recipient;
 use secrecy::{ExposeSecretMut, SecretBox};
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read, Write};
@@ -109,6 +110,12 @@ pub struct Recording {
     pub durability: Durability,
     /// What must stay free.
     pub free_bytes_min: u64,
+    /// The most that all recordings may take.
+    pub quota_bytes: Option<u64>,
+    /// Who may read recordings; with none they are not encrypted.
+    pub recipients: Vec<Recipient>,
+    /// How long a recording is kept; for ever when it is not said.
+    pub keep: Option<Duration>,
 }
 
 /// A key file.

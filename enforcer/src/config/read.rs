@@ -5,6 +5,7 @@ use super::mistake::Findings;
 use super::value::{is_branch, is_loopback_host, stays_within};
 use super::{Channel, Config, KeyFile, Listener, Origin, Recording, Repository, TlsFiles, limits};
 use crate::recording::Durability;
+use crate::recording::age::Recipient;
 use kdl::KdlDocument;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -334,12 +335,15 @@ impl Reader<'_> {
         if let Some(node) = node {
             let [] = node.arguments([], self.findings);
             let [] = node.properties([], self.findings);
-            nodes = node.children(&["folder", "signing-key", "durability", "free-min"], &[], self.findings);
+            let known = ["folder", "signing-key", "durability", "free-min", "quota", "keep"];
+            nodes = node.children(&known, &["encrypt-to"], self.findings);
         }
+        let recipients = self.recipients(&nodes);
         let clause = |name: &str| nodes.iter().copied().find(|node| node.name() == name);
         let mut given = |name: &str| self.given(clause(name));
         let (folder, key) = (given("folder"), given("signing-key"));
         let (durability, free) = (given("durability"), given("free-min"));
+        let (quota, keep) = (given("quota"), given("keep"));
         let folder = folder.and_then(|value| value.path(self.base, self.findings));
         let key = key.and_then(|value| self.secret_file(&value));
         let durability = durability.and_then(|value| {
@@ -352,13 +356,44 @@ impl Reader<'_> {
             parsed
         });
         let free = free.and_then(|value| value.bytes(self.findings));
+        let quota = quota.and_then(|value| value.bytes(self.findings));
+        let keep = keep.and_then(|value| value.duration(self.findings));
         let state = state?;
         Some(Recording {
             folder: folder.or(|| state.join("recordings"))?,
             signing_key: key_file(key, state, "recording.key")?,
             durability: durability.or(|| Durability::Process)?,
             free_bytes_min: free.or(|| FREE_BYTES_MIN)?,
+            quota_bytes: quota.map(Some).or(|| None)?,
+            recipients: recipients?,
+            keep: keep.map(Some).or(|| None)?,
         })
+    }
+
+    /// Who may read recordings; `None` when one of them is no recipient.
+    fn recipients(&mut self, nodes: &[Node<'_>]) -> Option<Vec<Recipient>> {
+        let stated = nodes.iter().copied().filter(|node| node.name() == "encrypt-to");
+        let mut all = Some(Vec::new());
+        for node in stated {
+            let Given::Value(value) = self.given(Some(node)) else {
+                all = None;
+                continue;
+            };
+            let parsed = value.text(self.findings).map(|text| Recipient::parse(&text));
+            match parsed {
+                Some(Ok(recipient)) => {
+                    if let Some(all) = &mut all {
+                        all.push(recipient);
+                    }
+                }
+                Some(Err(error)) => {
+                    self.findings.error(value.place.clone(), error.to_string(), "`age-keygen` makes a pair of keys");
+                    all = None;
+                }
+                None => all = None,
+            }
+        }
+        all
     }
 
     fn channel(&mut self, node: Node<'_>) -> Option<Channel> {

@@ -23,6 +23,9 @@ gateway name="gw-1" {
         signing-key (file)"/etc/leasehold/recording.key"
         durability disk
         free-min "2GiB"
+        quota "500GiB"
+        keep "30d"
+        encrypt-to "age1pvgeg69muvtm4rl9z9v73wd9penpnqcjp0lhgmfqdve6f6mgmakssn8ddk"
     }
     mask-key (file)"/etc/leasehold/mask.key"
     store sqlite
@@ -66,6 +69,9 @@ fn the_documented_form_is_read_as_it_stands() {
     assert_eq!((config.repository.folder.as_str(), config.repository.poll), ("", Duration::from_secs(5)));
     assert_eq!(config.recording.durability, Durability::Disk);
     assert_eq!(config.recording.free_bytes_min, 2 << 30);
+    assert_eq!(config.recording.quota_bytes, Some(500 << 30));
+    assert_eq!(config.recording.keep, Some(Duration::from_hours(30 * 24)));
+    assert_eq!(config.recording.recipients.len(), 1);
     assert!(!config.recording.signing_key.create);
     assert_eq!(config.drain, Duration::from_secs(45));
     assert_eq!(config.limits.login_max, Duration::from_secs(20));
@@ -115,6 +121,7 @@ fn one_mistake_is_one_finding() {
         (with("poll \"5s\"", "poll \"5s\"\n        poll \"6s\""), "`poll` stands twice"),
         (with("poll \"5s\"", "rewind \"abc\""), "is not a commit"),
         (with("free-min \"2GiB\"", "free-min \"2GB\""), "not a size"),
+        (with("encrypt-to \"age1", "encrypt-to \"age2"), "no age recipient"),
         (with("durability disk", "durability maybe"), "no durability"),
         (with("name=\"gw-1\"", "name=\"GW 1\""), "not a name"),
         (with("name=\"gw-1\"", "name=gw-1 name=gw-2"), "`name` stands twice"),

@@ -11,6 +11,7 @@ use crate::core::machine::{Cause, Close, Machine, Outbox, Reading};
 use bytes::BytesMut;
 use lang::time::Timestamp;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
@@ -23,6 +24,9 @@ const FAREWELL_MAX: Duration = Duration::from_secs(2);
 /// The longest time that an accepted event stays without a signature.
 pub const UNSIGNED_MS_MAX: u64 = 1_000;
 
+/// A wait for the medium; an error is one sentence, and the session ends.
+pub type Durable = Pin<Box<dyn Future<Output = Result<(), String>>>>;
+
 /// What accepts a session's events.
 pub trait Recording {
     /// Accepts events before their effect leaves the gateway.
@@ -30,6 +34,11 @@ pub trait Recording {
     /// # Errors
     /// With one sentence; the session ends.
     fn accept(&mut self, events: &[Event]) -> Result<(), String>;
+
+    /// The wait for the medium that what was accepted still needs before its effect may leave the gateway.
+    fn durable(&mut self) -> Option<Durable> {
+        None
+    }
 
     /// Signs what was accepted and no signature covers yet.
     ///
@@ -47,9 +56,12 @@ struct Recorded<'a> {
 
 impl Recorded<'_> {
     /// Accepts the events, or signs earlier ones when that is due.
-    fn accept(&mut self, events: &[Event]) -> Result<(), String> {
+    async fn accept(&mut self, events: &[Event]) -> Result<(), String> {
         if !events.is_empty() {
             self.recording.accept(events)?;
+            if let Some(durable) = self.recording.durable() {
+                durable.await?;
+            }
             self.sign_at_mono_ms.get_or_insert(clock::mono_ms().saturating_add(self.unsigned_ms_max));
         }
         if self.sign_at_mono_ms.is_some_and(|at| clock::mono_ms() >= at) {
@@ -167,7 +179,7 @@ where
     machine.on_client(clock::now(), &mut client.input, &mut out);
     let close = loop {
         let drained = out.drain();
-        if let Err(sentence) = recorded.accept(&drained.events) {
+        if let Err(sentence) = recorded.accept(&drained.events).await {
             // Nothing of this turn is forwarded: the statement may run no further, its result goes nowhere.
             cancel();
             (session.recorder_failed)(&mut client.pending);

@@ -29,6 +29,10 @@ use tokio::sync::{mpsc, watch};
 
 /// Between two looks at what time has decided.
 const SWEEP: Duration = Duration::from_secs(5);
+/// Between two passes of retention.
+const RETENTION_EVERY: Duration = Duration::from_hours(1);
+/// The wall clock may run ahead of the monotonic one by this much before retention mistrusts it.
+const CLOCK_SKEW_MS_MAX: u64 = 3_600_000;
 /// How long sessions may take to end after the drain.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -83,6 +87,7 @@ pub async fn serve(config: Config, credentials_folder: &Path) -> Result<(), Star
     let webhook = open_webhook(&config, nudge)?;
     let following = tokio::spawn(follow(follower, access.clone(), stopped.clone()));
     let housekeeping = tokio::spawn(keep_house(access.clone(), policy.clone(), metrics.clone(), stopped.clone()));
+    let retaining = config.recording.keep.map(|keep| tokio::spawn(retain(recorder.clone(), keep, stopped.clone())));
     let watched = match &config.metrics {
         Some(at) => Some(serve_metrics(at, &shared, stopped.clone()).await?),
         None => None,
@@ -104,7 +109,7 @@ pub async fn serve(config: Config, credentials_folder: &Path) -> Result<(), Star
     // Nobody listens for the end of a listener that never began.
     let _ = stop.send(true);
     drain(&live, config.drain).await;
-    for task in [accepting, served, watched, Some(housekeeping), Some(following)].into_iter().flatten() {
+    for task in [accepting, served, watched, Some(housekeeping), Some(following), retaining].into_iter().flatten() {
         if tokio::time::timeout(LAST_WORDS, task).await.is_err() {
             tracing::warn!("a part of the gateway did not stop in time");
         }
@@ -149,6 +154,9 @@ fn open_recorder(config: &Config) -> Result<Recorder, StartError> {
         folder: config.recording.folder.clone(),
         durability: config.recording.durability,
         free_bytes_min: config.recording.free_bytes_min,
+        quota_bytes: config.recording.quota_bytes,
+        gateway: config.name.clone(),
+        recipients: config.recording.recipients.clone(),
     };
     Recorder::new(settings, key).map_err(|error| cannot("recordings cannot be written", &error))
 }
@@ -261,6 +269,30 @@ async fn keep_house(access: Access, policy: Policy, metrics: Metrics, mut stoppe
         let state = policy.state();
         let age = state.confirmed_at.map(|at| clock::wall().ms_since(at) / 1_000);
         metrics.policy(age, state.last_error.is_some());
+    }
+}
+
+/// Removes recordings that were kept long enough, now and then.
+async fn retain(recorder: Recorder, keep: Duration, mut stopped: watch::Receiver<bool>) {
+    let began = clock::now();
+    let keep_ms = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
+    loop {
+        let now = clock::now();
+        let passed_ms = now.mono_ms.saturating_sub(began.mono_ms);
+        if now.wall.ms_since(began.wall) > passed_ms.saturating_add(CLOCK_SKEW_MS_MAX) {
+            tracing::error!("the clock was set far ahead: no recording is removed until the gateway starts again");
+        } else {
+            let recorder = recorder.clone();
+            match tokio::task::spawn_blocking(move || recorder.retain(now.wall, keep_ms)).await {
+                Ok(Ok(done)) => tracing::debug!(?done, "retention"),
+                Ok(Err(error)) => tracing::error!(%error, "recordings cannot be looked through for retention"),
+                Err(error) => tracing::error!(%error, "retention failed"),
+            }
+        }
+        tokio::select! {
+            _ = stopped.changed() => return,
+            () = tokio::time::sleep(RETENTION_EVERY) => {}
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use lang::time::Timestamp;
 
 /// The first bytes of every segment.
 pub const MAGIC: &[u8; 8] = b"LSHREC\r\n";
-/// The version of this format.
-pub const VERSION: u16 = 1;
+/// The version of this format. Readers know all versions from 1.
+pub const VERSION: u16 = 2;
 /// Bytes of a session identifier.
 pub const SESSION_BYTES: usize = 20;
 /// Bytes of a segment header.
@@ -27,6 +27,9 @@ pub const SIGNED_BYTES: usize = 8 + 64;
 pub const PAYLOAD_BYTES_MAX: usize = 2 << 20;
 /// Frames beyond this many bytes are split over several records.
 pub const FRAMES_BYTES_MAX: usize = 1 << 20;
+/// Shorter events are encrypted as they are.
+const COMPRESSED_BYTES_MIN: usize = 256;
+const COMPRESSION_LEVEL: i32 = 1;
 /// A segment that has reached this size is followed by another.
 pub const SEGMENT_BYTES: u64 = 8 << 20;
 
@@ -42,6 +45,10 @@ pub enum RecordKind {
     Checkpoint,
     /// The signature that ends a recording.
     Close,
+    /// An event that is encrypted; from version 2.
+    Sealed,
+    /// The key of the encrypted events, wrapped in an age file; from version 2.
+    Key,
 }
 
 impl RecordKind {
@@ -51,24 +58,28 @@ impl RecordKind {
             Self::Event => 1,
             Self::Checkpoint => 2,
             Self::Close => 3,
+            Self::Sealed => 4,
+            Self::Key => 5,
         }
     }
 
     /// The kind that a header's byte names.
-    pub const fn parse(byte: u8) -> Option<Self> {
+    pub const fn parse(byte: u8, version: u16) -> Option<Self> {
         match byte {
             1 => Some(Self::Event),
             2 => Some(Self::Checkpoint),
             3 => Some(Self::Close),
+            4 if version >= 2 => Some(Self::Sealed),
+            5 if version >= 2 => Some(Self::Key),
             _ => None,
         }
     }
 }
 
 /// The chain value before the first byte of a recording.
-pub fn chain_start(session: &SessionId) -> Chain {
+pub fn chain_start(session: &SessionId, version: u16) -> Chain {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(b"leasehold recording v1\0");
+    hasher.update(format!("leasehold recording v{version}\0").as_bytes());
     hasher.update(session.as_str().as_bytes());
     *hasher.finalize().as_bytes()
 }
@@ -102,7 +113,9 @@ pub fn header_check(before: &Chain, length_and_kind: &[u8]) -> [u8; HEADER_CHECK
 pub fn signed_message(kind: RecordKind, session: &SessionId, sequence: u64, before: &Chain, at: Timestamp) -> Vec<u8> {
     let domain: &[u8] = match kind {
         RecordKind::Close => b"leasehold close v1\0",
-        RecordKind::Checkpoint | RecordKind::Event => b"leasehold checkpoint v1\0",
+        RecordKind::Checkpoint | RecordKind::Event | RecordKind::Sealed | RecordKind::Key => {
+            b"leasehold checkpoint v1\0"
+        }
     };
     let mut message = Vec::with_capacity(domain.len() + SESSION_BYTES + 8 + 32 + 8);
     message.extend_from_slice(domain);
@@ -212,6 +225,28 @@ pub fn parse_signed(payload: &[u8]) -> Option<(Timestamp, [u8; 64])> {
 /// Appends an event in CBOR to `out`; false when it cannot be expressed.
 pub fn encode_event(event: &Event, out: &mut Vec<u8>) -> bool {
     ciborium::into_writer(event, out).is_ok()
+}
+
+/// An event's bytes as they are encrypted: a byte that says whether zstd compressed the rest, and the rest.
+pub fn pack_event(event: &[u8]) -> Vec<u8> {
+    let compressed = (event.len() >= COMPRESSED_BYTES_MIN).then(|| zstd::bulk::compress(event, COMPRESSION_LEVEL).ok());
+    let (flag, bytes) = match compressed.flatten().as_deref() {
+        Some(smaller) if smaller.len() < event.len() => (1, smaller.to_vec()),
+        Some(_) | None => (0, event.to_vec()),
+    };
+    let mut out = Vec::with_capacity(bytes.len() + 1 + super::age::TAG_BYTES);
+    out.push(flag);
+    out.extend_from_slice(&bytes);
+    out
+}
+
+/// The reverse of [`pack_event`]; `None` when the bytes are none.
+pub fn unpack_event(packed: &[u8]) -> Option<Vec<u8>> {
+    match packed.split_first()? {
+        (0, event) => Some(event.to_vec()),
+        (1, compressed) => zstd::bulk::decompress(compressed, PAYLOAD_BYTES_MAX).ok(),
+        _ => None,
+    }
 }
 
 /// Reads an event; `None` when the payload is none.

@@ -6,6 +6,7 @@ use super::read::{End, ReadError, Reader};
 use crate::core::event::{Opened, What};
 use crate::core::id::SessionId;
 use lang::time::Timestamp;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -88,6 +89,24 @@ pub fn summary(recordings: &Path, session: &SessionId) -> io::Result<Option<Summ
         return Ok(None);
     };
     Ok(opening(&folder).map(|found| Summary { state: state(&folder), ..found }))
+}
+
+/// The folders of the months.
+pub(super) fn months(recordings: &Path) -> io::Result<Vec<PathBuf>> {
+    folders(recordings, is_month)
+}
+
+/// The folder of every recording.
+pub(super) fn all(recordings: &Path) -> io::Result<BTreeMap<SessionId, PathBuf>> {
+    let mut found = BTreeMap::new();
+    for month in folders(recordings, is_month)? {
+        for folder in folders(&month, |name| SessionId::parse(name).is_some())? {
+            if let Some(session) = folder.file_name().and_then(|name| name.to_str()).and_then(SessionId::parse) {
+                found.insert(session, folder);
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// The folder of a session's recording.

@@ -9,15 +9,22 @@
 //! The writer must never rewrite a byte, never let a frame pass that it has not accepted, and never go on after an
 //! error. The readers must never panic, whatever the bytes, and hold a bounded amount of memory.
 
+mod adopt;
+pub mod age;
+mod commit;
 pub mod decode_postgres;
 mod disk;
 pub mod export;
 pub mod format;
+#[cfg(test)]
+mod golden;
 pub mod inert;
 mod key;
 mod list;
+pub mod log;
 pub mod read;
 pub mod render;
+mod retain;
 mod seal;
 mod segment;
 mod session;
@@ -26,9 +33,11 @@ pub(crate) mod tests;
 pub mod transcript;
 mod values_postgres;
 
-pub use disk::{Disk, OsDisk, Sink};
+pub use commit::Pending;
+pub use disk::{Disk, Flush, OsDisk, Sink, Source};
 pub use key::{KeyError, PublicKey, SigningKey, public_file};
 pub use list::{State, Summary, find, list, summary};
+pub use retain::{Retained, hold_file};
 pub use session::SessionRecorder;
 
 use crate::core::event::Opened;
@@ -71,6 +80,26 @@ pub struct Settings {
     pub durability: Durability,
     /// Below this much free space no session opens and running ones end.
     pub free_bytes_min: u64,
+    /// The most that all recordings may take; above it no session opens and running ones end.
+    pub quota_bytes: Option<u64>,
+    /// The gateway's name: its log carries it.
+    pub gateway: String,
+    /// Who may read recordings; with none they are not encrypted.
+    pub recipients: Vec<age::Recipient>,
+}
+
+impl Settings {
+    /// Plain recordings in that folder, with durability `process` and no bounds.
+    pub fn new(folder: PathBuf) -> Self {
+        Self {
+            folder,
+            durability: Durability::Process,
+            free_bytes_min: 0,
+            quota_bytes: None,
+            gateway: "gateway".to_owned(),
+            recipients: Vec::new(),
+        }
+    }
 }
 
 /// Why something cannot be recorded. The session ends; nothing unrecorded passes.
@@ -83,6 +112,14 @@ pub enum RecorderError {
         free: u64,
         /// The configured minimum.
         min: u64,
+    },
+    /// The recordings take all that they may.
+    #[error("the recordings take {used} bytes and may take {quota}")]
+    Quota {
+        /// Bytes that they take.
+        used: u64,
+        /// The configured most.
+        quota: u64,
     },
     /// The file system refused.
     #[error("cannot {verb} the recording `{}`", path.display())]
@@ -113,9 +150,13 @@ struct Shared {
     settings: Settings,
     key: Arc<SigningKey>,
     public_key: [u8; 32],
-    disk: Box<dyn Disk>,
+    disk: Arc<dyn Disk>,
     segment_bytes: u64,
     sealer: seal::Sealer,
+    committer: commit::Committer,
+    log: log::Log,
+    /// Bytes of all recordings.
+    usage: Arc<AtomicU64>,
     unchecked_bytes: AtomicU64,
     low: AtomicBool,
 }
@@ -138,17 +179,20 @@ impl Recorder {
         segment_bytes: u64,
     ) -> Result<Self, RecorderError> {
         let folder = settings.folder.clone();
-        if let Err(source) = disk.create_folder(&folder)
-            && source.kind() != io::ErrorKind::AlreadyExists
-        {
-            return Err(RecorderError::Io { verb: "create", path: folder, source });
+        let cannot = |source| RecorderError::Io { verb: "create", path: folder.clone(), source };
+        match disk.create_folder(&folder) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(source) => return Err(cannot(source)),
         }
+        let disk: Arc<dyn Disk> = Arc::from(disk);
         let key = Arc::new(key);
-        let sealer = seal::Sealer::start(Arc::clone(&key)).map_err(|source| RecorderError::Io {
-            verb: "create",
-            path: folder,
-            source,
-        })?;
+        let usage = Arc::new(AtomicU64::new(0));
+        let (log, known) =
+            log::Log::open(&folder, &settings.gateway, settings.durability, Arc::clone(&key), Arc::clone(&disk))?;
+        adopt::adopt(&folder, &log, &known, &usage).map_err(cannot)??;
+        let sealer = seal::Sealer::start(Arc::clone(&key), Arc::clone(&disk), Arc::clone(&usage)).map_err(cannot)?;
+        let committer = commit::Committer::start().map_err(cannot)?;
         Ok(Self(Arc::new(Shared {
             settings,
             public_key: key.public().to_bytes(),
@@ -156,6 +200,9 @@ impl Recorder {
             disk,
             segment_bytes,
             sealer,
+            committer,
+            log,
+            usage,
             unchecked_bytes: AtomicU64::new(0),
             low: AtomicBool::new(false),
         })))
@@ -169,7 +216,15 @@ impl Recorder {
 
     /// Whether a session could open now; for readiness.
     pub fn ready(&self) -> Result<(), RecorderError> {
+        if !self.0.log.is_sound() {
+            return Err(RecorderError::Broken);
+        }
         self.0.measure_space()
+    }
+
+    /// Bytes that all recordings take.
+    pub fn used_bytes(&self) -> u64 {
+        self.0.usage.load(Ordering::Relaxed)
     }
 
     /// The folder of all recordings.
@@ -186,6 +241,7 @@ impl Recorder {
 impl Shared {
     /// Looks at the free space when it is due; an error when there is too little.
     fn check_space(&self, bytes: u64) -> Result<(), RecorderError> {
+        self.usage.fetch_add(bytes, Ordering::Relaxed);
         let unchecked = self.unchecked_bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         if unchecked < SPACE_CHECK_BYTES && !self.low.load(Ordering::Relaxed) {
             return Ok(());
@@ -202,7 +258,13 @@ impl Shared {
             path: folder.clone(),
             source,
         })?;
-        self.low.store(free < min, Ordering::Relaxed);
-        if free < min { Err(RecorderError::NoSpace { free, min }) } else { Ok(()) }
+        let used = self.usage.load(Ordering::Relaxed);
+        let over = self.settings.quota_bytes.filter(|quota| used >= *quota);
+        self.low.store(free < min || over.is_some(), Ordering::Relaxed);
+        match over {
+            _ if free < min => Err(RecorderError::NoSpace { free, min }),
+            Some(quota) => Err(RecorderError::Quota { used, quota }),
+            None => Ok(()),
+        }
     }
 }

@@ -4,8 +4,9 @@
 //! stands. Nothing here writes, and no bytes make it panic.
 
 use super::PublicKey;
+use super::age::{AgeError, Identity, PayloadKey};
 use super::format::{
-    self, CHECK_BYTES, Head, PAYLOAD_BYTES_MAX, RECORD_HEADER_BYTES, RecordKind, SEGMENT_HEADER_BYTES,
+    self, CHECK_BYTES, Chain, Head, PAYLOAD_BYTES_MAX, RECORD_HEADER_BYTES, RecordKind, SEGMENT_HEADER_BYTES,
 };
 use super::segment::{self, Segment};
 use crate::core::event::{Event, What};
@@ -86,7 +87,9 @@ impl fmt::Display for Tampered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Header => f.write_str("its first bytes are no segment header"),
-            Self::Version(version) => write!(f, "its header names version {version} of the format, not 1"),
+            Self::Version(version) => {
+                write!(f, "its header names version {version} of the format, which is not known here")
+            }
             Self::Place => f.write_str("its header belongs to another session, segment, key or chain"),
             Self::RecordHeader => f.write_str("the length or the kind was changed, or the record is out of place"),
             Self::Payload => f.write_str("the content was changed"),
@@ -126,6 +129,9 @@ pub enum ReadError {
     /// The end was asked for before everything was read.
     #[error("the recording was not read to its end")]
     Unfinished,
+    /// The given identities do not open it.
+    #[error("the recording cannot be decrypted: {0}")]
+    Closed(AgeError),
     /// A byte was changed, added, removed or moved.
     #[error("{}", tampered_sentence(*what, *segment, *record))]
     Tampered {
@@ -164,6 +170,13 @@ pub struct Reader {
     end: Option<End>,
     failed: bool,
     payload: Vec<u8>,
+    version: u16,
+    identities: Vec<Identity>,
+    payload_key: Option<PayloadKey>,
+    /// Events that are encrypted and were not decrypted.
+    hidden: u64,
+    /// A number of records, and the chain after them once it was seen.
+    watched: Option<(u64, Option<Chain>)>,
 }
 
 enum Step {
@@ -209,6 +222,11 @@ impl Reader {
             end: None,
             failed: false,
             payload: Vec::new(),
+            version: format::VERSION,
+            identities: Vec::new(),
+            payload_key: None,
+            hidden: 0,
+            watched: None,
         };
         reader.read_first_header()?;
         Ok(reader)
@@ -222,6 +240,33 @@ impl Reader {
     /// Where the recording ends, once the iteration has ended without an error.
     pub fn end(&self) -> Option<End> {
         self.end
+    }
+
+    /// Decrypts events with these identities. Without them an encrypted recording is checked, and not shown.
+    #[must_use]
+    pub fn with_identities(mut self, identities: Vec<Identity>) -> Self {
+        self.identities = identities;
+        self
+    }
+
+    /// Events so far that are encrypted and were not decrypted.
+    pub fn hidden(&self) -> u64 {
+        self.hidden
+    }
+
+    /// The version of the format.
+    pub fn version(&self) -> u16 {
+        self.version
+    }
+
+    /// Asks for the chain after that many records.
+    pub fn watch(&mut self, records: u64) {
+        self.watched = Some((records, None));
+    }
+
+    /// The chain that was asked for, once it was seen.
+    pub fn watched(&self) -> Option<Chain> {
+        self.watched.and_then(|(_, chain)| chain)
     }
 
     /// The chain so far.
@@ -256,9 +301,10 @@ impl Reader {
             return Ok(());
         }
         let header = format::parse_segment_header(&bytes).ok_or_else(|| Tampered::Header.at(self.segment, None))?;
-        if header.version != format::VERSION {
+        if header.version == 0 || header.version > format::VERSION {
             return Err(Tampered::Version(header.version).at(self.segment, None));
         }
+        self.version = header.version;
         if let Some(given) = self.given_key
             && given.to_bytes() != header.public_key
         {
@@ -267,7 +313,8 @@ impl Reader {
         }
         let named = PublicKey::from_bytes(&header.public_key);
         self.key = Some(named.ok_or_else(|| Tampered::Header.at(self.segment, None))?);
-        self.head.chain = if self.segment == 0 { format::chain_start(&header.session) } else { header.before };
+        self.head.chain =
+            if self.segment == 0 { format::chain_start(&header.session, header.version) } else { header.before };
         self.session = Some(header.session);
         self.accept_header(&bytes)?;
         if self.source.is_sealed() {
@@ -283,7 +330,7 @@ impl Reader {
     fn accept_header(&mut self, bytes: &[u8; SEGMENT_HEADER_BYTES]) -> Result<(), ReadError> {
         let place = || Tampered::Place.at(self.segment, None);
         let header = format::parse_segment_header(bytes).ok_or_else(|| Tampered::Header.at(self.segment, None))?;
-        if header.version != format::VERSION {
+        if header.version != self.version {
             return Err(Tampered::Version(header.version).at(self.segment, None));
         }
         let key = self.key.map(PublicKey::to_bytes);
@@ -317,7 +364,7 @@ impl Reader {
         };
         let [a, b, c, d, kind] = *length_and_kind;
         let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
-        let kind = RecordKind::parse(kind).filter(|_| length <= PAYLOAD_BYTES_MAX);
+        let kind = RecordKind::parse(kind, self.version).filter(|_| length <= PAYLOAD_BYTES_MAX);
         let expected = format::header_check(&self.head.chain, length_and_kind);
         let Some(kind) = kind.filter(|_| expected == *header_check) else {
             return Err(self.tampered(Tampered::RecordHeader));
@@ -336,26 +383,59 @@ impl Reader {
             return Err(self.tampered(Tampered::Payload));
         }
         let step = match kind {
-            RecordKind::Event => self.accept_event(content),
+            RecordKind::Event => self.accept_event(content, false),
+            RecordKind::Sealed => self.accept_sealed(content),
+            RecordKind::Key => self.accept_key(content),
             RecordKind::Checkpoint | RecordKind::Close => self.accept_signed(kind, content),
         }?;
         self.head.chain = chain;
         self.head.records = self.head.records.saturating_add(1);
         self.payload = payload;
+        if let Some((records, seen)) = &mut self.watched
+            && *records == self.head.records
+        {
+            *seen = Some(chain);
+        }
         match step {
             Step::Event(entry) => Ok(Step::Event(entry)),
             Step::Again => {
-                self.signed_records = self.head.records;
+                if kind == RecordKind::Checkpoint {
+                    self.signed_records = self.head.records;
+                }
                 Ok(Step::Again)
             }
             Step::End(_) => self.finish(step),
         }
     }
 
-    fn accept_event(&mut self, content: &[u8]) -> Result<Step, ReadError> {
+    fn accept_key(&mut self, content: &[u8]) -> Result<Step, ReadError> {
+        if (self.anchored && self.head.records != 1) || content.len() > super::age::FILE_BYTES_MAX {
+            return Err(self.tampered(Tampered::Meaning));
+        }
+        if !self.identities.is_empty() {
+            self.payload_key = Some(PayloadKey::unwrap(content, &self.identities).map_err(ReadError::Closed)?);
+        }
+        Ok(Step::Again)
+    }
+
+    fn accept_sealed(&mut self, content: &[u8]) -> Result<Step, ReadError> {
+        if self.ended || (self.anchored && self.head.records == 0) {
+            return Err(self.tampered(Tampered::Meaning));
+        }
+        let (Some(key), Some(session)) = (&self.payload_key, &self.session) else {
+            self.hidden = self.hidden.saturating_add(1);
+            return Ok(Step::Again);
+        };
+        let packed = key.open(self.head.records, session.as_str().as_bytes(), content).ok();
+        let event = packed.and_then(|packed| format::unpack_event(&packed));
+        let event = event.ok_or_else(|| self.tampered(Tampered::Meaning))?;
+        self.accept_event(&event, true)
+    }
+
+    fn accept_event(&mut self, content: &[u8], sealed: bool) -> Result<Step, ReadError> {
         let event = format::decode_event(content).ok_or_else(|| self.tampered(Tampered::Meaning))?;
         let fits = match &event.what {
-            What::Opened(opened) => self.head.records == 0 && Some(&opened.session) == self.session.as_ref(),
+            What::Opened(opened) => !sealed && self.head.records == 0 && Some(&opened.session) == self.session.as_ref(),
             What::FromClient(_)
             | What::ToClient(_)
             | What::RowsOmitted { .. }

@@ -4,15 +4,14 @@
 //! it as it is. The plain file is removed only after the compressed one has been read back and found equal; until
 //! then both stand, which is not an error. Whatever fails here leaves the plain segment, which is as good.
 
-use super::SigningKey;
 use super::format;
 use super::session::segment_name;
+use super::{Disk, SigningKey};
 use crate::core::id::SessionId;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
@@ -49,9 +48,11 @@ pub(super) struct Sealer {
 }
 
 impl Sealer {
-    pub(super) fn start(key: Arc<SigningKey>) -> io::Result<Self> {
+    pub(super) fn start(key: Arc<SigningKey>, disk: Arc<dyn Disk>, usage: Arc<AtomicU64>) -> io::Result<Self> {
         let (jobs, queue) = sync_channel(QUEUE_MAX);
-        let thread = std::thread::Builder::new().name("recording-seal".into()).spawn(move || work(&queue, &key))?;
+        let thread = std::thread::Builder::new()
+            .name("recording-seal".into())
+            .spawn(move || work(&queue, &key, disk.as_ref(), &usage))?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
@@ -76,10 +77,18 @@ impl Drop for Sealer {
     }
 }
 
-fn work(queue: &Receiver<Job>, key: &SigningKey) {
+fn work(queue: &Receiver<Job>, key: &SigningKey, disk: &dyn Disk, usage: &AtomicU64) {
     for job in queue {
-        if let Err(error) = seal(&job, key) {
-            tracing::warn!(session = %job.session, segment = job.segment, %error, "cannot compress a recording's segment");
+        match seal(&job, key, disk) {
+            Ok((before, after)) => {
+                usage.fetch_add(after, Ordering::Relaxed);
+                let less = |now: u64| Some(now.saturating_sub(before));
+                let _ = usage.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+            }
+            Err(error) => {
+                tracing::warn!(session = %job.session, segment = job.segment, %error,
+                    "cannot compress a recording's segment");
+            }
         }
     }
 }
@@ -89,51 +98,60 @@ pub(super) fn sealed_name(segment: u32) -> String {
     format!("{}.zst", segment_name(segment))
 }
 
-fn seal(job: &Job, key: &SigningKey) -> io::Result<()> {
+/// Compresses one segment; its bytes before and after.
+fn seal(job: &Job, key: &SigningKey, disk: &dyn Disk) -> io::Result<(u64, u64)> {
     let plain = job.folder.join(segment_name(job.segment));
     let sealed = job.folder.join(sealed_name(job.segment));
     let half = job.folder.join(format!("{}.tmp", sealed_name(job.segment)));
-    let outcome = write_sealed(&plain, &half, job, key).and_then(|()| {
-        fs::rename(&half, &sealed)?;
-        File::open(&job.folder)?.sync_all()?;
-        fs::remove_file(&plain)
+    match disk.remove_file(&half) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let outcome = write_sealed(&plain, &half, job, key, disk).and_then(|bytes| {
+        disk.rename(&half, &sealed)?;
+        disk.sync_folder(&job.folder)?;
+        disk.remove_file(&plain)?;
+        Ok(bytes)
     });
     if outcome.is_err() {
         // Only the half-written copy; an error here changes nothing.
-        drop(fs::remove_file(&half));
+        drop(disk.remove_file(&half));
     }
     outcome
 }
 
-fn write_sealed(plain: &Path, half: &Path, job: &Job, key: &SigningKey) -> io::Result<()> {
-    let mut input = File::open(plain)?;
-    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(half)?;
-    let mut encoder = zstd::stream::write::Encoder::new(&mut file, LEVEL)?;
+fn write_sealed(plain: &Path, half: &Path, job: &Job, key: &SigningKey, disk: &dyn Disk) -> io::Result<(u64, u64)> {
+    let mut input = disk.open_file(plain)?;
+    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), LEVEL)?;
     encoder.window_log(WINDOW_LOG_MAX)?;
     encoder.include_checksum(true)?;
     let mut before = blake3::Hasher::new();
     copy_hashed(&mut input, &mut encoder, &mut before)?;
-    encoder.finish()?;
-
-    let length = file.stream_position()?;
-    file.seek(SeekFrom::Start(0))?;
-    let mut hash = blake3::Hasher::new();
-    copy_hashed(&mut (&mut file).take(length), &mut io::sink(), &mut hash)?;
-    file.seek(SeekFrom::Start(0))?;
+    let plain_bytes = before.count();
+    // A segment is bounded, so its compressed bytes are held whole.
+    let mut bytes = encoder.finish()?;
+    let hash = blake3::hash(&bytes);
     let mut after = blake3::Hasher::new();
-    let mut decoder = zstd::stream::read::Decoder::new((&mut file).take(length))?;
+    let mut decoder = zstd::stream::read::Decoder::new(bytes.as_slice())?;
     decoder.window_log_max(WINDOW_LOG_MAX)?;
     copy_hashed(&mut decoder, &mut io::sink(), &mut after)?;
     drop(decoder);
     if before.finalize() != after.finalize() {
         return Err(io::Error::other("the compressed segment reads back differently"));
     }
-
-    let message = format::seal_message(&job.session, job.segment, hash.finalize().as_bytes());
-    file.seek(SeekFrom::Start(length))?;
-    file.write_all(&SEAL_HEADER)?;
-    file.write_all(&key.sign(&message))?;
-    file.sync_all()
+    let message = format::seal_message(&job.session, job.segment, hash.as_bytes());
+    bytes.extend_from_slice(&SEAL_HEADER);
+    bytes.extend_from_slice(&key.sign(&message));
+    let mut file = disk.create_file(half)?;
+    file.write_all(&bytes)?;
+    file.sync()?;
+    let mut written = Vec::with_capacity(bytes.len());
+    disk.open_file(half)?.read_to_end(&mut written)?;
+    if written != bytes {
+        return Err(io::Error::other("the compressed segment was written differently"));
+    }
+    Ok((plain_bytes, u64::try_from(bytes.len()).unwrap_or(u64::MAX)))
 }
 
 /// Copies everything and hashes it on the way.

@@ -3,7 +3,10 @@
 //! Every call is synchronous: it returns when the operating system (or the medium) has the bytes. After an error
 //! it accepts nothing more; what was written stays as it is.
 
+use super::age::PayloadKey;
+use super::commit::Pending;
 use super::format::{self, FRAMES_BYTES_MAX, Head, PAYLOAD_BYTES_MAX, RecordKind};
+use super::log::{Leaf, Line};
 use super::seal::Job;
 use super::{Durability, RecorderError, Shared, Sink};
 use crate::core::event::{Event, Opened, What};
@@ -14,6 +17,7 @@ use lang::time::Timestamp;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A checkpoint is due after this many records.
 const CHECKPOINT_RECORDS: u64 = 512;
@@ -51,6 +55,17 @@ pub struct SessionRecorder {
     ended: bool,
     buffer: Vec<u8>,
     payload: Vec<u8>,
+    /// Encrypts events, where the gateway is told to.
+    payload_key: Option<PayloadKey>,
+    /// Set when the medium refused bytes that a session waits for.
+    failed: Arc<AtomicBool>,
+}
+
+/// Whether a write waits for the medium here, where the durability asks for it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    Here,
+    Elsewhere,
 }
 
 impl SessionRecorder {
@@ -71,7 +86,7 @@ impl SessionRecorder {
             return Err(RecorderError::Io { verb: "create", path: folder, source });
         }
         let sink = create_segment(&shared, &folder, 0)?;
-        let head = Head { records: 0, chain: format::chain_start(&session) };
+        let head = Head { records: 0, chain: format::chain_start(&session, format::VERSION) };
         let mut recorder = Self {
             shared,
             session,
@@ -87,42 +102,92 @@ impl SessionRecorder {
             ended: false,
             buffer: Vec::new(),
             payload: Vec::new(),
+            payload_key: None,
+            failed: Arc::default(),
         };
         recorder.push_header();
         recorder.push_event(&Event { at, what: What::Opened(Box::new(opened)) })?;
+        recorder.push_key()?;
         recorder.push_signed(RecordKind::Checkpoint, at);
-        recorder.flush()?;
+        recorder.flush(Waits::Here)?;
         recorder.sync_names()?;
+        let Head { records, chain } = recorder.head;
+        recorder.log(at, Leaf::Opened { records, chain })?;
         Ok(recorder)
+    }
+
+    fn log(&self, at: Timestamp, leaf: Leaf) -> Result<(), RecorderError> {
+        self.shared.log.append(&Line { leaf, at, session: self.session.clone() })
+    }
+
+    /// Writes the key of this recording, wrapped for those who may read it.
+    fn push_key(&mut self) -> Result<(), RecorderError> {
+        let recipients = &self.shared.settings.recipients;
+        if recipients.is_empty() {
+            return Ok(());
+        }
+        let wrapped = PayloadKey::wrapped(recipients);
+        let (key, file) = wrapped.map_err(|_| RecorderError::Refused("its key cannot be wrapped"))?;
+        format::push_record(&mut self.head, RecordKind::Key, &file, &mut self.buffer);
+        self.payload_key = Some(key);
+        Ok(())
     }
 
     /// Records a batch with one write. Only when this returns `Ok` may the frames of the batch be forwarded.
     pub fn append(&mut self, events: &[Event]) -> Result<(), RecorderError> {
+        self.append_with(events, Waits::Here)
+    }
+
+    /// Records a batch with one write, and leaves the wait for the medium to others: the frames of the batch may be
+    /// forwarded once this has returned `Ok` and what it returns has been waited for.
+    pub fn begin(&mut self, events: &[Event]) -> Result<Option<Pending>, RecorderError> {
+        let before = self.head.records;
+        self.append_with(events, Waits::Elsewhere)?;
+        if self.shared.settings.durability == Durability::Process || self.head.records == before {
+            return Ok(None);
+        }
+        let asked = self.sink.flush().and_then(|file| self.shared.committer.ask(file, &self.failed));
+        let asked = asked.map(Some).map_err(|source| self.error("sync", source));
+        self.settle(asked)
+    }
+
+    /// What the medium refused behind the recorder's back ends the recording as well.
+    fn notice_failure(&mut self) {
+        if self.failed.load(Ordering::Acquire) {
+            self.state = State::Broken;
+        }
+    }
+
+    fn append_with(&mut self, events: &[Event], waits: Waits) -> Result<(), RecorderError> {
         if events.is_empty() {
             return Ok(());
         }
+        self.notice_failure();
         match self.state {
             State::Open => {}
             State::Exhausted | State::Broken => return Err(RecorderError::Broken),
             State::Closed => return Err(RecorderError::Refused("the recording is closed")),
         }
-        let outcome = self.append_open(events);
+        let outcome = self.append_open(events, waits);
         self.settle(outcome)
     }
 
     /// Signs what no signature covers yet, for a session that is idle after a burst. Nothing unsigned costs nothing.
     pub fn checkpoint(&mut self, at: Timestamp) -> Result<(), RecorderError> {
+        self.notice_failure();
         if self.state != State::Open || self.head.records == self.signed_records {
             return Ok(());
         }
         self.push_signed(RecordKind::Checkpoint, at);
-        let outcome = self.flush();
+        // Losing a signature loses no event.
+        let outcome = self.flush(Waits::Elsewhere);
         self.settle(outcome)
     }
 
     /// States the end, unless an appended event did, and signs the whole. Also accepted after
     /// [`RecorderError::NoSpace`], which leaves room for it; never after another error.
     pub fn close(&mut self, at: Timestamp, close: &Close) -> Result<Head, RecorderError> {
+        self.notice_failure();
         match self.state {
             State::Open | State::Exhausted => {}
             State::Broken => return Err(RecorderError::Broken),
@@ -131,6 +196,8 @@ impl SessionRecorder {
         let outcome = self.close_open(at, close);
         self.settle(outcome)?;
         self.state = State::Closed;
+        let Head { records, chain } = self.head;
+        self.log(at, Leaf::Closed { records, chain })?;
         self.shared.sealer.offer(Job::new(&self.folder, &self.session, self.segment));
         Ok(self.head)
     }
@@ -155,8 +222,10 @@ impl SessionRecorder {
         self.head
     }
 
-    fn append_open(&mut self, events: &[Event]) -> Result<(), RecorderError> {
+    fn append_open(&mut self, events: &[Event], waits: Waits) -> Result<(), RecorderError> {
         if self.segment_bytes >= self.shared.segment_bytes {
+            // The old segment's bytes are not what the next wait is for.
+            self.sync_sink()?;
             self.roll()?;
         }
         let mut last = None;
@@ -165,17 +234,24 @@ impl SessionRecorder {
                 return Err(RecorderError::Refused("it comes after the end"));
             }
             if keeps(self.level, &event.what) {
-                self.push_split(event)?;
+                self.push_split(event, waits)?;
                 last = Some(event.at);
             }
             if self.buffer.len() >= WRITE_BYTES {
-                self.flush()?;
+                self.flush(waits)?;
             }
         }
         if let Some(at) = last.filter(|at| self.checkpoint_due(*at)) {
             self.push_signed(RecordKind::Checkpoint, at);
         }
-        self.flush()
+        self.flush(waits)
+    }
+
+    fn sync_sink(&mut self) -> Result<(), RecorderError> {
+        match self.shared.settings.durability {
+            Durability::Process => Ok(()),
+            Durability::Disk => self.sink.sync().map_err(|source| self.error("sync", source)),
+        }
     }
 
     fn close_open(&mut self, at: Timestamp, close: &Close) -> Result<(), RecorderError> {
@@ -184,7 +260,7 @@ impl SessionRecorder {
             self.push_event(&Event { at, what })?;
         }
         self.push_signed(RecordKind::Close, at);
-        self.write_buffer()
+        self.write_buffer(Waits::Here)
     }
 
     /// Keeps the state after an operation: nothing is accepted after an error.
@@ -192,7 +268,8 @@ impl SessionRecorder {
         if let Err(error) = &outcome {
             // What stands in the buffer was chained but not written: only a full disk that was noticed before
             // anything was chained leaves the chain usable.
-            let usable = matches!(error, RecorderError::NoSpace { .. }) && self.state == State::Open;
+            let full = matches!(error, RecorderError::NoSpace { .. } | RecorderError::Quota { .. });
+            let usable = full && self.state == State::Open;
             self.state = if usable { State::Exhausted } else { State::Broken };
         }
         outcome
@@ -210,7 +287,7 @@ impl SessionRecorder {
         format::push_segment_header(&mut self.head, &self.session, self.segment, &public_key, &mut self.buffer);
     }
 
-    fn push_split(&mut self, event: &Event) -> Result<(), RecorderError> {
+    fn push_split(&mut self, event: &Event, waits: Waits) -> Result<(), RecorderError> {
         let (frames, wrap): (_, fn(bytes::Bytes) -> What) = match &event.what {
             What::FromClient(frames) if frames.len() > FRAMES_BYTES_MAX => (frames, What::FromClient),
             What::ToClient(frames) if frames.len() > FRAMES_BYTES_MAX => (frames, What::ToClient),
@@ -227,7 +304,7 @@ impl SessionRecorder {
             let part = rest.split_to(rest.len().min(FRAMES_BYTES_MAX));
             self.push_event(&Event { at: event.at, what: wrap(part) })?;
             if self.buffer.len() >= WRITE_BYTES {
-                self.flush()?;
+                self.flush(waits)?;
             }
         }
         Ok(())
@@ -242,7 +319,17 @@ impl SessionRecorder {
         if self.payload.len() > PAYLOAD_BYTES_MAX {
             return Err(RecorderError::TooLarge(self.payload.len()));
         }
-        format::push_record(&mut self.head, RecordKind::Event, &self.payload, &mut self.buffer);
+        let Some(key) = self.payload_key.as_ref().filter(|_| is_content(&event.what)) else {
+            format::push_record(&mut self.head, RecordKind::Event, &self.payload, &mut self.buffer);
+            return Ok(());
+        };
+        let mut packed = format::pack_event(&self.payload);
+        let sealed = key.seal(self.head.records, self.session.as_str().as_bytes(), &mut packed);
+        sealed.map_err(|_| RecorderError::Refused("it cannot be encrypted"))?;
+        if packed.len() > PAYLOAD_BYTES_MAX {
+            return Err(RecorderError::TooLarge(packed.len()));
+        }
+        format::push_record(&mut self.head, RecordKind::Sealed, &packed, &mut self.buffer);
         Ok(())
     }
 
@@ -257,26 +344,26 @@ impl SessionRecorder {
         self.signed_at = at;
     }
 
-    fn flush(&mut self) -> Result<(), RecorderError> {
+    fn flush(&mut self, waits: Waits) -> Result<(), RecorderError> {
         let bytes = u64::try_from(self.buffer.len()).unwrap_or(u64::MAX);
         let space = self.shared.check_space(bytes);
         // The batch is chained already: it is written, so that the chain stays whole, and not forwarded.
         let low = match space {
             Ok(()) => None,
-            Err(low @ RecorderError::NoSpace { .. }) => Some(low),
+            Err(low @ (RecorderError::NoSpace { .. } | RecorderError::Quota { .. })) => Some(low),
             Err(other) => return Err(other),
         };
-        self.write_buffer()?;
+        self.write_buffer(waits)?;
         low.map_or(Ok(()), Err)
     }
 
-    fn write_buffer(&mut self) -> Result<(), RecorderError> {
+    fn write_buffer(&mut self, waits: Waits) -> Result<(), RecorderError> {
         if self.buffer.is_empty() {
             return Ok(());
         }
         self.sink.write_all(&self.buffer).map_err(|source| self.error("write", source))?;
-        if self.shared.settings.durability == Durability::Disk {
-            self.sink.sync().map_err(|source| self.error("sync", source))?;
+        if waits == Waits::Here {
+            self.sync_sink()?;
         }
         let bytes = u64::try_from(self.buffer.len()).unwrap_or(u64::MAX);
         self.segment_bytes = self.segment_bytes.saturating_add(bytes);
@@ -321,6 +408,15 @@ fn keeps(level: Recorded, what: &What) -> bool {
     match what {
         What::FromClient(_) | What::ToClient(_) | What::RowsOmitted { .. } => level != Recorded::None,
         What::Opened(_) | What::Decision(_) | What::Reauthorised { .. } | What::Closed { .. } => true,
+    }
+}
+
+/// Whether an event is what the session said and did, which encryption hides; the facts of its opening, of its policy
+/// and of its end stay readable, as the gateway's list of sessions has them.
+const fn is_content(what: &What) -> bool {
+    match what {
+        What::FromClient(_) | What::ToClient(_) | What::RowsOmitted { .. } | What::Decision(_) => true,
+        What::Opened(_) | What::Reauthorised { .. } | What::Closed { .. } => false,
     }
 }
 

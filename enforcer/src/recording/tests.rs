@@ -67,7 +67,7 @@ pub(crate) fn opened(number: u8) -> Opened {
 }
 
 pub(crate) fn recorder(folder: &Path, segment_bytes: u64) -> Recorder {
-    let settings = Settings { folder: folder.to_owned(), durability: Durability::Process, free_bytes_min: 0 };
+    let settings = Settings::new(folder.to_owned());
     Recorder::with_disk(settings, key(), Box::new(OsDisk), segment_bytes).unwrap()
 }
 
@@ -320,6 +320,17 @@ struct FaultyDisk(Arc<Mutex<Faults>>);
 #[derive(Debug)]
 struct FaultySink(Box<dyn Sink>, Arc<Mutex<Faults>>);
 
+#[derive(Debug)]
+struct FaultyFlush(Arc<dyn Flush>, Arc<Mutex<Faults>>);
+
+impl Flush for FaultyFlush {
+    fn sync(&self) -> io::Result<()> {
+        let mut faults = self.1.lock().unwrap();
+        faults.syncs += 1;
+        if faults.sync { Err(io::Error::other("medium")) } else { self.0.sync() }
+    }
+}
+
 impl Disk for FaultyDisk {
     fn create_folder(&self, folder: &Path) -> io::Result<()> {
         OsDisk.create_folder(folder)
@@ -329,6 +340,21 @@ impl Disk for FaultyDisk {
             return Err(io::ErrorKind::QuotaExceeded.into());
         }
         Ok(Box::new(FaultySink(OsDisk.create_file(file)?, Arc::clone(&self.0))))
+    }
+    fn append_file(&self, file: &Path) -> io::Result<Box<dyn Sink>> {
+        OsDisk.append_file(file)
+    }
+    fn open_file(&self, file: &Path) -> io::Result<Box<dyn Source>> {
+        OsDisk.open_file(file)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        OsDisk.rename(from, to)
+    }
+    fn remove_file(&self, file: &Path) -> io::Result<()> {
+        OsDisk.remove_file(file)
+    }
+    fn remove_folder(&self, folder: &Path) -> io::Result<()> {
+        OsDisk.remove_folder(folder)
     }
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         OsDisk.sync_folder(folder)
@@ -353,11 +379,14 @@ impl Sink for FaultySink {
         faults.syncs += 1;
         if faults.sync { Err(io::Error::other("medium")) } else { self.0.sync() }
     }
+    fn flush(&self) -> io::Result<Arc<dyn Flush>> {
+        Ok(Arc::new(FaultyFlush(self.0.flush()?, Arc::clone(&self.1))))
+    }
 }
 
 fn faulty(folder: &Path, durability: Durability) -> (Recorder, Arc<Mutex<Faults>>) {
     let faults = Arc::new(Mutex::new(Faults { free: 1 << 30, ..Faults::default() }));
-    let settings = Settings { folder: folder.to_owned(), durability, free_bytes_min: 1 << 20 };
+    let settings = Settings { durability, free_bytes_min: 1 << 20, ..Settings::new(folder.to_owned()) };
     let disk = Box::new(FaultyDisk(Arc::clone(&faults)));
     (Recorder::with_disk(settings, key(), disk, 1 << 20).unwrap(), faults)
 }
@@ -569,6 +598,87 @@ fn keys_are_created_private_and_read_again() {
     fs::write(temp.0.join("bad"), "nothing").unwrap();
     fs::set_permissions(temp.0.join("bad"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     assert!(matches!(SigningKey::load(&temp.0.join("bad")), Err(KeyError::Malformed { .. })));
+}
+
+#[test]
+fn an_encrypted_recording_is_verified_without_its_key_and_read_with_it() {
+    const CANARY: &[u8] = b"canary-4471";
+    let temp = TempFolder::new();
+    let recipients = vec![age::Recipient::parse(age::tests::RECIPIENT).unwrap()];
+    let settings = Settings { recipients, ..Settings::new(temp.0.clone()) };
+    let recorder = Recorder::with_disk(settings, key(), Box::new(OsDisk), 2_000).unwrap();
+    let mut session = recorder.open(at(0), opened(1), Recorded::Full).unwrap();
+    let rows: Vec<Event> = (0..6).map(|step| to_client(step, [CANARY, &[7; 900]].concat())).collect();
+    for row in &rows {
+        session.append(std::slice::from_ref(row)).unwrap();
+    }
+    session.append(&[decision(10)]).unwrap();
+    session.close(at(20), &client_left()).unwrap();
+    let folder = unsealed(&{
+        let folder = session.folder().to_owned();
+        drop((session, recorder));
+        folder
+    });
+    for entry in fs::read_dir(&folder).unwrap() {
+        let bytes = fs::read(entry.unwrap().path()).unwrap();
+        assert!(!bytes.windows(CANARY.len()).any(|window| window == CANARY));
+        assert!(!bytes.windows(13).any(|window| window == b"public.orders"));
+    }
+    let (entries, end) = read_all(&folder).unwrap();
+    assert_eq!(kinds(&entries), ["opened", "closed"]);
+    assert!(matches!(end, End::Complete { .. }));
+    let identities = || age::Identity::parse_all(age::tests::IDENTITY).unwrap();
+    let mut reader = Reader::open(&folder, Some(key().public())).unwrap().with_identities(identities());
+    let found: Vec<Entry> = reader.by_ref().map(Result::unwrap).collect();
+    assert_eq!(found.iter().filter(|entry| rows.contains(&entry.event)).count(), rows.len());
+    assert!(found.iter().any(|entry| entry.event == decision(10)));
+    assert_eq!(reader.hidden(), 0);
+    // Every changed byte is found without the key.
+    let file = folder.join("000000.rec");
+    let whole = fs::read(&file).unwrap();
+    for place in (0..whole.len()).step_by(7) {
+        let mut bytes = whole.clone();
+        bytes[place] ^= 1;
+        fs::write(&file, &bytes).unwrap();
+        assert!(read_all(&folder).is_err(), "byte {place}");
+    }
+}
+
+#[test]
+fn a_quota_ends_sessions_and_keeps_new_ones_out() {
+    let temp = TempFolder::new();
+    let settings = Settings { quota_bytes: Some(9 << 20), ..Settings::new(temp.0.clone()) };
+    let recorder = Recorder::with_disk(settings, key(), Box::new(OsDisk), u64::MAX).unwrap();
+    let mut session = recorder.open(at(0), opened(1), Recorded::Full).unwrap();
+    let block = vec![1_u8; 1 << 20];
+    let accepted = (0..20).take_while(|_| session.append(&[to_client(1, block.clone())]).is_ok()).count();
+    assert!((8..=12).contains(&accepted), "{accepted}");
+    let full = Close { cause: Cause::Recorder, sentence: "the quota is used up".into() };
+    session.close(at(3), &full).unwrap();
+    assert!(matches!(recorder.open(at(4), opened(2), Recorded::Full), Err(RecorderError::Quota { .. })));
+    drop((session, recorder));
+    // Compressed, the same recordings leave room again.
+    let settings = Settings { quota_bytes: Some(9 << 20), ..Settings::new(temp.0.clone()) };
+    let recorder = Recorder::with_disk(settings, key(), Box::new(OsDisk), u64::MAX).unwrap();
+    assert!(recorder.used_bytes() < 1 << 20);
+    recorder.open(at(5), opened(3), Recorded::Full).unwrap();
+}
+
+#[tokio::test]
+async fn sessions_wait_together_for_the_medium() {
+    let temp = TempFolder::new();
+    let (recorder, faults) = faulty(&temp.0, Durability::Disk);
+    let mut session = recorder.open(at(0), opened(1), Recorded::Full).unwrap();
+    let inline = faults.lock().unwrap().syncs;
+    let pending = session.begin(&[decision(1)]).unwrap().unwrap();
+    pending.wait().await.unwrap();
+    assert_eq!(faults.lock().unwrap().syncs, inline + 1, "by the thread that waits for all");
+    faults.lock().unwrap().sync = true;
+    let pending = session.begin(&[decision(2)]).unwrap().unwrap();
+    assert!(pending.wait().await.is_err());
+    faults.lock().unwrap().sync = false;
+    assert!(matches!(session.begin(&[decision(3)]), Err(RecorderError::Broken)));
+    assert!(matches!(session.close(at(4), &client_left()), Err(RecorderError::Broken)));
 }
 
 proptest! {

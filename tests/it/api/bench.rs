@@ -184,8 +184,7 @@ impl Bench {
         publisher.update(|state| state.active = Some(world::active(rules(&idp.provider), "c1")));
         let live = Live::default();
         let access = Access::new(store, policy.clone(), live.clone(), "gw-1");
-        let settings =
-            Settings { folder: folder.path().join("recordings"), durability: Durability::Process, free_bytes_min: 0 };
+        let settings = Settings::new(folder.path().join("recordings"));
         let recorder = Recorder::new(settings, SigningKey::from_seed(&[7; 32])).unwrap();
         let verifier = Verifier::new().unwrap();
         let scheme = if tls.is_some() { "https" } else { "http" };

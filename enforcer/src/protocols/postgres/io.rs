@@ -18,11 +18,11 @@ use crate::core::lease::{ClientFacts, Lease};
 use crate::core::machine::{Cause, Close};
 use crate::gateway::live::Facts;
 use crate::gateway::policy::Staleness;
-use crate::gateway::pump::{self, Recording};
+use crate::gateway::pump::{self, Durable, Recording};
 use crate::gateway::shared::Shared;
 use crate::gateway::tls::UpstreamTls;
 use crate::gateway::{clock, metrics::Metrics};
-use crate::recording::SessionRecorder;
+use crate::recording::{Pending, SessionRecorder};
 use bytes::BytesMut;
 use lang::program::enforced;
 use lang::program::rules::Connection;
@@ -310,18 +310,34 @@ fn server_major(parameters: &[(String, String)]) -> u16 {
 }
 
 /// The recorder, as the pump sees it.
-struct Recorder<'a>(&'a mut SessionRecorder);
+struct Recorder<'a> {
+    session: &'a mut SessionRecorder,
+    pending: Option<Pending>,
+}
 
 impl Recording for Recorder<'_> {
     fn accept(&mut self, events: &[Event]) -> Result<(), String> {
-        self.0.append(events).map_err(|error| {
-            tracing::error!(error = %chain(&error), "the recorder does not accept");
-            "the session could not be recorded any further".to_owned()
-        })
+        match self.session.begin(events) {
+            Ok(pending) => {
+                self.pending = pending;
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(error = %chain(&error), "the recorder does not accept");
+                Err("the session could not be recorded any further".to_owned())
+            }
+        }
+    }
+
+    fn durable(&mut self) -> Option<Durable> {
+        let pending = self.pending.take()?;
+        Some(Box::pin(async move {
+            pending.wait().await.map_err(|_| "the session could not be recorded any further".to_owned())
+        }))
     }
 
     fn sign(&mut self, at: Timestamp) -> Result<(), String> {
-        self.0.checkpoint(at).map_err(|error| {
+        self.session.checkpoint(at).map_err(|error| {
             tracing::error!(error = %chain(&error), "a recording cannot be signed");
             "the session could not be recorded any further".to_owned()
         })
@@ -396,7 +412,7 @@ async fn run(listener: Listener, login: Login<TcpStream>, ready: Ready, peer: So
         upstream_input: upstream.leftover,
         greeting,
         machine: &mut machine,
-        recording: &mut Recorder(&mut recorder),
+        recording: &mut Recorder { session: &mut recorder, pending: None },
         orders,
         policy: shared.policy.clone(),
         applied: active,

@@ -1,0 +1,163 @@
+//! Retention: recordings that were kept long enough are removed, and a line of the log stays in their place.
+//!
+//! A recording that is live, held, or cannot be read whole is never removed. The tombstone comes first: a crash leaves
+//! a line without a removal, never a removal without a line.
+
+use super::key::hexadecimal;
+use super::list;
+use super::log::{Leaf, Line};
+use super::{Recorder, adopt};
+use crate::core::id::SessionId;
+use lang::time::Timestamp;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+/// What one pass of retention did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retained {
+    /// Recordings that were removed.
+    pub removed: u64,
+    /// Recordings that are old enough and held.
+    pub held: u64,
+    /// Recordings that are old enough and cannot be removed now.
+    pub stuck: u64,
+}
+
+/// The ending of a folder whose tombstone is written.
+const GONE: &str = "gone";
+
+/// The file that holds a recording against retention.
+pub fn hold_file(recordings: &Path, session: &SessionId) -> PathBuf {
+    recordings.join("holds").join(session.as_str())
+}
+
+impl Recorder {
+    /// Removes the recordings that ended more than `keep_ms` before `now` and are not held.
+    ///
+    /// # Errors
+    /// When the folder of all recordings cannot be read.
+    pub fn retain(&self, now: Timestamp, keep_ms: u64) -> io::Result<Retained> {
+        let recordings = &self.0.settings.folder;
+        let mut done = Retained::default();
+        for (session, folder) in list::all(recordings)? {
+            // The opening is cheap to read, and nothing ended before it.
+            let opened = list::summary(recordings, &session)?.and_then(|found| found.opened);
+            if opened.is_none_or(|(opened, _)| now.ms_since(opened) < keep_ms || opened > now) {
+                continue;
+            }
+            match self.retain_one(&session, &folder, now, keep_ms) {
+                Ok(One::Young) => {}
+                Ok(One::Held) => done.held += 1,
+                Ok(One::Removed) => done.removed += 1,
+                Err(error) => {
+                    tracing::error!(%session, %error, "a recording cannot be removed");
+                    done.stuck += 1;
+                }
+            }
+        }
+        self.sweep_gone(recordings)?;
+        Ok(done)
+    }
+
+    fn retain_one(&self, session: &SessionId, folder: &Path, now: Timestamp, keep_ms: u64) -> io::Result<One> {
+        let (ended, leaf, live) = adopt::head(folder).map_err(io::Error::other)?;
+        if live || now.ms_since(ended) < keep_ms {
+            return Ok(One::Young);
+        }
+        if hold_file(&self.0.settings.folder, session).exists() {
+            return Ok(One::Held);
+        }
+        let (Leaf::Closed { records, chain } | Leaf::Left { records, chain }) = leaf else {
+            return Ok(One::Young);
+        };
+        let leaf = Leaf::Removed { records, chain, why: "retention".to_owned() };
+        let tombstone = Line { leaf, at: now, session: session.clone() };
+        self.0.log.append(&tombstone).map_err(io::Error::other)?;
+        self.0.disk.rename(folder, &folder.with_extension(GONE))?;
+        tracing::info!(%session, records, chain = hexadecimal(&chain), "a recording was removed by retention");
+        Ok(One::Removed)
+    }
+
+    /// Removes the folders whose tombstones are written, also those of an earlier pass.
+    fn sweep_gone(&self, recordings: &Path) -> io::Result<()> {
+        for month in list::months(recordings)? {
+            for entry in fs::read_dir(&month)? {
+                let folder = entry?.path();
+                if folder.extension().is_none_or(|extension| extension != GONE) {
+                    continue;
+                }
+                let mut bytes = 0_u64;
+                for file in fs::read_dir(&folder)? {
+                    let file = file?;
+                    bytes = bytes.saturating_add(file.metadata()?.len());
+                    self.0.disk.remove_file(&file.path())?;
+                }
+                self.0.disk.remove_folder(&folder)?;
+                let less = |now: u64| Some(now.saturating_sub(bytes));
+                let _ = self.0.usage.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+            }
+            self.0.disk.sync_folder(&month)?;
+        }
+        Ok(())
+    }
+}
+
+enum One {
+    Young,
+    Held,
+    Removed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recording::log::check::{Earlier, check_all};
+    use crate::recording::tests::{TempFolder, at, client_left, key, opened, recorder};
+    use lang::program::rules::Recorded;
+
+    #[test]
+    fn old_recordings_go_unless_they_are_held_and_leave_a_signed_line() {
+        let temp = TempFolder::new();
+        let recorder = recorder(&temp.0, u64::MAX);
+        for number in 1..=3 {
+            let mut session = recorder.open(at(0), opened(number), Recorded::Full).unwrap();
+            session.close(at(1_000), &client_left()).unwrap();
+        }
+        let _live = recorder.open(at(0), opened(4), Recorded::Full).unwrap();
+        let hold = hold_file(&temp.0, &opened(2).session);
+        fs::create_dir_all(hold.parent().unwrap()).unwrap();
+        fs::write(&hold, "case 17\n").unwrap();
+
+        assert_eq!(recorder.retain(at(60_000), 59_500).unwrap(), Retained::default(), "not old enough");
+        let done = recorder.retain(at(61_000), 59_500).unwrap();
+        assert_eq!(done, Retained { removed: 2, held: 1, stuck: 0 });
+        assert_eq!(list::all(&temp.0).unwrap().into_keys().collect::<Vec<_>>(), [opened(2).session, opened(4).session]);
+        fs::remove_file(&hold).unwrap();
+        assert_eq!(recorder.retain(at(62_000), 59_500).unwrap(), Retained { removed: 1, held: 0, stuck: 0 });
+        drop(recorder);
+        let report = check_all(&temp.0, key().public(), &Earlier::default()).unwrap();
+        assert_eq!((report.removed, report.unclosed, report.findings.len()), (3, 1, 0), "{report:?}");
+    }
+
+    #[test]
+    fn a_recording_that_was_tampered_with_is_kept() {
+        let temp = TempFolder::new();
+        let folder = {
+            let recorder = recorder(&temp.0, u64::MAX);
+            let mut session = recorder.open(at(0), opened(1), Recorded::Full).unwrap();
+            session.close(at(1_000), &client_left()).unwrap();
+            session.folder().to_owned()
+        };
+        let file = folder.join("000000.rec.zst");
+        let mut bytes = fs::read(&file).unwrap();
+        let middle = bytes.len() - 40;
+        bytes[middle] ^= 1;
+        fs::write(&file, bytes).unwrap();
+        let recorder = recorder(&temp.0, u64::MAX);
+        let done = recorder.retain(at(99_999_999), 1).unwrap();
+        assert_eq!(done.removed, 0);
+        assert!(folder.exists());
+    }
+}
