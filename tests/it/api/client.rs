@@ -149,7 +149,9 @@ async fn a_recording_comes_through_the_api_and_verifies() {
     assert_eq!(download::remote("/some/folder", None), None);
     let downloaded = download::recording(&connect(&bench, Role::Auditor), &session).await.unwrap();
     let args = verify::Args {
-        recording: downloaded.path().to_str().unwrap().to_owned(),
+        recording: Some(downloaded.path().to_str().unwrap().to_owned()),
+        against: None,
+        witness: None,
         public_key: key,
         recordings: None,
         format: verify::Format::Text,
