@@ -11,6 +11,7 @@ pub mod core;
 pub mod gateway;
 pub mod gitops;
 pub mod identity;
+pub mod notify;
 pub mod protocols;
 pub mod recording;
 pub mod store;

@@ -51,14 +51,6 @@ pub(super) fn check(ctx: &Ctx<'_>, sink: &mut Sink) {
             report(Gap::Review, review.region.span, "reviews of single statements".to_owned());
         }
     }
-    for grant in policy.grants.iter().filter(|grant| grant.is_break_glass()) {
-        report(Gap::BreakGlass, grant.head.span, format!("break-glass, so not `{}`", grant.head.name.value));
-    }
-    for approval in &policy.approvals {
-        if let Some(channel) = approval.notify.first() {
-            report(Gap::Notify, channel.span, "notifications".to_owned());
-        }
-    }
     for assert in &policy.asserts {
         report(Gap::Assert, assert.head.span, "assertions".to_owned());
     }

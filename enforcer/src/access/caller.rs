@@ -1,9 +1,10 @@
 //! Who calls, as one policy sees them. Made once for each call, so that a call is judged by one policy.
 
+use super::announce::Announce;
 use super::refusal::{Because, Refused};
 use crate::core::identity::{Identity, SubjectKind};
 use crate::gateway::policy::{Active, Staleness, State};
-use crate::store::{Evidence, Request, Session, Window};
+use crate::store::{Evidence, Request, Review, Session, Window};
 use lang::program::rules::{Operator, Quorum};
 use lang::program::{Asserted, Program, Reason, Subject};
 use lang::time::Timestamp;
@@ -19,6 +20,8 @@ pub struct Caller {
     pub active: Arc<Active>,
     /// Whether the policy is too old for new windows.
     pub staleness: Staleness,
+    /// The channels that the gateway can post to.
+    pub(super) announce: Arc<Announce>,
     /// The subject under the policy, or why the policy refuses it.
     pub subject: Result<Subject, Vec<Reason>>,
 }
@@ -36,10 +39,10 @@ pub(super) fn close(program: &Program, idp: &str, evidence: &Evidence) -> Result
 
 impl Caller {
     /// The caller under the policy in force; `None` when there is none.
-    pub fn new(identity: &Identity, state: State) -> Option<Self> {
+    pub(super) fn new(identity: &Identity, state: State, announce: Arc<Announce>) -> Option<Self> {
         let active = state.active?;
         let subject = close(&active.program, &identity.subject.idp, &Evidence::of(identity));
-        Some(Self { identity: identity.clone(), active, staleness: state.staleness, subject })
+        Some(Self { identity: identity.clone(), active, staleness: state.staleness, announce, subject })
     }
 
     /// The policy's tables.
@@ -88,6 +91,22 @@ impl Caller {
             .flat_map(|approval| &approval.quorum)
             .filter(|line| line.from.iter().any(|group| program.holds(subject, group)))
             .collect()
+    }
+
+    /// Whether the caller, a person other than the one concerned, may review a break-glass window.
+    pub fn reviews(&self, review: &Review) -> bool {
+        let Ok(subject) = &self.subject else { return false };
+        let person = subject.kind == SubjectKind::Human && self.identity.kind == SubjectKind::Human;
+        person
+            && !super::same_person(&self.identity.subject, &review.subject)
+            && review.quorum.from.iter().any(|group| self.program().holds(subject, group))
+    }
+
+    /// Whether the caller may see a review.
+    pub fn sees_review(&self, review: &Review) -> bool {
+        review.subject == self.identity.subject
+            || self.may(&review.connection).contains(&Operator::Requests)
+            || self.reviews(review)
     }
 
     /// Whether the caller may see a request.

@@ -3,6 +3,7 @@
 //! A vote counts only when its giver holds one of the approval's groups at that moment, is a person, and is not the
 //! requester. It binds to what was shown: when the policy has changed that since, the request must be made again.
 
+use super::announce;
 use super::caller::{self, Caller};
 use super::judge;
 use super::quorum;
@@ -170,7 +171,8 @@ fn settled(
     let mut after = request.clone();
     request::settle(&mut after, caller, state, note.clone(), now);
     let change = Change::Settle { request: request.id.clone(), state, note, window: None };
-    (Outcome { did, request: Some(after), window: None }, vec![change])
+    let told = announce::of_request(&after, &format!("request.{}", state.word()), now);
+    (Outcome { did, request: Some(after), window: None }, std::iter::once(change).chain(told).collect())
 }
 
 fn approve(
@@ -289,10 +291,9 @@ fn complete(
                 Change::Settle { request: after.id.clone(), state, note: None, window: Some(window.id.clone()) };
             request::settle(&mut after, caller, state, None, now);
             after.window = Some(window.id.clone());
-            Ok((
-                Outcome { did: Did::Extended, request: Some(after), window: Some(extended) },
-                vec![settle, Change::Extend(change)],
-            ))
+            let told = announce::of_request(&after, "request.approved", now);
+            let changes = [settle, Change::Extend(change)].into_iter().chain(told).collect();
+            Ok((Outcome { did: Did::Extended, request: Some(after), window: Some(extended) }, changes))
         }
     }
 }

@@ -5,6 +5,8 @@
 //! opens access on its own account: a store that does not answer refuses.
 
 pub mod activation;
+mod announce;
+mod audit;
 mod caller;
 mod decide;
 mod judge;
@@ -12,6 +14,7 @@ mod list;
 mod quorum;
 mod refusal;
 mod request;
+mod review;
 mod session;
 mod window;
 
@@ -27,9 +30,10 @@ use crate::core::machine::Now;
 use crate::gateway::live::Live;
 use crate::gateway::policy::Policy;
 use crate::store::{About, Account, Change, Changes, Key, Remember, Request, Scope, Store, Swept, Window};
+use announce::Announce;
 use lang::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// What a call did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +53,8 @@ pub enum Did {
     Withdrawn,
     /// A window ended.
     Ended,
+    /// A word on a break-glass window was written down.
+    Reviewed,
     /// It was so already.
     Nothing,
 }
@@ -75,6 +81,7 @@ struct Inner {
     live: Live,
     gateway: String,
     latest: Mutex<Option<Now>>,
+    announce: OnceLock<Arc<Announce>>,
 }
 
 /// What a judge inside a transaction answers.
@@ -83,7 +90,19 @@ type Judged = Result<(Outcome, Vec<Change>), Refused>;
 impl Access {
     /// A service over a store, under the policy in force, for the sessions of one gateway.
     pub fn new(store: Arc<dyn Store>, policy: Policy, live: Live, gateway: impl Into<String>) -> Self {
-        Self(Arc::new(Inner { store, policy, live, gateway: gateway.into(), latest: Mutex::new(None) }))
+        Self(Arc::new(Inner {
+            store,
+            policy,
+            live,
+            gateway: gateway.into(),
+            latest: Mutex::new(None),
+            announce: OnceLock::new(),
+        }))
+    }
+
+    /// Names the channels that notices can be posted to; the first call counts.
+    pub fn announce_to(&self, channels: impl IntoIterator<Item = String>) {
+        drop(self.0.announce.set(Arc::new(Announce::new(channels))));
     }
 
     /// The store, for readiness and activated bundles.
@@ -110,7 +129,8 @@ impl Access {
     /// # Errors
     /// When no policy is in force.
     pub fn caller(&self, identity: &Identity) -> Result<Caller, Refused> {
-        Caller::new(identity, self.0.policy.state()).ok_or(Refused::NoPolicy)
+        let announce = self.0.announce.get().cloned().unwrap_or_default();
+        Caller::new(identity, self.0.policy.state(), announce).ok_or(Refused::NoPolicy)
     }
 
     /// The windows of a subject on a connection in which a session may begin now, by start.

@@ -4,6 +4,7 @@ use super::caller::Caller;
 use super::judge;
 use super::refusal::{Because, Refused};
 use super::{Access, Did, IdempotencyKey, Judged, Outcome};
+use super::{announce, review};
 use crate::core::id::{RequestId, WindowId};
 use crate::core::identity::{Identity, SubjectKind};
 use crate::core::machine::Now;
@@ -144,6 +145,7 @@ fn ask(caller: &Caller, asking: &Asking, account: &Account, fresh: &Fresh, now: 
     if !missing.is_empty() {
         return Err(Refused::Policy(missing));
     }
+    review::admissible(caller, &contract, account, now)?;
     let binding = judge::binding(program, &contract);
     let mut changes = Vec::new();
     if let Some(waiting) = waiting(account, &contract.grant.id, now) {
@@ -171,6 +173,7 @@ fn ask(caller: &Caller, asking: &Asking, account: &Account, fresh: &Fresh, now: 
     let request = pending(fresh, asked, &approvals, now);
     changes.push(Change::Ask(Box::new(request.clone())));
     if !approvals.is_empty() {
+        changes.extend(announce::of_request(&request, "request.asked", now));
         return Ok((Outcome { did: Did::Asked, request: Some(request), window: None }, changes));
     }
     let (outcome, more) = open(caller, subject, &contract, request, &fresh.window, now)?;
@@ -244,6 +247,13 @@ pub(super) fn asked(
         binding: binding.to_owned(),
         bundle: caller.active.digest.clone(),
         commit: caller.active.commit.clone(),
+        notify: contract
+            .terms
+            .approvals
+            .iter()
+            .filter_map(|name| caller.program().approval(name))
+            .flat_map(|approval| approval.notify.iter().cloned())
+            .collect(),
         at: now,
     }
 }
@@ -298,7 +308,7 @@ pub(super) fn open(
         extensions: 0,
         ended: None,
     };
-    let changes = vec![
+    let mut changes = vec![
         Change::Settle {
             request: request.id.clone(),
             state: RequestState::Approved,
@@ -307,6 +317,8 @@ pub(super) fn open(
         },
         Change::Open(Box::new(window.clone())),
     ];
+    changes.extend(announce::of_request(&request, "request.approved", now));
+    changes.extend(review::owed(contract, &window, now));
     settle(&mut request, caller, RequestState::Approved, None, now);
     request.window = Some(id.clone());
     Ok((Outcome { did: Did::Opened, request: Some(request), window: Some(window) }, changes))

@@ -1,5 +1,6 @@
 //! Extending and ending windows.
 
+use super::announce;
 use super::caller::Caller;
 use super::judge;
 use super::refusal::{Because, Refused};
@@ -113,7 +114,8 @@ fn extend(
         .said(said.reason, said.ticket);
     let request = request::pending(fresh, asked, &approvals, now);
     let outcome = Outcome { did: Did::Asked, request: Some(request.clone()), window: Some(window.clone()) };
-    Ok((outcome, vec![Change::Ask(Box::new(request))]))
+    let told = announce::of_request(&request, "request.asked", now);
+    Ok((outcome, std::iter::once(Change::Ask(Box::new(request))).chain(told).collect()))
 }
 
 /// The next extension of a window: never past the total of its terms, hours, validity or a forbid.

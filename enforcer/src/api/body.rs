@@ -135,7 +135,7 @@ pub(super) struct ListQuery {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum ListState {
+pub(super) enum ListState {
     Open,
     All,
 }

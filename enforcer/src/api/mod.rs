@@ -4,6 +4,7 @@
 //! layer only translates. It must never decide on its own, answer with anything but JSON, a recording or a problem,
 //! or repeat a token.
 
+pub mod after;
 mod auth;
 mod body;
 mod handlers;
@@ -19,6 +20,7 @@ pub use problem::Problem;
 pub use serve::serve;
 
 use crate::access::Access;
+use crate::config::SignIn;
 use crate::gateway::live::Live;
 use crate::gateway::policy::Policy;
 use crate::gitops::webhook::Webhook;
@@ -58,6 +60,8 @@ pub struct State {
     pub public_url: String,
     /// How often a subject may call.
     pub rates: rate::Rates,
+    /// How people sign in.
+    pub sign_in: Option<SignIn>,
     /// Takes calls of the forge; none without a configured secret.
     pub webhook: Option<Webhook>,
 }
@@ -110,6 +114,16 @@ verbs! {
     Extend = POST "/v1/windows/{id}/extend" handlers::extend;
     /// Ends a window.
     Revoke = POST "/v1/windows/{id}/revoke" handlers::revoke;
+    /// Says a word on a break-glass window.
+    Review = POST "/v1/windows/{id}/review" after::review;
+    /// Lists reviews of break-glass windows.
+    Reviews = GET "/v1/reviews" after::reviews;
+    /// Lists notices that a channel did not take.
+    Notices = GET "/v1/notices" after::notices;
+    /// Has a notice tried again.
+    RetryNotice = POST "/v1/notices/{id}/retry" after::retry_notice;
+    /// Reads the history.
+    Audit = GET "/v1/audit" after::audit;
     /// Lists sessions.
     Sessions = GET "/v1/sessions" handlers::sessions;
     /// Shows one session.
@@ -147,6 +161,7 @@ pub fn router(state: State) -> Router {
     routes
         .route_layer(middleware::from_fn_with_state(state.clone(), auth::authenticate))
         .route("/openapi.json", get(openapi))
+        .route("/v1/sign-in", get(after::sign_in))
         .merge(hook::router(state.webhook.clone()))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing at this address; see /openapi.json"))
         .method_not_allowed_fallback(async || {

@@ -33,7 +33,7 @@ pub struct Subject {
 }
 
 impl Subject {
-    fn new(subject: &identity::Subject, name: Option<&String>) -> Self {
+    pub(super) fn new(subject: &identity::Subject, name: Option<&String>) -> Self {
         Self { idp: subject.idp.clone(), tenant: subject.tenant.clone(), id: subject.id.clone(), name: name.cloned() }
     }
 }

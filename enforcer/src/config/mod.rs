@@ -45,6 +45,8 @@ pub struct Config {
     pub mask_key: KeyFile,
     /// Channels that a policy's `notify` names.
     pub channels: Vec<Channel>,
+    /// How people sign in to the console and the client.
+    pub sign_in: Option<SignIn>,
     /// How long sessions may go on after a stop was asked for.
     pub drain: Duration,
     /// Bounds.
@@ -136,6 +138,23 @@ pub struct Channel {
     pub webhook: String,
     /// The file of the secret that signs them.
     pub secret: Option<PathBuf>,
+}
+
+/// How people sign in: a client of one of the policy's idps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignIn {
+    /// The idp's name in the policy.
+    pub idp: String,
+    /// The console's client id.
+    pub client_id: String,
+    /// The file of the console's client secret; none for a public client.
+    pub secret: Option<PathBuf>,
+    /// The client id of `leasehold login`, a public client; the console's when it has no secret.
+    pub cli_client_id: Option<String>,
+    /// Scopes to ask for.
+    pub scope: String,
+    /// The resource to ask a token for (RFC 8707), where the idp wants one.
+    pub resource: Option<String>,
 }
 
 /// Reads a configuration: everything found about it, and its values when nothing is an error.

@@ -3,7 +3,7 @@
 use super::document::{self, Node, Value};
 use super::mistake::Findings;
 use super::value::{is_branch, is_loopback_host, stays_within};
-use super::{Channel, Config, KeyFile, Listener, Origin, Recording, Repository, TlsFiles, limits};
+use super::{Channel, Config, KeyFile, Listener, Origin, Recording, Repository, SignIn, TlsFiles, limits};
 use crate::recording::Durability;
 use crate::recording::age::Recipient;
 use kdl::KdlDocument;
@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const CLAUSES: &[&str] =
-    &["state", "public-url", "repository", "recording", "mask-key", "graph", "store", "drain", "limits"];
+    &["state", "public-url", "repository", "recording", "mask-key", "sign-in", "graph", "store", "drain", "limits"];
+const SIGN_IN: &[&str] = &["client-id", "secret", "cli-client-id", "scope", "resource"];
 const MANY: &[&str] = &["listen", "channel"];
 const DRAIN: Duration = Duration::from_secs(30);
 const POLL_LOCAL: Duration = Duration::from_secs(5);
@@ -64,6 +65,10 @@ impl Reader<'_> {
         let mask_key = mask_key.and_then(|value| self.secret_file(&value));
         let recording = self.recording(node("recording"), state.as_deref());
         let channels = all("channel").into_iter().filter_map(|node| self.channel(node)).collect();
+        let sign_in = match node("sign-in") {
+            Some(node) => Some(self.sign_in(node)),
+            None => None,
+        };
         let drain = self.given(node("drain")).and_then(|value| value.duration(self.findings)).or(|| DRAIN);
         let limits = limits::read(node("limits"), self.findings);
         let state = state?;
@@ -77,6 +82,10 @@ impl Reader<'_> {
             recording: recording?,
             mask_key: key_file(mask_key, &state, "mask.key")?,
             channels,
+            sign_in: match sign_in {
+                Some(read) => Some(read?),
+                None => None,
+            },
             drain: drain?,
             limits,
             state,
@@ -396,15 +405,35 @@ impl Reader<'_> {
         all
     }
 
+    fn sign_in(&mut self, node: Node<'_>) -> Option<SignIn> {
+        let [idp] = node.arguments(["the name of an idp of the policy"], self.findings);
+        let [] = node.properties([], self.findings);
+        let nodes = node.children(SIGN_IN, &[], self.findings);
+        let clause = |name: &str| nodes.iter().copied().find(|node| node.name() == name);
+        let client_id = self.needed(node, clause("client-id"), "client-id \"…\"");
+        let client_id = client_id.and_then(|value| value.text(self.findings));
+        let mut given = |name: &str| self.given(clause(name));
+        let (secret, cli, scope, resource) =
+            (given("secret"), given("cli-client-id"), given("scope"), given("resource"));
+        let secret = secret.and_then(|value| self.secret_file(&value));
+        let cli = cli.and_then(|value| value.text(self.findings));
+        let scope = scope.and_then(|value| value.text(self.findings));
+        let resource = resource.and_then(|value| value.text(self.findings));
+        let idp = idp.and_then(|value| value.text(self.findings));
+        Some(SignIn {
+            idp: idp?,
+            client_id: client_id?,
+            secret: secret.map(Some).or(|| None)?,
+            cli_client_id: cli.map(Some).or(|| None)?,
+            scope: scope.or(|| "openid".to_owned())?,
+            resource: resource.map(Some).or(|| None)?,
+        })
+    }
+
     fn channel(&mut self, node: Node<'_>) -> Option<Channel> {
         node.no_children(self.findings);
         let [name] = node.arguments(["a name"], self.findings);
         let [webhook, secret] = node.properties(["webhook", "secret"], self.findings);
-        self.findings.warning(
-            node.place(),
-            "this version does not post to channels",
-            "requests and break-glass openings are in the log, the API and the recordings",
-        );
         if webhook.is_none() {
             let help = "write `channel \"security\" webhook=\"https://…\"`";
             self.findings.error(node.place(), "`channel` needs a webhook", help);

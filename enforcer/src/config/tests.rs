@@ -178,15 +178,29 @@ fn all_mistakes_are_shown_at_once_in_the_order_of_the_file() {
 }
 
 #[test]
-fn channels_are_read_and_warned_about() {
+fn channels_are_read() {
     let channel = "channel security webhook=\"https://hooks.example/x\" secret=(file)\"hook\"";
     let (config, findings) = read(&with("store sqlite", channel));
     let config = config.unwrap();
     assert_eq!(config.channels[0].secret.as_deref(), Some(Path::new("/etc/leasehold/hook")));
-    assert!(findings.list().iter().any(|mistake| mistake.message.contains("does not post to channels")));
+    assert!(findings.list().iter().all(|mistake| !mistake.message.contains("channel")));
     assert!(!findings.has_errors());
     let inline = with("store sqlite", "channel security webhook=\"https://hooks.example/x\" secret=hunter2");
     assert!(messages(&inline).iter().any(|message| message.contains("a secret never stands")));
+}
+
+#[test]
+fn a_sign_in_is_read_whole() {
+    let block = "sign-in entra { client-id console; secret (file)\"hook\"; cli-client-id cli; resource \"api://x\"; }";
+    let (config, findings) = read(&with("store sqlite", block));
+    assert!(!findings.has_errors());
+    let sign_in = config.unwrap().sign_in.unwrap();
+    assert_eq!(
+        (sign_in.idp.as_str(), sign_in.client_id.as_str(), sign_in.scope.as_str()),
+        ("entra", "console", "openid")
+    );
+    assert_eq!(sign_in.cli_client_id.as_deref(), Some("cli"));
+    assert!(messages(&with("store sqlite", "sign-in entra { scope openid; }")).iter().any(|m| m.contains("client-id")));
 }
 
 #[test]

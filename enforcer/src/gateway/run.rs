@@ -12,6 +12,7 @@ use crate::config::{Config, Listener};
 use crate::core::machine::Cause;
 use crate::gitops::webhook::Webhook;
 use crate::identity::Verifier;
+use crate::notify::Poster;
 use crate::protocols::postgres::{self, cancel};
 use crate::recording::{self, Recorder, SigningKey};
 use crate::store::Store;
@@ -62,7 +63,10 @@ pub async fn serve(config: Config, credentials_folder: &Path) -> Result<(), Star
     let live = Live::default();
     let metrics = Metrics::default();
     let store: Arc<dyn Store> = Arc::new(open_store(&config)?);
+    let poster = Poster::new(Arc::clone(&store), &config.channels, config.name.clone(), config.public_url.clone())
+        .map_err(|error| cannot("notices cannot be posted", &error))?;
     let access = Access::new(store, policy.clone(), live.clone(), config.name.clone());
+    access.announce_to(config.channels.iter().map(|channel| channel.name.clone()));
     match access.close_orphans(clock::now()).await {
         Ok(0) => {}
         Ok(count) => tracing::warn!(count, "sessions that an earlier process left open were closed"),
@@ -86,6 +90,7 @@ pub async fn serve(config: Config, credentials_folder: &Path) -> Result<(), Star
     let (follower, nudge) = gitops::Follower::new(config.repository.clone(), &config.state, publisher);
     let webhook = open_webhook(&config, nudge)?;
     let following = tokio::spawn(follow(follower, access.clone(), stopped.clone()));
+    let posting = tokio::spawn(poster.run(stopped.clone()));
     let housekeeping = tokio::spawn(keep_house(access.clone(), policy.clone(), metrics.clone(), stopped.clone()));
     let retaining = config.recording.keep.map(|keep| tokio::spawn(retain(recorder.clone(), keep, stopped.clone())));
     let watched = match &config.metrics {
@@ -109,7 +114,8 @@ pub async fn serve(config: Config, credentials_folder: &Path) -> Result<(), Star
     // Nobody listens for the end of a listener that never began.
     let _ = stop.send(true);
     drain(&live, config.drain).await;
-    for task in [accepting, served, watched, Some(housekeeping), Some(following), retaining].into_iter().flatten() {
+    let tasks = [accepting, served, watched, Some(housekeeping), Some(following), Some(posting), retaining];
+    for task in tasks.into_iter().flatten() {
         if tokio::time::timeout(LAST_WORDS, task).await.is_err() {
             tracing::warn!("a part of the gateway did not stop in time");
         }
@@ -236,6 +242,7 @@ async fn serve_api(
         recorder: shared.recorder.clone(),
         public_url: config.public_url.clone(),
         rates: api::rate::Rates::new(&config.limits),
+        sign_in: config.sign_in.clone(),
         webhook,
     };
     Ok(tokio::spawn(api::serve(listener, tls, api::router(state), stopped)))

@@ -52,19 +52,62 @@ impl Fetch {
             return Err(FetchError::Content("the address is not one that may be asked"));
         }
         let client = if loopback { &self.loopback } else { &self.https };
-        let mut answer = client.get(url).header("accept", "application/json").send().await?;
+        let answer = client.get(url).header("accept", "application/json").send().await?;
         if answer.status().as_u16() != 200 {
             return Err(FetchError::Status(answer.status().as_u16()));
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await? {
-            if body.len() + chunk.len() > bytes_max {
-                return Err(FetchError::TooLong(bytes_max));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body)
+        read(answer, bytes_max).await
     }
+
+    /// The answer to a form, at most `bytes_max` long; also when it is a refusal, whose body says why.
+    pub(super) async fn form(
+        &self,
+        url: &str,
+        loopback: bool,
+        form: &[(&str, &str)],
+        bytes_max: usize,
+    ) -> Result<Vec<u8>, FetchError> {
+        let Ok(address) = reqwest::Url::parse_with_params(url, form) else {
+            return Err(FetchError::Content("the address is not one that may be asked"));
+        };
+        if super::issuer::reach(url).is_none_or(|plain| plain && !loopback) {
+            return Err(FetchError::Content("the address is not one that may be asked"));
+        }
+        let client = if loopback { &self.loopback } else { &self.https };
+        // A query and a form are written alike; the secret stays out of the address.
+        let body = zeroize::Zeroizing::new(address.query().unwrap_or_default().to_owned());
+        let call = client
+            .post(url)
+            .header("accept", "application/json")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(body.as_bytes().to_vec());
+        read(call.send().await?, bytes_max).await
+    }
+}
+
+async fn read(mut answer: reqwest::Response, bytes_max: usize) -> Result<Vec<u8>, FetchError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await? {
+        if body.len() + chunk.len() > bytes_max {
+            return Err(FetchError::TooLong(bytes_max));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// A client with the system's authorities that follows no redirect.
+///
+/// # Errors
+/// When TLS or the client cannot be set up.
+pub fn client(timeout: Duration) -> Result<reqwest::Client, SetupError> {
+    Ok(reqwest::Client::builder()
+        .user_agent("leasehold")
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(timeout)
+        .timeout(timeout)
+        .tls_backend_preconfigured(tls()?)
+        .build()?)
 }
 
 /// The system's authorities and one explicit provider, so that nothing depends on a process-wide default.

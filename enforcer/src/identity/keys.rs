@@ -92,6 +92,11 @@ impl Keys {
         Ok(Self { bounds, fetch: Fetch::new(bounds.fetch_timeout)?, slots: Mutex::default() })
     }
 
+    /// The ways out.
+    pub(super) fn fetch(&self) -> &Fetch {
+        &self.fetch
+    }
+
     /// The keys by which a token with this header may be signed; never none.
     pub(super) async fn of(
         &self,

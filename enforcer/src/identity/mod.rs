@@ -10,8 +10,11 @@ mod issuer;
 mod json;
 mod jws;
 mod keys;
+mod sign_in;
 
+pub use fetch::client;
 pub use keys::Bounds;
+pub use sign_in::Endpoints;
 
 use crate::core::identity::Identity;
 use issuer::Issuer;

@@ -1,6 +1,7 @@
 //! What a transaction may change. Each change carries its own precondition, which the engine enforces whatever the
 //! judge thought.
 
+use super::after::{Notice, Review, Verdict};
 use super::row::{EndCause, Extension, Request, RequestState, Session, SessionEnd, Vote, Window};
 use crate::core::id::{RequestId, SessionId, WindowId};
 use crate::core::identity::Subject;
@@ -72,6 +73,19 @@ pub enum Change {
         /// How.
         end: SessionEnd,
     },
+    /// A break-glass window opened, and its review is owed.
+    OweReview(Box<Review>),
+    /// A word on a break-glass window. Its review must not be done, and the person must not have spoken.
+    Verdict {
+        /// The window.
+        window: WindowId,
+        /// What was said.
+        verdict: Verdict,
+        /// Whether it is the last missing one.
+        done: bool,
+    },
+    /// News for a channel, posted after the commit.
+    Notify(Box<Notice>),
     /// Somebody asked for the end of a session: an entry in the history; the session itself says when it ended.
     SessionTerminated {
         /// The session.

@@ -4,10 +4,12 @@
 //! with a precondition that the engine itself enforces. The store must never hold a secret: no token, no upstream
 //! credential, no row of a target.
 
+mod after;
 mod change;
 mod row;
 pub mod sqlite;
 
+pub use after::{Attempt, Notice, NoticeState, Review, Verdict};
 pub use change::{Change, Changes, Remember};
 pub use row::{
     Asked, Bundle, End, EndCause, Entry, Evidence, Extension, Purpose, Request, RequestState, Session, SessionEnd,
@@ -17,7 +19,7 @@ pub use row::{
 use crate::core::id::{RequestId, SessionId, WindowId};
 use crate::core::identity::Subject;
 use futures_util::future::BoxFuture;
-use lang::time::Timestamp;
+use lang::time::{Timestamp, Ttl};
 use std::fmt;
 
 /// What an engine answers.
@@ -106,6 +108,8 @@ pub struct Account {
     pub windows: Vec<Window>,
     /// The session that the transaction is about.
     pub session: Option<Session>,
+    /// Reviews that the subject owes on any connection, and that of the window that the transaction is about.
+    pub reviews: Vec<Review>,
     /// What was answered under the client's key before: the digest of what was asked, and the answer.
     pub remembered: Option<(String, String)>,
 }
@@ -125,6 +129,32 @@ pub struct Scan {
     pub only_open: bool,
     /// The instant for `open_on` and `only_open`.
     pub at: Timestamp,
+}
+
+/// Whose history a reader may see.
+#[derive(Clone, Debug)]
+pub struct AuditScan {
+    /// Everything of this subject.
+    pub subject: Subject,
+    /// Requests and windows of these connections.
+    pub requests: Vec<String>,
+    /// Sessions of these connections.
+    pub sessions: Vec<String>,
+    /// Activations.
+    pub policy: bool,
+    /// Only entries with a smaller number.
+    pub before: Option<u64>,
+}
+
+/// An entry of the history with what it concerns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// The entry.
+    pub entry: Entry,
+    /// The connection.
+    pub connection: Option<String>,
+    /// Whose request, window or session it is.
+    pub subject: Option<Subject>,
 }
 
 /// A part of a list, newest first.
@@ -172,6 +202,20 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn bundle_activated(&self, bundle: Bundle) -> Answer<'_, bool>;
     /// Activated bundles, newest first.
     fn bundles(&self, limit: u32) -> Answer<'_, Vec<Bundle>>;
+    /// The review of a break-glass window.
+    fn review(&self, window: WindowId) -> Answer<'_, Option<Review>>;
+    /// Reviews, newest first.
+    fn reviews(&self, only_open: bool, limit: u32) -> Answer<'_, Vec<Review>>;
+    /// Notices of a state, newest first.
+    fn notices(&self, state: NoticeState, limit: u32) -> Answer<'_, Vec<Notice>>;
+    /// Takes notices that are due; nobody else takes them until the lease is over.
+    fn claim_notices(&self, at: Timestamp, lease: Ttl, limit: u32) -> Answer<'_, Vec<Notice>>;
+    /// Writes down what an attempt led to.
+    fn notice_attempted(&self, id: String, attempt: Attempt) -> Answer<'_, ()>;
+    /// Has a dead notice tried again; whether it was dead.
+    fn retry_notice(&self, id: String, at: Timestamp) -> Answer<'_, bool>;
+    /// The history that somebody may see, newest first.
+    fn audit(&self, scan: AuditScan, limit: u32) -> Answer<'_, Vec<AuditEntry>>;
     /// Closes the records of sessions that a gateway of this name left open when it died; how many.
     fn close_orphans(&self, gateway: String, at: Timestamp) -> Answer<'_, usize>;
     /// Writes down what time has decided already. Nothing depends on it: readers compare with now.

@@ -77,6 +77,9 @@ pub struct Asked {
     pub bundle: String,
     /// Commit of the policy repository.
     pub commit: String,
+    /// Channels that are told of it, as its approvals say.
+    #[serde(default)]
+    pub notify: BTreeSet<String>,
     /// When.
     pub at: Timestamp,
 }

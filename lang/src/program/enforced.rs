@@ -19,27 +19,21 @@ pub enum Gap {
     Mask,
     /// `review` of a guard.
     Review,
-    /// `break-glass`.
-    BreakGlass,
     /// `overage graph`.
     Overage,
-    /// `notify` of an approval.
-    Notify,
     /// `assert`.
     Assert,
 }
 
 impl Gap {
     /// Every gap.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 7] = [
         Self::ConnectionKind,
         Self::Credential,
         Self::MaskingDatabase,
         Self::Mask,
         Self::Review,
-        Self::BreakGlass,
         Self::Overage,
-        Self::Notify,
         Self::Assert,
     ];
 
@@ -51,9 +45,7 @@ impl Gap {
             }
             Self::Mask => "the gateway denies every statement that touches a relation with masked data",
             Self::Review => "the gateway denies the operations that would wait for a review",
-            Self::BreakGlass => "the gateway refuses every use of it",
             Self::Overage => "the gateway refuses a token that refers to its groups instead of listing them",
-            Self::Notify => "nobody is told of a request; approvers have to look for it",
             Self::Assert => "nothing proves the sentence yet; write a `test` for what it must not allow",
         }
     }
@@ -101,12 +93,6 @@ pub fn gaps(rules: &Rules) -> Vec<(RuleId, Gap)> {
     }
     for guard in rules.guards.iter().filter(|guard| !guard.reviews.is_empty()) {
         gaps.push((RuleId::new(RuleKind::Guard, &guard.name), Gap::Review));
-    }
-    for grant in rules.grants.iter().filter(|grant| grant.break_glass.is_some()) {
-        gaps.push((grant.rule(), Gap::BreakGlass));
-    }
-    for approval in rules.approvals.iter().filter(|approval| !approval.notify.is_empty()) {
-        gaps.push((RuleId::new(RuleKind::Approval, &approval.name), Gap::Notify));
     }
     gaps
 }

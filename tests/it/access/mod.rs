@@ -1,6 +1,7 @@
 //! The life of requests, approvals and windows, over a real store.
 
 mod approvals;
+mod glass;
 mod stress;
 mod windows;
 pub(crate) mod world;

@@ -202,6 +202,7 @@ impl Bench {
             recorder: recorder.clone(),
             public_url: url.clone(),
             rates: api::rate::Rates::new(limits),
+            sign_in: None,
             webhook,
         };
         tokio::spawn(api::serve(listener, tls, api::router(state), stopped));

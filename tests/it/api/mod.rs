@@ -3,4 +3,5 @@
 mod bench;
 mod client;
 mod http;
+mod notify;
 mod verbs;

@@ -180,9 +180,6 @@ fn supported(lease: &Lease, target: &Connection) -> Result<(), Refusal> {
             gap.instead()
         ));
     }
-    if lease.grant().is_some_and(|grant| grant.break_glass.is_some()) {
-        return closed("this version of the gateway does not provide break-glass".to_owned());
-    }
     Ok(())
 }
 

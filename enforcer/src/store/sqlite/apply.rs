@@ -18,10 +18,10 @@ const KEY_AGE_MAX: Ttl = Ttl::from_seconds(86_400);
 /// Rows that one sweep writes, of each sort.
 const SWEEP_MAX: u32 = 1_000;
 
-struct Writer<'a> {
-    connection: &'a Connection,
-    at: Timestamp,
-    actor: Option<&'a Subject>,
+pub(super) struct Writer<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) at: Timestamp,
+    pub(super) actor: Option<&'a Subject>,
 }
 
 pub(super) fn change(
@@ -42,6 +42,9 @@ pub(super) fn change(
         Change::End { window, cause } => writer.end(window, *cause),
         Change::SessionOpened(session) => writer.session_opened(session),
         Change::SessionClosed { session, end } => writer.session_closed(session, end),
+        Change::OweReview(review) => writer.owe_review(review),
+        Change::Verdict { window, verdict, done } => writer.verdict(window, verdict, *done),
+        Change::Notify(notice) => writer.notice(notice),
         Change::SessionTerminated { session } => writer.note("session.terminated", session.as_str(), &json!({})),
     }
 }
@@ -73,14 +76,14 @@ impl Writer<'_> {
     }
 
     /// Executes a statement that must change exactly one row.
-    fn one(&self, sql: &str, params: impl Params) -> Result<(), StoreError> {
+    pub(super) fn one(&self, sql: &str, params: impl Params) -> Result<(), StoreError> {
         match self.connection.prepare_cached(sql)?.execute(params)? {
             1 => Ok(()),
             _ => Err(StoreError::Conflict),
         }
     }
 
-    fn note(&self, event: &str, about: &str, detail: &serde_json::Value) -> Result<(), StoreError> {
+    pub(super) fn note(&self, event: &str, about: &str, detail: &serde_json::Value) -> Result<(), StoreError> {
         self.one(
             "INSERT INTO history (at, actor, event, about, detail) VALUES (?1, ?2, ?3, ?4, ?5)",
             params![self.at.unix_ms(), self.actor.map(subject_key), event, about, detail.to_string()],
@@ -293,6 +296,7 @@ pub(super) fn sweep(connection: &Connection, at: Timestamp) -> Result<Swept, Sto
         params![at.unix_ms(), SWEEP_MAX],
     )?;
     writer.expire(&expired)?;
+    super::after::sweep(&writer, SWEEP_MAX)?;
     let keys = connection
         .prepare_cached("DELETE FROM keys WHERE rowid IN (SELECT rowid FROM keys WHERE at <= ?1 ORDER BY at LIMIT ?2)")?
         .execute(params![at.minus(KEY_AGE_MAX).unix_ms(), SWEEP_MAX])?;

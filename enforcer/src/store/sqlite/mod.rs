@@ -3,18 +3,21 @@
 //! The file is made with mode 0600 and kept in WAL mode with `synchronous=FULL`: a transition that was answered
 //! survives the loss of power. Several processes may open one file; `BEGIN IMMEDIATE` puts their writes in line.
 
+mod after;
 mod apply;
+mod audit;
 mod read;
 mod schema;
 mod worker;
 
 use super::{
-    About, Answer, Bundle, Entry, Judge, Page, Request, Scan, Scope, Session, Store, StoreError, Swept, Window,
+    About, Answer, Attempt, AuditEntry, AuditScan, Bundle, Entry, Judge, Notice, NoticeState, Page, Request, Review,
+    Scan, Scope, Session, Store, StoreError, Swept, Window,
 };
 use crate::core::id::{RequestId, SessionId, WindowId};
 use crate::core::identity::Subject;
 use futures_util::FutureExt;
-use lang::time::Timestamp;
+use lang::time::{Timestamp, Ttl};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -146,6 +149,34 @@ impl Store for Sqlite {
 
     fn bundles(&self, limit: u32) -> Answer<'_, Vec<Bundle>> {
         self.reader.run(move |connection| read::bundles(connection, limit)).boxed()
+    }
+
+    fn review(&self, window: WindowId) -> Answer<'_, Option<Review>> {
+        self.reader.run(move |connection| after::review(connection, &window)).boxed()
+    }
+
+    fn reviews(&self, only_open: bool, limit: u32) -> Answer<'_, Vec<Review>> {
+        self.reader.run(move |connection| after::reviews(connection, only_open, limit)).boxed()
+    }
+
+    fn notices(&self, state: NoticeState, limit: u32) -> Answer<'_, Vec<Notice>> {
+        self.reader.run(move |connection| after::notices(connection, state, limit)).boxed()
+    }
+
+    fn claim_notices(&self, at: Timestamp, lease: Ttl, limit: u32) -> Answer<'_, Vec<Notice>> {
+        self.writer.run(move |connection| in_transaction(connection, |c| after::claim(c, at, lease, limit))).boxed()
+    }
+
+    fn notice_attempted(&self, id: String, attempt: Attempt) -> Answer<'_, ()> {
+        self.writer.run(move |connection| in_transaction(connection, |c| after::attempted(c, &id, &attempt))).boxed()
+    }
+
+    fn retry_notice(&self, id: String, at: Timestamp) -> Answer<'_, bool> {
+        self.writer.run(move |connection| in_transaction(connection, |c| after::retry(c, &id, at))).boxed()
+    }
+
+    fn audit(&self, scan: AuditScan, limit: u32) -> Answer<'_, Vec<AuditEntry>> {
+        self.reader.run(move |connection| audit::audit(connection, &scan, limit)).boxed()
     }
 
     fn close_orphans(&self, gateway: String, at: Timestamp) -> Answer<'_, usize> {

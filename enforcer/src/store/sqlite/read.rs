@@ -78,6 +78,7 @@ pub(super) fn account(connection: &Connection, scope: &Scope) -> Result<Account,
             ),
             params![subject, target, scope.since.unix_ms(), window],
         )?,
+        reviews: super::after::owed(connection, &subject, window)?,
         session: session.map(|id| self::session(connection, id)).transpose()?.flatten(),
         remembered,
     })

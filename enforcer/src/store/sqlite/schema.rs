@@ -6,7 +6,7 @@
 use crate::store::StoreError;
 use rusqlite::{Connection, TransactionBehavior};
 
-const MIGRATIONS: [&str; 1] = [V1];
+const MIGRATIONS: [&str; 2] = [V1, V2];
 
 const V1: &str = "
 CREATE TABLE requests (
@@ -99,6 +99,51 @@ CREATE TRIGGER requests_stay_settled BEFORE UPDATE ON requests WHEN OLD.state <>
     BEGIN SELECT RAISE(ABORT, 'a request is decided once'); END;
 CREATE TRIGGER windows_stay_ended BEFORE UPDATE ON windows WHEN OLD.ended_at IS NOT NULL
     BEGIN SELECT RAISE(ABORT, 'a window ends once'); END;
+";
+
+const V2: &str = "
+CREATE TABLE reviews (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    window_id TEXT NOT NULL UNIQUE REFERENCES windows (id),
+    subject TEXT NOT NULL,
+    connection TEXT NOT NULL,
+    within_ms INTEGER NOT NULL,
+    review TEXT NOT NULL,
+    told INTEGER NOT NULL DEFAULT 0,
+    done_at INTEGER
+) STRICT;
+CREATE INDEX reviews_open ON reviews (subject) WHERE done_at IS NULL;
+CREATE TRIGGER reviews_stay_done BEFORE UPDATE ON reviews WHEN OLD.done_at IS NOT NULL
+    BEGIN SELECT RAISE(ABORT, 'a review is done once'); END;
+CREATE TRIGGER reviews_are_not_deleted BEFORE DELETE ON reviews BEGIN SELECT RAISE(ABORT, 'a review is owed'); END;
+
+CREATE TABLE review_verdicts (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    window_id TEXT NOT NULL REFERENCES reviews (window_id),
+    person TEXT NOT NULL,
+    verdict TEXT NOT NULL,
+    UNIQUE (window_id, person)
+) STRICT;
+CREATE TRIGGER verdicts_are_not_changed BEFORE UPDATE ON review_verdicts
+    BEGIN SELECT RAISE(ABORT, 'a verdict is final'); END;
+CREATE TRIGGER verdicts_are_not_deleted BEFORE DELETE ON review_verdicts
+    BEGIN SELECT RAISE(ABORT, 'a verdict is final'); END;
+
+CREATE TABLE notices (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    channel TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    about TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    due INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    error TEXT,
+    CHECK (state IN ('waiting', 'delivered', 'dead'))
+) STRICT;
+CREATE INDEX notices_due ON notices (due) WHERE state = 'waiting';
 ";
 
 /// Brings a file up to date, in one transaction, so that two processes that start together agree.
