@@ -7,6 +7,7 @@ pub mod access;
 pub mod api;
 pub mod client;
 pub mod config;
+pub(crate) mod console;
 pub mod core;
 pub mod gateway;
 pub mod gitops;

@@ -138,6 +138,12 @@ impl Caller {
         *subject == self.identity.subject && self.subject.as_ref().is_ok_and(|known| known.kind == kind)
     }
 
+    /// Whether the caller may see what runs in a session: like its recording, and live ones also by `operate … watch`.
+    pub fn follows(&self, session: &Session) -> bool {
+        let watches = || self.may(&session.connection).contains(&Operator::Watch);
+        self.reads_recording(session) || (session.closed.is_none() && watches())
+    }
+
     /// Whether the caller may read a session's recording.
     pub fn reads_recording(&self, session: &Session) -> bool {
         self.owns(&session.subject, session.kind) || self.may(&session.connection).contains(&Operator::Replay)

@@ -71,7 +71,7 @@ fn because(program: &Program, rule: Option<RuleId>, sentence: String) -> Because
 
 /// Why this version of the gateway serves no session under a contract.
 pub(super) fn unserved(program: &Program, contract: &Contract<'_>) -> Option<Because> {
-    let (grant, connection) = (contract.grant, contract.connection);
+    let connection = contract.connection;
     match connection.kind {
         ConnectionKind::Postgres => {}
         ConnectionKind::Mysql | ConnectionKind::Ssh | ConnectionKind::Kubernetes | ConnectionKind::Http => {

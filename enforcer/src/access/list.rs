@@ -18,6 +18,9 @@ pub(crate) const LIMIT_MAX: u32 = 200;
 /// The rows of one part of a list when the client names no number.
 pub(crate) const LIMIT_DEFAULT: u32 = 50;
 
+/// Parts of the list that one search looks at.
+const SEARCHED_PARTS_MAX: usize = 50;
+
 /// What a list is to show.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
@@ -27,6 +30,12 @@ pub struct Filter {
     pub open: bool,
     /// Only the caller's own.
     pub mine: bool,
+    /// Only of somebody whose name or object id holds this (sessions).
+    pub who: Option<String>,
+    /// Only what began at this instant or later (sessions).
+    pub from: Option<Timestamp>,
+    /// Only what began at this instant or earlier (sessions).
+    pub until: Option<Timestamp>,
     /// The identifier after which it begins.
     pub after: Option<String>,
     /// The most rows, within [`LIMIT_MAX`].
@@ -92,6 +101,17 @@ impl Filter {
             only_open: self.open,
             at,
         }
+    }
+
+    fn fits(&self, session: &Session) -> bool {
+        let named = |who: &String| {
+            let who = who.to_lowercase();
+            let name = session.subject_name.as_ref().is_some_and(|name| name.to_lowercase().contains(&who));
+            name || session.subject.id.to_lowercase().contains(&who)
+        };
+        self.who.as_ref().is_none_or(named)
+            && self.from.is_none_or(|from| session.started >= from)
+            && self.until.is_none_or(|until| session.started <= until)
     }
 
     fn page(&self) -> Page {
@@ -172,8 +192,21 @@ impl Access {
         let caller = self.caller(identity)?;
         let at = self.instant(now);
         let scan = filter.scan(&caller, &[Operator::Replay], &[Operator::Watch, Operator::Revoke], at);
-        let rows = self.0.store.sessions(scan, filter.page()).await?;
-        Ok(cut(rows, filter.limit(), |session| session.id.to_string()))
+        let mut page = filter.page();
+        let wanted = usize::try_from(page.limit).unwrap_or(usize::MAX);
+        let mut items: Vec<Session> = Vec::new();
+        // A search looks at so many parts, then says that it goes on.
+        for _ in 0..SEARCHED_PARTS_MAX {
+            let rows = self.0.store.sessions(scan.clone(), page.clone()).await?;
+            let whole = rows.len() == wanted;
+            page.after = rows.last().map(|row| row.id.to_string());
+            items.extend(rows.into_iter().filter(|session| filter.fits(session)));
+            if !whole || items.len() >= wanted {
+                break;
+            }
+        }
+        items.truncate(wanted);
+        Ok(cut(items, filter.limit(), |session| session.id.to_string()))
     }
 
     /// One session.

@@ -148,6 +148,7 @@ impl ListQuery {
             mine: self.mine,
             after: self.cursor,
             limit: self.limit,
+            ..Filter::default()
         }
     }
 }

@@ -21,6 +21,7 @@ pub use serve::serve;
 
 use crate::access::Access;
 use crate::config::SignIn;
+use crate::console;
 use crate::gateway::live::Live;
 use crate::gateway::policy::Policy;
 use crate::gitops::webhook::Webhook;
@@ -169,7 +170,8 @@ pub fn router(state: State) -> Router {
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(hsts, secure))
-        .with_state(state)
+        .with_state(state.clone())
+        .merge(console::router(&state).layer(DefaultBodyLimit::max(BODY_BYTES_MAX)))
 }
 
 async fn openapi() -> Response {

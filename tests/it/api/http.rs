@@ -12,7 +12,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 async fn what_is_not_there_and_what_cannot_be_read_are_problems() {
     let bench = Bench::start(&Idp::start().await, &http()).await;
     for (method, path, body, want) in [
-        ("GET", "/", None, 404),
         ("GET", "/v1", None, 404),
         ("GET", "/v1/requests/req_0", None, 404),
         ("GET", "/v1/requests/..%2f..%2fetc%2fpasswd", None, 404),

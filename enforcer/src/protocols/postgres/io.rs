@@ -109,7 +109,7 @@ async fn open(listener: &Listener, login: &Login<TcpStream>, peer: SocketAddr) -
     let Some(target) = lease.target() else {
         return Err(Refusal::new("policy", reply::unknown_connection()));
     };
-    supported(&lease, target)?;
+    supported(target)?;
     let read_only = lease.grant().is_some_and(|grant| reads_only(grant.permit));
     let (upstream, route) = connect(shared, &lease, target, login, read_only).await?;
     let mut upstream = upstream;
@@ -166,7 +166,7 @@ async fn lease(shared: &Shared, login: &Login<TcpStream>) -> Result<Lease, Refus
 }
 
 /// What this version of the gateway cannot enforce stays closed.
-fn supported(lease: &Lease, target: &Connection) -> Result<(), Refusal> {
+fn supported(target: &Connection) -> Result<(), Refusal> {
     let closed = |sentence: String| {
         Err(Refusal::new("unenforced", reply::session_refused(&sentence, reply::Rule::default(), None)))
     };

@@ -69,7 +69,6 @@ fn request(n: u8) -> Request {
             bundle: "d".to_owned(),
             commit: "c".to_owned(),
             notify: std::collections::BTreeSet::new(),
-            notify: std::collections::BTreeSet::new(),
             at: at(0),
         },
         state: RequestState::Pending,
