@@ -3,6 +3,7 @@
 //! As a library it does no input or output of its own: files come from a [`system::Source`], the instant is an
 //! argument, and everything that is found is returned as data. The gateway uses it to judge a commit.
 
+pub mod analyze;
 pub mod check;
 pub mod cli;
 pub mod command;

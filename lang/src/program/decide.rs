@@ -506,7 +506,7 @@ impl Program {
         let mut terms = Terms::of(grant);
         for limits in self.limits(index, subject) {
             let by = RuleId::new(RuleKind::Limits, &limits.name);
-            terms.meet(limits, subject);
+            terms.meet(limits, subject.kind);
             if limits.hours.as_ref().is_some_and(|hours| !hours.contains(at, &self.zone)) {
                 misses.push(Reason::new(Some(by.clone()), Why::OutsideHours));
             }

@@ -1,7 +1,7 @@
 //! The effective terms of a session: a grant's own, met with every obligation that applies.
 
+use super::SubjectKind;
 use super::rules::{AtMost, Grant, Limits, Mode, Recorded};
-use super::{Subject, SubjectKind};
 use crate::time::Ttl;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -37,7 +37,7 @@ pub struct Terms {
 
 impl Terms {
     /// The grant's own terms.
-    pub(super) fn of(grant: &Grant) -> Self {
+    pub fn of(grant: &Grant) -> Self {
         Self {
             mode: grant.mode,
             lifetime: grant.lifetime,
@@ -54,9 +54,8 @@ impl Terms {
         }
     }
 
-    /// Meets these terms with a `limits` rule that applies to the subject.
-    pub(super) fn meet(&mut self, limits: &Limits, subject: &Subject) {
-        let kind: SubjectKind = subject.kind;
+    /// Meets these terms with a `limits` rule that applies to a subject of this kind.
+    pub fn meet(&mut self, limits: &Limits, kind: SubjectKind) {
         if let Some(ceiling) = limits.lifetime.of(kind) {
             self.lifetime = self.lifetime.min(ceiling);
             self.total = self.total.min(ceiling);

@@ -46,6 +46,11 @@ impl Zone {
         self.civil(at).strftime("%a %Y-%m-%d %H:%M").to_string()
     }
 
+    /// The minute of the civil week, from Monday 00:00, in which the instant lies.
+    pub fn minute_of_week(&self, at: Timestamp) -> u16 {
+        minute_of_week(self.civil(at))
+    }
+
     /// The instant `minute` minutes into the civil week (Monday 00:00) that contains `near`.
     pub fn week_minute(&self, near: Timestamp, minute: u16) -> Timestamp {
         let civil = self.civil(near);
