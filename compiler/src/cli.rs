@@ -15,6 +15,8 @@ pub enum Exit {
     Clean,
     /// The policy has errors, a test failed, a file is not formatted, a bundle is not to be trusted.
     Found,
+    /// A difference gives somebody more, and that was to fail.
+    Widens,
     /// The command line is wrong.
     Usage,
     /// The program could not do its work.
@@ -27,6 +29,7 @@ impl Exit {
         match self {
             Self::Clean => 0,
             Self::Found => 1,
+            Self::Widens => 2,
             Self::Usage => 3,
             Self::Internal => 4,
         }
@@ -51,7 +54,7 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 nothing is wrong (warnings may be), 1 errors or failed tests, \
-                          3 wrong arguments, 4 the program could not do its work.";
+                          2 a difference widens access (with --fail-on wider), 3 wrong arguments, 4 the program could not do its work.";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Colour {
@@ -79,6 +82,12 @@ enum Command {
         after_help = "Examples:\n  leaseholdc test\n  leaseholdc test policies --filter agent --junit report.xml"
     )]
     Test(TestArgs),
+    /// Show exactly what a change of the policy gives and takes, with witnesses; offline.
+    #[command(
+        after_help = "Examples:\n  leaseholdc diff main\n  leaseholdc diff main...HEAD --format markdown --fail-on wider\n  \
+                            leaseholdc diff v1 v2 --path policies --directory directory.json --author mira"
+    )]
+    Diff(DiffArgs),
     /// Check a policy and write it as a bundle, signed when a key is given.
     #[command(after_help = "Make a key with:\n  openssl genpkey -algorithm ed25519 -out sign.pem\n  \
                             openssl pkey -in sign.pem -pubout -out sign.pub\nExample:\n  \
@@ -135,6 +144,51 @@ pub struct TestArgs {
     /// How results are shown.
     #[arg(long, value_enum, default_value_t = TestFormat::Human)]
     pub format: TestFormat,
+}
+
+/// `diff`.
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// The older revision: a commit, branch or tag; `BASE..HEAD`, or `BASE...HEAD` for what HEAD added since it left.
+    pub base: String,
+    /// The newer revision; by default the work tree.
+    pub head: Option<String>,
+    /// The folder that holds policy.kdl; by default this one, else `policies`.
+    #[arg(long, value_name = "FOLDER")]
+    pub path: Option<String>,
+    /// How the difference is shown.
+    #[arg(long, value_enum, default_value_t = DiffFormat::Human)]
+    pub format: DiffFormat,
+    /// End with 2 when somebody gets more.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub fail_on: Option<FailOn>,
+    /// A snapshot of the directory, as JSON: `[{"subject", "kind", "groups", "github"}]`.
+    #[arg(long, value_name = "FILE")]
+    pub directory: Option<String>,
+    /// The author's name on the forge, to be looked up in the directory.
+    #[arg(long, value_name = "NAME", requires = "directory")]
+    pub author: Option<String>,
+    /// The instant from which on decisions are compared; by default the newer commit's, else the clock.
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    pub at: Option<Timestamp>,
+}
+
+/// How a difference is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DiffFormat {
+    /// For people.
+    Human,
+    /// For a comment on a pull request.
+    Markdown,
+    /// One JSON document.
+    Json,
+}
+
+/// What makes a difference fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    /// Somebody gets more.
+    Wider,
 }
 
 /// `build`.
@@ -240,6 +294,7 @@ pub fn run(
         Command::Check(args) => command::check::run(args, &mut terminal),
         Command::Fmt(args) => command::fmt::run(args, &mut terminal),
         Command::Test(args) => command::test::run(args, &mut terminal),
+        Command::Diff(args) => command::diff::run(args, &mut terminal),
         Command::Build(args) => command::build::run(args, &mut terminal),
         Command::Verify(args) => command::verify::run(args, &mut terminal),
         Command::Explain(args) => command::explain::run(args, &mut terminal),
@@ -252,6 +307,7 @@ pub fn run(
         // A reader that went away, as `head` does, has seen what it wanted.
         Err(Failure::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Clean,
         Err(Failure::Output(error)) => say(err, &format!("cannot write the output: {error}"), Exit::Internal),
+        Err(Failure::Engine(error)) => say(err, &error.to_string(), Exit::Internal),
         Err(Failure::Bundle(error)) => say(err, &error.to_string(), Exit::Internal),
     }
 }

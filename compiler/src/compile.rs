@@ -13,8 +13,10 @@ use crate::{
 };
 use lang::{
     diag::{Code, Diagnostic, Severity, Sink},
+    model::Policy,
     program::{Program, SourceTable, rules::Rules},
     span::SourceMap,
+    syntax::ast::Document,
     time::Timestamp,
 };
 
@@ -88,6 +90,12 @@ pub struct Compilation {
     pub diagnostics: Vec<Diagnostic>,
     /// How many findings were counted but not kept.
     pub dropped: usize,
+    /// The typed trees, in the order in which they were read.
+    pub documents: Vec<Document>,
+    /// The resolved policy, mistakes left out; `None` when there is no policy at all.
+    pub policy: Option<Policy>,
+    /// What the policy decides; `None` when names or values are wrong. Findings of checks and tests do not matter.
+    pub program: Option<Program>,
     /// What every test said; empty when the policy has errors before its tests.
     pub tests: Vec<policy_test::Outcome>,
     /// The policy; `None` when something is an error, a failed test included.
@@ -109,33 +117,39 @@ pub fn compile(source: &dyn Source, root: &str, at: Timestamp, options: &Options
     let mut sink = Sink::new();
     let loaded = load(source, root, options.threads, &mut sink)?;
     let policy = loaded.root.and_then(|root| resolve(&loaded.documents, root, &mut sink));
+    // The tables stand as soon as every name and value is right: checks ask them, and a comparison of revisions
+    // looks at them even where a check or a test objects.
+    let sound = policy.as_ref().filter(|_| !sink.has_errors());
+    let lowered = sound.map(|policy| lower(policy, &loaded.sources)).map(|(rules, table)| Program::new(rules, table));
+    let program = lowered.as_ref().and_then(|lowered| lowered.as_ref().ok());
     let mut tests = Vec::new();
-    let mut lowered = None;
     if let Some(policy) = &policy {
-        let ctx = Ctx::new(policy, &loaded.documents, &loaded.sources, at);
+        let ctx = Ctx::new(policy, &loaded.documents, &loaded.sources, at).with_program(program);
         check::run(&ctx, &mut sink);
         check::suppress(&ctx, &mut sink);
-        if !sink.has_errors() {
-            let (rules, table) = lower(policy, &loaded.sources);
-            match Program::new(rules, table) {
-                Ok(program) => {
-                    tests = policy_test::run(policy, &program, at, &mut sink);
-                    lowered = Some((program.rules().clone(), program.sources().clone()));
-                }
-                // The checks let something through that the tables cannot hold. Refusing is the safe answer.
-                Err(invalid) => {
-                    let found = Diagnostic::without_place(Code::P0101, invalid.to_string());
-                    sink.push(found.note("no check of the compiler names the place; please report this"));
-                }
+        match &lowered {
+            Some(Ok(program)) if !sink.has_errors() => tests = policy_test::run(policy, program, at, &mut sink),
+            // The checks let something through that the tables cannot hold. Refusing is the safe answer.
+            Some(Err(invalid)) if !sink.has_errors() => {
+                let found = Diagnostic::without_place(Code::P0101, invalid.to_string());
+                sink.push(found.note("no check of the compiler names the place; please report this"));
             }
+            Some(Ok(_) | Err(_)) | None => {}
         }
     }
     let failed = sink.has_errors();
     let dropped = sink.dropped();
     let diagnostics = sink.finish(&loaded.sources);
     let findings = Findings::count(&diagnostics);
-    let checked = lowered
-        .filter(|_| !failed)
-        .map(|(rules, sources)| Checked(PolicySet { rules, sources, source_digest: loaded.digest.clone(), findings }));
-    Ok(Compilation { sources: loaded.sources, diagnostics, dropped, tests, checked })
+    let program = lowered.and_then(Result::ok);
+    let checked = program.as_ref().filter(|_| !failed).map(|program| {
+        Checked(PolicySet {
+            rules: program.rules().clone(),
+            sources: program.sources().clone(),
+            source_digest: loaded.digest.clone(),
+            findings,
+        })
+    });
+    let (sources, documents) = (loaded.sources, loaded.documents);
+    Ok(Compilation { sources, diagnostics, dropped, documents, policy, program, tests, checked })
 }

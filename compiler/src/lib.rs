@@ -9,6 +9,7 @@ pub mod cli;
 pub mod command;
 pub mod compile;
 pub mod emit;
+mod git;
 pub mod glob;
 pub mod load;
 pub mod lower;

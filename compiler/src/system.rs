@@ -63,8 +63,30 @@ pub trait Source {
     fn read(&self, path: &str, bytes_max: u64) -> Result<Vec<u8>, SystemError>;
 }
 
+/// A policy folder as it was at a commit.
+pub struct Revision {
+    /// The commit.
+    pub id: String,
+    /// When it was committed.
+    pub at: Timestamp,
+    /// Its files, to be read with the same root as those of the work tree.
+    pub source: Box<dyn Source>,
+}
+
+impl fmt::Debug for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Revision").field("id", &self.id).field("at", &self.at).finish_non_exhaustive()
+    }
+}
+
 /// What the command line needs beside files.
 pub trait System: Source {
+    /// A folder at a revision of the repository that holds it.
+    ///
+    /// # Errors
+    /// When there is no repository, no such revision, or no such folder in it.
+    fn revision(&self, root: &str, name: &str) -> Result<Revision, SystemError>;
+
     /// Replaces a file.
     ///
     /// # Errors
@@ -151,6 +173,10 @@ impl Source for Os {
 }
 
 impl System for Os {
+    fn revision(&self, root: &str, name: &str) -> Result<Revision, SystemError> {
+        crate::git::revision(root, name)
+    }
+
     fn write(&self, path: &str, content: &[u8]) -> Result<(), SystemError> {
         let failed = |error: std::io::Error| SystemError::new("write", path, error);
         // A reader sees the old content or the new one, never a part.
@@ -236,6 +262,18 @@ impl Source for Memory {
 }
 
 impl System for Memory {
+    /// The files below `.revisions/NAME/`.
+    fn revision(&self, root: &str, name: &str) -> Result<Revision, SystemError> {
+        let prefix = format!(".revisions/{name}/");
+        let own =
+            |(path, content): (&String, &Vec<u8>)| Some((path.strip_prefix(&prefix)?.to_owned(), content.clone()));
+        let files: Vec<(String, Vec<u8>)> = self.with(|files| files.iter().filter_map(own).collect());
+        if files.is_empty() {
+            return Err(SystemError::new("read the revision", name, format_args!("`{root}` has no such revision")));
+        }
+        Ok(Revision { id: name.to_owned(), at: self.now, source: Box::new(Self::new(self.now, files)) })
+    }
+
     fn write(&self, path: &str, content: &[u8]) -> Result<(), SystemError> {
         self.with(|files| files.insert(path.to_owned(), content.to_vec()));
         Ok(())

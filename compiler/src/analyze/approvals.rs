@@ -81,7 +81,7 @@ fn compare(people: &People, strong: (usize, &[&Approval]), weak: (usize, &[&Appr
         return people.is_alike() && weak.1.iter().all(|one| strong.1.iter().any(|own| own.quorum == one.quorum));
     }
     let worlds = Worlds { people, view: strong.0, slots: &slots, weak: weak.1, lines: &lines };
-    worlds.all_satisfy(0, &mut Vec::new())
+    worlds.all_satisfy(0, &[])
 }
 
 /// The least ways to be in a line's groups.
@@ -114,11 +114,11 @@ struct Worlds<'a> {
 
 impl Worlds<'_> {
     /// Whether every way to fill the remaining slots ends in a world that satisfies the weaker side.
-    fn all_satisfy(&self, next: usize, world: &mut Vec<Approver>) -> bool {
+    fn all_satisfy(&self, next: usize, world: &[Approver]) -> bool {
         let Some(slot) = self.slots.get(next) else { return self.satisfied(world) };
         for (marks, principal) in &slot.ways {
             for at in 0..=world.len() {
-                let mut with = world.clone();
+                let mut with = world.to_vec();
                 if at == world.len() {
                     with.push(Approver::default());
                 } else if !world.get(at).is_some_and(|one| self.may_join(one, next, *principal)) {
@@ -129,7 +129,7 @@ impl Worlds<'_> {
                     one.principals.push(*principal);
                     one.marks.extend(marks);
                 }
-                if !self.all_satisfy(next + 1, &mut with) {
+                if !self.all_satisfy(next + 1, &with) {
                     return false;
                 }
             }

@@ -1,12 +1,9 @@
 //! The cells of one connection: operations × objects × instants, each finite and exact. Every rule concerned is
 //! constant on a cell, so a rule's region is a set of cells, and one request stands for all of its cell.
 
-use super::{TooComplex, bits::Bits, segment, times, words};
+use super::{TooComplex, bits::Bits, local::Local, segment, times, words};
 use lang::{
-    program::{
-        Access, Object, Scope,
-        rules::{Connection, Rules},
-    },
+    program::{Access, Object, Scope},
     protocol::{ConnectionKind, OpSet, Operation},
     time::{Hours, Timestamp, Valid, Zone},
 };
@@ -38,11 +35,11 @@ impl Cells {
     ///
     /// # Errors
     /// When patterns fall into more classes than can be looked at.
-    pub fn new(sides: &[(&Rules, &Connection)], zone: &Zone, from: Timestamp) -> Result<Self, TooComplex> {
-        let kind = sides.first().map_or(ConnectionKind::Postgres, |(_, connection)| connection.kind);
+    pub fn new(sides: &[&Local<'_>], zone: &Zone, from: Timestamp) -> Result<Self, TooComplex> {
+        let kind = sides.first().map_or(ConnectionKind::Postgres, |local| local.connection.kind);
         let mut seen = Seen::default();
-        for (rules, connection) in sides {
-            seen.look(rules, connection);
+        for local in sides {
+            seen.look(local);
         }
         let cells = Self {
             kind,
@@ -100,7 +97,9 @@ impl Cells {
             for (b, object) in self.objects.iter().enumerate() {
                 if possible(self.kind, *op, object) && what(*op, object) {
                     let base = (o * self.objects.len() + b) * self.times.len();
-                    when.iter().for_each(|time| region.insert(base + time));
+                    for time in &when {
+                        region.insert(base + time);
+                    }
                 }
             }
         }
@@ -127,7 +126,9 @@ impl Cells {
             for (b, object) in self.objects.iter().enumerate() {
                 if hit.get(b) == Some(&true) && possible(self.kind, *op, object) {
                     let base = (o * self.objects.len() + b) * self.times.len();
-                    when.iter().for_each(|time| region.insert(base + time));
+                    for time in &when {
+                        region.insert(base + time);
+                    }
                 }
             }
         }
@@ -206,28 +207,28 @@ struct Seen<'r> {
 }
 
 impl<'r> Seen<'r> {
-    fn look(&mut self, rules: &'r Rules, connection: &'r Connection) {
-        let here = |on: &[String]| on.binary_search(&connection.name).is_ok();
-        for grant in rules.grants.iter().filter(|grant| here(&grant.on)) {
+    fn look(&mut self, local: &Local<'r>) {
+        let connection = local.connection;
+        for grant in &local.grants {
             self.scope(&grant.scope);
             self.hours.extend(&grant.hours);
             self.days.extend(&grant.valid);
         }
-        for forbid in rules.forbids.iter().filter(|forbid| here(&forbid.on)) {
+        for forbid in &local.forbids {
             self.hours.extend(&forbid.hours);
             self.days.extend(&forbid.valid);
         }
-        for limits in rules.limits.iter().filter(|limits| here(&limits.on)) {
+        for limits in &local.limits {
             self.hours.extend(&limits.hours);
         }
-        for guard in rules.guards.iter().filter(|guard| here(&guard.on)) {
+        for guard in &local.guards {
             self.hours.extend(&guard.hours);
             self.argv.extend(guard.argv.iter().map(String::as_str));
             let regions =
                 guard.blocks.iter().chain(&guard.only).chain(guard.reviews.iter().map(|review| &review.region));
             regions.for_each(|region| self.scope(&region.scope));
         }
-        for mask in rules.masks.iter().filter(|mask| mask.on.as_ref().is_none_or(|on| here(on))) {
+        for mask in &local.masks {
             self.tables
                 .extend(mask.columns.iter().filter_map(|column| column.rsplit_once('.')).map(|(table, _)| table));
         }

@@ -10,10 +10,17 @@
 pub mod approvals;
 pub mod bits;
 pub mod cells;
+pub mod compare;
+pub mod describe;
+pub mod local;
 pub mod offer;
+pub mod operators;
+pub mod paste;
 pub mod people;
+pub mod report;
 pub mod search;
 mod segment;
+pub mod settings;
 pub mod side;
 pub mod sight;
 mod tickets;
@@ -25,6 +32,8 @@ mod words;
 mod reference;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod universe;
 
 /// The rules of a connection fall into more classes than the engine looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

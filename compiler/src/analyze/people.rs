@@ -213,7 +213,7 @@ impl People {
     fn ways(&self, view: usize, idp: usize, group: usize) -> Vec<usize> {
         let all = self.bringing.get(view).and_then(|groups| groups.get(group)).map_or(&[] as &[usize], Vec::as_slice);
         let own = all.iter().copied().filter(|at| self.principals.get(*at).is_some_and(|one| one.idp == idp));
-        self.least(own.collect())
+        self.least(&own.collect::<Vec<_>>())
     }
 
     /// Principals of an identity provider that turn a service into an agent in some revisions only.
@@ -224,7 +224,7 @@ impl People {
             agents.any(|agent| Some(agent) != first)
         };
         let all = (0..self.principals.len()).filter(|at| self.principals.get(*at).is_some_and(|one| one.idp == idp));
-        self.least_by(all.filter(turns).collect(), true)
+        self.least_by(&all.filter(turns).collect::<Vec<_>>(), true)
     }
 
     /// Principals of an identity provider that one revision refuses to subjects of a kind, and another one does not.
@@ -236,15 +236,44 @@ impl People {
         let all = self.principals.iter().zip(by_seen.iter().zip(not_seen)).enumerate();
         let all =
             all.filter(|(_, (one, (a, b)))| one.idp == idp && other(a, by.1) && !other(b, not_by.1)).map(|(at, _)| at);
-        self.least(all.collect())
+        self.least(&all.collect::<Vec<_>>())
     }
 
-    fn least(&self, all: Vec<usize>) -> Vec<usize> {
+    /// Those who assert a little more than somebody, whom one revision then refuses and another does not.
+    pub fn refused(&self, person: &Person, by: usize, not_by: usize) -> Vec<Person> {
+        if self.alike {
+            return Vec::new();
+        }
+        let (Some(seat), Some(other)) = (self.kind_and_groups(by, person), self.kind_and_groups(not_by, person)) else {
+            return Vec::new();
+        };
+        let mut all = Vec::new();
+        for set in self.disjoint(by) {
+            let members: Vec<usize> = set.iter().collect();
+            for (at, a) in members.iter().enumerate() {
+                for b in members.iter().skip(at + 1) {
+                    let mut pair = seat.held.minus(&seat.held);
+                    pair.insert(*a);
+                    pair.insert(*b);
+                    all.extend(self.joined(by, person, &pair));
+                }
+            }
+        }
+        for principal in self.refused_by_kind(person.idp, (by, seat.kind), (not_by, other.kind)) {
+            let mut one = person.clone();
+            one.asserts.insert(principal);
+            all.push(one);
+        }
+        all.retain(|one| self.seat(not_by, one).is_some());
+        all
+    }
+
+    fn least(&self, all: &[usize]) -> Vec<usize> {
         self.least_by(all, false)
     }
 
     /// Without the principals that another one replaces with less; of equal ones the first.
-    fn least_by(&self, all: Vec<usize>, same_turn: bool) -> Vec<usize> {
+    fn least_by(&self, all: &[usize], same_turn: bool) -> Vec<usize> {
         let below = |a: usize, b: usize| {
             self.seen.iter().all(|seen| match (seen.get(a), seen.get(b)) {
                 (Some(a), Some(b)) => {
@@ -289,11 +318,10 @@ impl People {
     /// The person who asserts exactly these groups of a revision, by name, and their own first principal of each.
     pub fn holding(&self, view: usize, kind: SubjectKind, groups: &[String]) -> Option<Person> {
         let wanted = self.groups(view, groups);
-        let first = self.providers().find_map(|idp| {
+        self.providers().find_map(|idp| {
             let start = Self::nobody(idp, kind);
             self.joined(view, &start, &wanted).into_iter().next()
-        });
-        first
+        })
     }
 
     /// The subject of a person as `lang` sees it; `None` when the program refuses the token.

@@ -301,10 +301,13 @@ pub(super) fn named(pattern: &str, object: &Object) -> bool {
 
 fn glob(pattern: &str, text: &str) -> bool {
     match pattern.find('*') {
-        Some(star) => text.len() >= star && text[..star] == pattern[..star],
+        Some(star) => text.bytes().take(star).eq(pattern.bytes().take(star)) && text.len() >= star,
         None => pattern == text,
     }
 }
+
+/// The approvals of both sides.
+type Names = (BTreeSet<String>, BTreeSet<String>);
 
 /// The order of what two revisions give, by brute force over worlds of approvers.
 pub(super) struct Worlds<'a> {
@@ -312,17 +315,17 @@ pub(super) struct Worlds<'a> {
     pub(super) right: Reference<'a>,
     /// Every token that people who approve can have.
     pub(super) approvers: Vec<Token>,
-    cache: std::cell::RefCell<BTreeMap<(BTreeSet<String>, BTreeSet<String>), bool>>,
+    cache: std::cell::RefCell<BTreeMap<Names, bool>>,
 }
 
 impl<'a> Worlds<'a> {
-    pub(super) fn new(left: &'a Rules, right: &'a Rules, ids: &[&str]) -> Self {
+    pub(super) fn new(left: &'a Rules, right: &'a Rules, values: &[&str]) -> Self {
         let idps: BTreeSet<&String> = left.idps.iter().map(|idp| &idp.name).collect();
         let mut approvers = Vec::new();
         for idp in idps {
-            for bits in 1..1_usize << ids.len() {
+            for bits in 1..1_usize << values.len() {
                 let own =
-                    ids.iter().enumerate().filter(|(at, _)| bits & (1 << at) != 0).map(|(_, id)| (*id).to_owned());
+                    values.iter().enumerate().filter(|(at, _)| bits & (1 << at) != 0).map(|(_, id)| (*id).to_owned());
                 approvers.push(Token { idp: idp.clone(), kind: SubjectKind::Human, ids: own.collect() });
             }
         }
@@ -338,7 +341,7 @@ impl<'a> Worlds<'a> {
                 a.0.is_superset(&b.0)
                     && a.1 <= b.1
                     && a.2 >= b.2
-                    && self.ids(&self.left, &a.3).is_subset(&self.ids(&self.right, &b.3))
+                    && Self::ids(&self.left, &a.3).is_subset(&Self::ids(&self.right, &b.3))
             }
         };
         a.standing <= b.standing
@@ -359,7 +362,7 @@ impl<'a> Worlds<'a> {
     }
 
     /// The single ids that make somebody a member of groups.
-    fn ids(&self, of: &Reference<'_>, groups: &[String]) -> BTreeSet<(String, String)> {
+    fn ids(of: &Reference<'_>, groups: &[String]) -> BTreeSet<(String, String)> {
         let mut found = BTreeSet::new();
         for group in &of.0.groups {
             if of.closed(BTreeSet::from([group.name.clone()])).iter().any(|name| groups.contains(name)) {
@@ -417,7 +420,7 @@ impl<'a> Worlds<'a> {
 
     fn satisfied(&self, of: &Reference<'_>, approval: &Approval, world: &[&Token]) -> bool {
         let counts = |token: &Token, groups: &[String]| {
-            let members = self.ids(of, groups);
+            let members = Self::ids(of, groups);
             token.ids.iter().any(|id| members.contains(&(token.idp.clone(), id.clone())))
         };
         if !approval.separate {

@@ -14,7 +14,7 @@ use super::{
     people::{People, Person, Seat},
     side::{Piece, Side},
 };
-use lang::program::{SubjectKind, rules::RuleId};
+use lang::program::SubjectKind;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Somebody, and what they gain under one grant.
@@ -189,37 +189,10 @@ impl<'r> Versus<'_, 'r> {
                 }
             }
         }
-        next.extend(self.refused(who, &seat, region));
-        next.retain(|node| self.agrees(who, &node.who));
-        next
-    }
-
-    /// Everybody who asserts a little more and whose token the lesser side refuses.
-    fn refused(&self, who: &Person, seat: &Seat, region: &Bits) -> Vec<Node> {
         let (more, less) = (self.approvers.0.view, self.approvers.1.view);
-        if self.people.is_alike() {
-            return Vec::new();
-        }
-        let mut next = Vec::new();
-        for set in self.people.disjoint(less) {
-            let members: Vec<usize> = set.iter().collect();
-            for (at, a) in members.iter().enumerate() {
-                for b in members.iter().skip(at + 1) {
-                    let mut pair = seat.held.minus(&seat.held);
-                    pair.insert(*a);
-                    pair.insert(*b);
-                    let joined = self.people.joined(less, who, &pair);
-                    let joined = joined.into_iter().filter(|one| self.people.seat(more, one).is_some());
-                    next.extend(joined.map(|who| Node { who, open: region.clone() }));
-                }
-            }
-        }
-        let Some(kind) = self.people.kind_and_groups(more, who).map(|seat| seat.kind) else { return next };
-        for principal in self.people.refused_by_kind(who.provider(), (less, seat.kind), (more, kind)) {
-            let mut one = who.clone();
-            one.asserts.insert(principal);
-            next.push(Node { who: one, open: region.clone() });
-        }
+        let refused = self.people.refused(who, less, more);
+        next.extend(refused.into_iter().map(|who| Node { who, open: region.clone() }));
+        next.retain(|node| self.agrees(who, &node.who));
         next
     }
 
@@ -361,21 +334,12 @@ impl Found {
     /// The cells that somebody was not looked at for yet, and whether they were not looked at for any; the cells
     /// count as looked at from now on.
     fn unvisited(&mut self, grant: usize, who: &Person, wanted: Bits) -> (Bits, bool) {
-        match self.visited.get_mut(&(grant, who.clone())) {
-            Some(seen) => {
-                let new = wanted.minus(seen);
-                seen.add(&wanted);
-                (new, false)
-            }
-            None => {
-                self.visited.insert((grant, who.clone()), wanted.clone());
-                (wanted, true)
-            }
+        if let Some(seen) = self.visited.get_mut(&(grant, who.clone())) {
+            let new = wanted.minus(seen);
+            seen.add(&wanted);
+            return (new, false);
         }
+        self.visited.insert((grant, who.clone()), wanted.clone());
+        (wanted, true)
     }
-}
-
-/// The rules of a side that restrict somebody in a cell, by name.
-pub(super) fn restricting(side: &Side<'_>, seat: &Seat, cell: usize) -> Vec<RuleId> {
-    side.restrictions.iter().filter(|one| one.concerns(seat) && one.denies(cell)).map(|one| one.rule.id()).collect()
 }

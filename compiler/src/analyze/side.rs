@@ -4,6 +4,7 @@
 use super::{
     bits::Bits,
     cells::Cells,
+    local::Local,
     offer::Offer,
     people::{People, Person, Seat},
     sight::Sight,
@@ -11,7 +12,7 @@ use super::{
 use lang::{
     program::{
         Object, Program, SubjectKind, Terms, argv_matches,
-        rules::{Connection, Forbid, Grant, Guard, Limits, Mask, Mode, Principal, RuleId, RuleKind, Rules, To},
+        rules::{Connection, Forbid, Grant, Guard, Limits, Mask, Mode, Principal, RuleId, RuleKind, To},
     },
     time::{Hours, Timestamp, Valid, Zone},
 };
@@ -121,23 +122,12 @@ pub struct Side<'r> {
 
 impl<'r> Side<'r> {
     /// A revision's rules at a connection.
-    pub fn new(view: usize, program: &'r Program, connection: &'r Connection, cells: &Cells, people: &People) -> Self {
-        Self::with(view, program, program.rules(), connection, cells, people)
-    }
-
-    fn with(
-        view: usize,
-        program: &'r Program,
-        rules: &'r Rules,
-        connection: &'r Connection,
-        cells: &Cells,
-        people: &People,
-    ) -> Self {
-        let build = Build { rules, connection, cells, people, view, zone: program.zone() };
+    pub fn new(view: usize, program: &'r Program, local: &Local<'r>, cells: &Cells, people: &People) -> Self {
+        let build = Build { local, cells, people, view, zone: program.zone() };
         Self {
             view,
             program,
-            connection,
+            connection: local.connection,
             grants: build.grants(),
             restrictions: build.restrictions(),
             everywhere: cells.all(),
@@ -158,10 +148,10 @@ impl<'r> Side<'r> {
             return Vec::new();
         }
         let matched: Vec<&Restriction<'r>> = self.restrictions.iter().filter(|one| concerns(&one.whom, seat)).collect();
-        let mut denied = Bits::none(0);
-        denied.clone_from(&self.everywhere);
-        let mut open = denied;
-        matched.iter().for_each(|one| open.remove(&one.deny));
+        let mut open = self.everywhere.clone();
+        for one in &matched {
+            open.remove(&one.deny);
+        }
         let rows = self.grants.iter().enumerate().filter(|(_, row)| concerned(row));
         rows.flat_map(|(at, row)| self.pieces(at, row, &matched, &open, seat.kind)).collect()
     }
@@ -280,8 +270,7 @@ fn split(pieces: &mut Vec<Piece>, region: &Bits, change: impl Fn(&mut Offer)) {
 }
 
 struct Build<'a, 'r> {
-    rules: &'r Rules,
-    connection: &'r Connection,
+    local: &'a Local<'r>,
     cells: &'a Cells,
     people: &'a People,
     view: usize,
@@ -289,10 +278,6 @@ struct Build<'a, 'r> {
 }
 
 impl<'r> Build<'_, 'r> {
-    fn here(&self, on: &[String]) -> bool {
-        on.binary_search(&self.connection.name).is_ok()
-    }
-
     fn alternatives(&self, to: &[Principal]) -> Vec<Alternative> {
         to.iter()
             .map(|one| Alternative { groups: self.people.groups(self.view, &one.groups), kind: one.kind })
@@ -314,7 +299,7 @@ impl<'r> Build<'_, 'r> {
     }
 
     fn grants(&self) -> Vec<GrantRow<'r>> {
-        let own = self.rules.grants.iter().filter(|grant| self.here(&grant.on));
+        let own = self.local.grants.iter();
         own.map(|grant| GrantRow {
             grant,
             to: self.alternatives(&grant.to),
@@ -329,10 +314,10 @@ impl<'r> Build<'_, 'r> {
     }
 
     fn restrictions(&self) -> Vec<Restriction<'r>> {
-        let forbids = self.rules.forbids.iter().filter(|rule| self.here(&rule.on)).map(|rule| self.forbid(rule));
-        let limits = self.rules.limits.iter().filter(|rule| self.here(&rule.on)).map(|rule| self.limits(rule));
-        let guards = self.rules.guards.iter().filter(|rule| self.here(&rule.on)).map(|rule| self.guard(rule));
-        let masks = self.rules.masks.iter().filter(|rule| rule.on.as_ref().is_none_or(|on| self.here(on)));
+        let forbids = self.local.forbids.iter().map(|rule| self.forbid(rule));
+        let limits = self.local.limits.iter().map(|rule| self.limits(rule));
+        let guards = self.local.guards.iter().map(|rule| self.guard(rule));
+        let masks = self.local.masks.iter();
         let masks = masks.map(|rule| self.plain(Rule::Mask(rule), self.whom(&rule.to), self.cells.none()));
         forbids.chain(limits).chain(guards).chain(masks).collect()
     }
@@ -384,7 +369,7 @@ impl<'r> Build<'_, 'r> {
     }
 }
 
-impl<'r> Restriction<'r> {
+impl Restriction<'_> {
     /// Whether it concerns somebody.
     pub fn concerns(&self, seat: &Seat) -> bool {
         concerns(&self.whom, seat)

@@ -2,7 +2,7 @@
 
 use lang::{
     model::{ConnectionId, GroupId, Head, Limits, Policy, Principal, TeamId, To},
-    program::SubjectKind,
+    program::{Program, SubjectKind},
     span::{SourceMap, Span},
     syntax::ast::Document,
     time::Timestamp,
@@ -20,6 +20,8 @@ pub struct Ctx<'a> {
     pub sources: &'a SourceMap,
     /// The instant that counts as now.
     pub at: Timestamp,
+    /// The policy as tables, when names and values are right.
+    pub program: Option<&'a Program>,
     closures: Vec<BTreeSet<GroupId>>,
 }
 
@@ -27,7 +29,14 @@ impl<'a> Ctx<'a> {
     /// Prepares the questions that checks ask.
     pub fn new(policy: &'a Policy, documents: &'a [Document], sources: &'a SourceMap, at: Timestamp) -> Self {
         let closures = policy.group_ids().map(|(id, _)| closure(policy, id)).collect();
-        Self { policy, documents, sources, at, closures }
+        Self { policy, documents, sources, at, program: None, closures }
+    }
+
+    /// The same with the policy's tables.
+    #[must_use]
+    pub const fn with_program(mut self, program: Option<&'a Program>) -> Self {
+        self.program = program;
+        self
     }
 
     /// The groups that a member of this group holds: itself and everything that it nests in.

@@ -3,6 +3,7 @@
 pub mod build;
 pub mod check;
 pub mod completions;
+pub mod diff;
 pub mod explain;
 pub mod fmt;
 pub mod test;
@@ -45,6 +46,9 @@ pub enum Failure {
     /// The output could not be written.
     #[error("the output could not be written")]
     Output(#[from] std::io::Error),
+    /// The engine's answer did not reproduce, and is not shown.
+    #[error(transparent)]
+    Engine(#[from] crate::analyze::witness::Disagreement),
     /// The policy could not be encoded.
     #[error(transparent)]
     Bundle(#[from] BundleError),

@@ -162,3 +162,90 @@ fn rules_are_explained_and_listed() {
     assert!(ran.err.contains("did you mean"), "{}", ran.err);
     assert_eq!(leaseholdc(&system, &["completions", "bash"]).exit, Exit::Clean);
 }
+
+/// A repository with two revisions: `base` and the work tree.
+fn revisions(base: &str, now: &str) -> Memory {
+    memory(&[(".revisions/base/policy.kdl", base), ("policy.kdl", now)])
+}
+
+#[test]
+fn a_formatting_only_change_is_no_difference() {
+    let ran = leaseholdc(
+        &revisions(GOOD, &GOOD.replace("    to group:dev\n", "\n  to   group:dev // all of them\n")),
+        &["diff", "base"],
+    );
+    assert_eq!(ran.exit, Exit::Clean, "{}", ran.err);
+    assert!(ran.out.ends_with("semantic: unchanged\n"), "{}", ran.out);
+    assert!(ran.out.contains("1 connection unchanged"), "{}", ran.out);
+}
+
+#[test]
+fn a_longer_window_widens_and_can_fail() {
+    let longer = GOOD.replace("lifetime \"1h\"\n", "lifetime \"2h\"\n");
+    let ran = leaseholdc(&revisions(GOOD, &longer), &["diff", "base", "--fail-on", "wider"]);
+    assert_eq!(ran.exit, Exit::Widens, "{}", ran.err);
+    for part in [
+        "▲ orders-db  wider  (team:core)",
+        "▲ group:dev  wider lifetime: read",
+        "before   requested 1h, no approval, cooldown 5m via orders-db",
+        "after    requested 2h, no approval, cooldown 5m",
+        "witness  kind=human groups={dev}  orders-db  select x.x  Mon 2026-05-04 08:00",
+        "needs review by team:core (group:dev): orders-db",
+    ] {
+        assert!(ran.out.contains(part), "{part}\n{}", ran.out);
+    }
+    let ran = leaseholdc(&revisions(&longer, GOOD), &["diff", "base", "--fail-on", "wider"]);
+    assert_eq!(ran.exit, Exit::Clean, "{}", ran.out);
+    assert!(ran.out.contains("narrower lifetime"), "{}", ran.out);
+}
+
+#[test]
+fn nesting_ids_and_settings_are_seen() {
+    let interns = "group interns idp=corp kind=human {\n    claim-value interns\n    within group:dev\n}\n";
+    let apart = interns.replace("    within group:dev\n", "");
+    let ran = leaseholdc(&revisions(&format!("{GOOD}{apart}"), &format!("{GOOD}{interns}")), &["diff", "base"]);
+    assert!(ran.out.contains("▲ group:interns  new: read"), "{}", ran.out);
+    let ran = leaseholdc(&revisions(GOOD, &GOOD.replace("claim-value dev", "claim-value devs")), &["diff", "base"]);
+    assert!(ran.out.contains("◆ orders-db  mixed"), "one principal went, another came\n{}", ran.out);
+    let ran = leaseholdc(&revisions(GOOD, &GOOD.replace("db.internal:5432", "evil.example:5432")), &["diff", "base"]);
+    assert!(ran.out.contains("▲ target address: db.internal:5432 → evil.example:5432"), "{}", ran.out);
+    let ran = leaseholdc(
+        &revisions(GOOD, &GOOD.replace("audience leasehold", "audience leasehold other")),
+        &["diff", "base"],
+    );
+    assert!(ran.out.contains("settings\n  ▲ idp corp audience: leasehold → leasehold; other"), "{}", ran.out);
+    let ran = leaseholdc(
+        &revisions(
+            GOOD,
+            &GOOD.replace("grant orders-db {", "grant orders-db id=daily {").replace("grant=orders-db", "grant=daily"),
+        ),
+        &["diff", "base"],
+    );
+    assert!(ran.out.contains("renamed: grant orders-db is now daily"), "{}", ran.out);
+    assert!(ran.out.contains("semantic: changed without effect"), "{}", ran.out);
+}
+
+#[test]
+fn a_witness_can_be_pasted_and_a_comment_is_found_again() {
+    let wider = GOOD.replace("    when requested\n", "    when requested\n    permit read write\n");
+    let ran = leaseholdc(&revisions(GOOD, &wider), &["diff", "base", "--format", "json"]);
+    let report: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let test = report["connections"][0]["changes"][0]["test"].as_str().unwrap();
+    let pasted = leaseholdc(&memory(&[("policy.kdl", &format!("{wider}{test}"))]), &["test"]);
+    assert_eq!(pasted.exit, Exit::Clean, "{test}\n{}{}", pasted.out, pasted.err);
+    assert!(pasted.out.contains("2 tests, 2 passed"), "{}", pasted.out);
+    let ran = leaseholdc(&revisions(GOOD, &wider), &["diff", "base", "--format", "markdown"]);
+    assert!(ran.out.starts_with(crate::report::diff::MARKER), "{}", ran.out);
+    assert!(ran.out.contains("```kdl\n// kind=human groups={dev}  orders-db  insert x.x"), "{}", ran.out);
+}
+
+#[test]
+fn a_directory_tells_who_is_affected() {
+    let wider = GOOD.replace("    when requested\n", "    when requested\n    permit read write\n");
+    let directory = r#"[{"subject":"mira","kind":"human","groups":["dev"],"github":"mira-gh"},
+                        {"subject":"jo","kind":"human","groups":["ops"],"github":null}]"#;
+    let system = memory(&[(".revisions/base/policy.kdl", GOOD), ("policy.kdl", &wider), ("directory.json", directory)]);
+    let ran = leaseholdc(&system, &["diff", "base", "--directory", "directory.json", "--author", "@Mira-GH"]);
+    assert!(ran.out.contains("1 gain: mira"), "{}", ran.out);
+    assert!(ran.out.contains("! the author mira gains at orders-db"), "{}", ran.out);
+}

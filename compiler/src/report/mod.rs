@@ -1,5 +1,6 @@
 //! How findings and results reach people and programs.
 
+pub mod diff;
 pub mod junit;
 
 use crate::{

@@ -1,0 +1,133 @@
+//! The policy of a commit, read from the repository's objects: never the work tree, no network, no configuration of
+//! the repository beyond where its objects are.
+
+use crate::system::{Entry, EntryKind, Revision, Source, SystemError, join};
+use git2::{ObjectType, Oid, Repository, Tree};
+use lang::time::Timestamp;
+use std::{collections::BTreeMap, path::Path};
+
+const DEPTH_MAX: usize = 32;
+const ENTRIES_MAX: usize = 50_000;
+const FILE_BYTES_MAX: usize = 1 << 20;
+const FOLDER_BYTES_MAX: usize = 64 << 20;
+const FOLDER: i32 = 0o040_000;
+const LINK: i32 = 0o120_000;
+
+/// The policy folder at a revision. `root` is a path of the work tree; `name` is what git understands as a commit,
+/// or `A...B` for the commit that both stem from.
+pub(crate) fn revision(root: &str, name: &str) -> Result<Revision, SystemError> {
+    let failed = |why: &str| SystemError::new("read the revision", name, why);
+    let here = if root.is_empty() { "." } else { root };
+    let repository = Repository::discover(here).map_err(|error| failed(error.message()))?;
+    let commit = match name.split_once("...") {
+        Some((a, b)) => {
+            let oid = |name: &str| {
+                let name = if name.is_empty() { "HEAD" } else { name };
+                repository.revparse_single(name).and_then(|object| object.peel_to_commit()).map(|commit| commit.id())
+            };
+            let both = oid(a).and_then(|a| oid(b).and_then(|b| repository.merge_base(a, b)));
+            both.and_then(|base| repository.find_commit(base))
+        }
+        None => repository.revparse_single(name).and_then(|object| object.peel_to_commit()),
+    };
+    let commit = commit.map_err(|error| failed(error.message()))?;
+    let folder = folder(&repository, here).ok_or_else(|| failed("the folder is outside the repository's work tree"))?;
+    let mut files = Files { blobs: BTreeMap::new(), bytes: 0, root: root.trim_end_matches('/').to_owned() };
+    let mut tree = commit.tree().map_err(|error| failed(error.message()))?;
+    for part in folder.split('/').filter(|part| !part.is_empty()) {
+        let next = tree.get_name(part).filter(|entry| entry.filemode_raw() == FOLDER).map(|entry| entry.id());
+        let next = next.and_then(|id| repository.find_tree(id).ok());
+        tree = next.ok_or_else(|| failed(&format!("the commit has no folder `{folder}`")))?;
+    }
+    files.walk(&repository, &tree, "", 0)?;
+    Ok(Revision {
+        id: commit.id().to_string(),
+        at: Timestamp::from_unix(commit.time().seconds()),
+        source: Box::new(files),
+    })
+}
+
+/// Where a folder of the work tree stands in the repository.
+fn folder(repository: &Repository, here: &str) -> Option<String> {
+    let top = repository.workdir()?.canonicalize().ok()?;
+    let inner = Path::new(here).canonicalize().ok()?;
+    Some(inner.strip_prefix(top).ok()?.to_str()?.replace('\\', "/"))
+}
+
+struct Files {
+    blobs: BTreeMap<String, Content>,
+    bytes: usize,
+    root: String,
+}
+
+enum Content {
+    File(Vec<u8>),
+    /// Policy files are plain files: a link is listed and never followed.
+    Link,
+}
+
+impl Files {
+    fn walk(&mut self, repository: &Repository, tree: &Tree<'_>, below: &str, depth: usize) -> Result<(), SystemError> {
+        let failed = |path: &str, why: &str| SystemError::new("read", path, why);
+        if depth > DEPTH_MAX {
+            return Err(failed(below, "folders are nested too deeply"));
+        }
+        for entry in tree {
+            let Ok(name) = std::str::from_utf8(entry.name_bytes()) else {
+                return Err(failed(below, "a name is not UTF-8"));
+            };
+            let path = join(below, name);
+            match entry.filemode_raw() {
+                FOLDER if name.starts_with('.') => {}
+                FOLDER => {
+                    let inner = repository.find_tree(entry.id()).map_err(|error| failed(&path, error.message()))?;
+                    self.walk(repository, &inner, &path, depth + 1)?;
+                }
+                LINK => {
+                    self.blobs.insert(path, Content::Link);
+                }
+                _ if entry.kind() == Some(ObjectType::Blob) => {
+                    let content = read(repository, entry.id()).map_err(|why| failed(&path, &why))?;
+                    self.bytes += content.len();
+                    self.blobs.insert(path, Content::File(content));
+                }
+                // A submodule holds no policy.
+                _ => {}
+            }
+            if self.blobs.len() > ENTRIES_MAX || self.bytes > FOLDER_BYTES_MAX {
+                return Err(failed(below, "the policy's folder holds too much"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read(repository: &Repository, id: Oid) -> Result<Vec<u8>, String> {
+    let message = |error: git2::Error| error.message().to_owned();
+    let (bytes, _) = repository.odb().and_then(|objects| objects.read_header(id)).map_err(message)?;
+    if bytes > FILE_BYTES_MAX {
+        // Whoever reads it learns that it is too long, as with a file of the work tree.
+        return Ok(vec![0; FILE_BYTES_MAX + 1]);
+    }
+    repository.find_blob(id).map(|blob| blob.content().to_vec()).map_err(message)
+}
+
+impl Source for Files {
+    fn list(&self, _root: &str) -> Result<Vec<Entry>, SystemError> {
+        let entry = |(path, content): (&String, &Content)| match content {
+            Content::File(bytes) => Entry { path: path.clone(), kind: EntryKind::File, bytes: bytes.len() as u64 },
+            Content::Link => Entry { path: path.clone(), kind: EntryKind::Link, bytes: 0 },
+        };
+        Ok(self.blobs.iter().map(entry).collect())
+    }
+
+    fn read(&self, path: &str, bytes_max: u64) -> Result<Vec<u8>, SystemError> {
+        let failed = |why: &str| SystemError::new("read", path, why);
+        let inner = path.strip_prefix(&self.root).map_or(path, |inner| inner.trim_start_matches('/'));
+        match self.blobs.get(inner) {
+            Some(Content::File(content)) if content.len() as u64 <= bytes_max => Ok(content.clone()),
+            Some(Content::File(_)) => Err(failed("the file is too long")),
+            Some(Content::Link) | None => Err(failed("the commit has no such file")),
+        }
+    }
+}
