@@ -49,18 +49,21 @@ pub fn tell(places: &Places, keep: bool) -> Outcome<Tally> {
 
 /// Keeps everything running until this program is ended, and says how to use it.
 fn stay(scene: &Scene) -> Outcome<()> {
-    use crate::cast::{LENA, PAULA, SAM, TRIAGE};
+    use crate::cast::{LENA, PAULA, Person, SAM, TRIAGE};
     say::line("");
     say::line(&say::toned(Tone::Bold, "Everything keeps running until you press Ctrl-C here. In another terminal:"));
     let bin = scene.places.built("debug", "leasehold");
+    // The story's own agent has to wait until its next window.
+    let another = Person { name: "another-bot", oid: "a0000000-0000-4000-8000-000000000009", ..TRIAGE };
     let lines = [
         format!("export LEASEHOLD_URL={}", scene.gateway.url()),
         format!("alias leasehold={}", bin.display()),
         format!(
-            "mint() {{ curl -s -X POST -d \"$1\" {}/mint | sed 's/.*\"access_token\":\"\\([^\"]*\\)\".*/\\1/'; }}   # DEVELOPMENT ONLY: nobody is asked for a password",
+            "mint() {{ {} -e 'fetch(\"{}/mint\", {{ method: \"POST\", body: process.argv[1] }}).then(a => a.json()).then(a => console.log(a.access_token))' \"$1\"; }}   # DEVELOPMENT ONLY: nobody is asked for a password",
+            crate::tools::node()?.display(),
             scene.idp.authority
         ),
-        format!("AGENT=$(mint '{}')", TRIAGE.claims()),
+        format!("AGENT=$(mint '{}')", another.claims()),
         format!("PAULA=$(mint '{}')", PAULA.claims()),
         format!("LENA=$(mint '{}')", LENA.claims()),
         format!("SAM=$(mint '{}')", SAM.claims()),
@@ -71,7 +74,7 @@ fn stay(scene: &Scene) -> Outcome<()> {
             scene.cluster.psql().display(),
             scene.gateway.conninfo("ledger-dev", "me")
         ),
-        "LEASEHOLD_TOKEN=$SAM leasehold sessions".to_owned(),
+        "LEASEHOLD_TOKEN=$SAM leasehold sessions --all".to_owned(),
         format!("cd {}   # change a policy, commit, and `git push origin main`", scene.repository.work.display()),
     ];
     for line in lines {
