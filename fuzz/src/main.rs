@@ -1,10 +1,11 @@
-//! Mutation fuzzers of every parser of the language: `cargo xtask fuzz [TARGET] [--seconds N] [--seed S]`.
+//! Mutation fuzzers of every parser of foreign bytes: `cargo xtask fuzz [TARGET] [--seconds N] [--seed S]`.
 //!
 //! Inputs are fixtures and policies, changed step by step by a seeded generator, so that a run can be repeated. The
 //! input at work stands in a file before it runs: what kills the process is found there. What panics, takes too long
 //! or breaks a property is kept under `fixtures/fuzz`, which a test runs ever after.
 
 mod corpus;
+mod gateway;
 mod mutate;
 mod targets;
 
@@ -38,7 +39,9 @@ struct Wish {
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let result = wish(&arguments).and_then(|wish| run(&root, &wish).map_err(|error| error.to_string()));
+    let result = wish(&arguments).and_then(|wish| {
+        on_a_thread(|| run(&root, &wish)).and_then(|result| result).map_err(|error| error.to_string())
+    });
     match result {
         Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
@@ -127,6 +130,14 @@ fn search(root: &Path, target: &Target, wish: &Wish) -> io::Result<usize> {
     Ok(findings)
 }
 
+/// Runs a target's work on a thread with the stack that the gateway's own threads have.
+fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(pgsql::bounds::STACK_BYTES).spawn_scoped(scope, work)?;
+        thread.join().map_err(|_| io::Error::other("the search itself panicked"))
+    })
+}
+
 /// What is wrong with how a target takes an input.
 fn judge(target: &Target, input: &[u8]) -> Option<String> {
     match catch_unwind(AssertUnwindSafe(|| (target.run)(input))) {
@@ -152,6 +163,10 @@ mod tests {
     /// What a search once found stays mended.
     #[test]
     fn kept_inputs_hold() {
+        on_a_thread(kept_inputs).unwrap();
+    }
+
+    fn kept_inputs() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/fuzz");
         let mut seen = 0;
         for target in TARGETS {
@@ -168,6 +183,10 @@ mod tests {
     /// Every target takes its seeds, and a short search from them finds nothing.
     #[test]
     fn seeds_and_their_first_changes_hold() {
+        on_a_thread(first_changes).unwrap();
+    }
+
+    fn first_changes() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         for target in TARGETS {
             let corpus = corpus::seeds(&root, target.seeds).unwrap();

@@ -1,6 +1,6 @@
 //! What is fuzzed, and the properties that must hold for every input beside not to panic.
 
-use crate::corpus::Seeds;
+use crate::{corpus::Seeds, gateway};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use compiler::{
     compile::{Options, compile},
@@ -41,6 +41,11 @@ pub(crate) static TARGETS: &[Target] = &[
     Target { name: "format", seeds: Seeds::Texts, run: format, shape: text_shape },
     Target { name: "compile", seeds: Seeds::Texts, run: whole, shape: text_shape },
     Target { name: "bundle", seeds: Seeds::Bundles, run: open, shape: bundle_shape },
+    Target { name: "client", seeds: Seeds::Client, run: gateway::client, shape: gateway::bytes_shape },
+    Target { name: "server", seeds: Seeds::Server, run: gateway::server, shape: gateway::bytes_shape },
+    Target { name: "startup", seeds: Seeds::Startup, run: gateway::startup, shape: gateway::bytes_shape },
+    Target { name: "sql", seeds: Seeds::Statements, run: gateway::sql, shape: gateway::sql_shape },
+    Target { name: "config", seeds: Seeds::Configurations, run: gateway::configuration, shape: text_shape },
 ];
 
 fn parsed(text: &str) -> (SourceMap, syntax::ast::Document, Vec<Diagnostic>) {
@@ -209,7 +214,7 @@ fn bundle_shape(input: &[u8]) -> u64 {
     hash(format!("{why:?}").as_bytes())
 }
 
-fn hash(bytes: &[u8]) -> u64 {
+pub(crate) fn hash(bytes: &[u8]) -> u64 {
     let digest = blake3::hash(bytes);
     digest.as_bytes().first_chunk::<8>().map_or(0, |first| u64::from_le_bytes(*first))
 }
