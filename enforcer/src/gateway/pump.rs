@@ -15,6 +15,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 
 /// One read takes at most this much.
@@ -72,8 +73,9 @@ impl Recorded<'_> {
     }
 }
 
-/// Sends a cancel request to the target; it runs on its own and never delays the session.
-pub type Cancel = Box<dyn Fn()>;
+/// Sends a cancel request to the target, on its own. What it returns is told, or dropped, once the target has taken the
+/// request or cannot be reached, within a bounded time.
+pub type Cancel = Box<dyn Fn() -> oneshot::Receiver<()>>;
 
 /// One direction's socket and what waits for it.
 struct Side<S> {
@@ -157,6 +159,7 @@ enum Woke {
     ClientWritten(io::Result<()>),
     UpstreamWritten(io::Result<()>),
     Time,
+    Cancelled,
     Order(Order),
     Policy(bool),
 }
@@ -174,6 +177,7 @@ where
     client.pending = session.greeting;
     let mut out = Outbox::default();
     let mut applied = session.applied;
+    let mut cancelling: Option<oneshot::Receiver<()>> = None;
     // Whatever came with the login is handled like anything that comes later.
     machine.on_upstream(clock::now(), &mut upstream.input, &mut out);
     machine.on_client(clock::now(), &mut client.input, &mut out);
@@ -181,14 +185,14 @@ where
         let drained = out.drain();
         if let Err(sentence) = recorded.accept(&drained.events).await {
             // Nothing of this turn is forwarded: the statement may run no further, its result goes nowhere.
-            cancel();
+            drop(cancel());
             (session.recorder_failed)(&mut client.pending);
             break Close { cause: Cause::Recorder, sentence };
         }
         upstream.pending.extend_from_slice(&drained.to_upstream);
         client.pending.extend_from_slice(&drained.to_client);
         if drained.cancel_upstream {
-            cancel();
+            cancelling = Some(cancel());
         }
         if let Some(close) = drained.close {
             break close;
@@ -203,8 +207,10 @@ where
             biased;
             done = push(&mut client.writer, &mut client.pending, &mut client.unflushed),
                 if !client.pending.is_empty() || client.unflushed => Woke::ClientWritten(done),
+            // A request that is under way cancels whatever the target runs when it arrives: nothing new runs until then.
             done = push(&mut upstream.writer, &mut upstream.pending, &mut upstream.unflushed),
-                if !upstream.pending.is_empty() || upstream.unflushed => Woke::UpstreamWritten(done),
+                if cancelling.is_none() && (!upstream.pending.is_empty() || upstream.unflushed) => Woke::UpstreamWritten(done),
+            () = taken(&mut cancelling), if cancelling.is_some() => Woke::Cancelled,
             order = orders.next() => Woke::Order(order),
             live = policy.changed() => Woke::Policy(live),
             () = sleep_until(Instant::now() + wait) => Woke::Time,
@@ -216,6 +222,15 @@ where
     (session.goodbye)(&mut upstream.pending);
     farewell(client, upstream).await;
     close
+}
+
+/// Waits until the cancel request that is under way has been taken.
+async fn taken(cancelling: &mut Option<oneshot::Receiver<()>>) {
+    if let Some(receiver) = cancelling {
+        // A sender that is gone has given up.
+        let _ = receiver.await;
+    }
+    *cancelling = None;
 }
 
 /// Writes the last words to both peers and closes, within a bounded time.
@@ -252,7 +267,7 @@ fn react(
     let now = clock::now();
     let end = |cause, sentence: &str| Close { cause, sentence: sentence.to_owned() };
     match woke {
-        Woke::ClientWritten(Ok(())) | Woke::UpstreamWritten(Ok(())) => {}
+        Woke::ClientWritten(Ok(())) | Woke::UpstreamWritten(Ok(())) | Woke::Cancelled => {}
         Woke::Client(Ok(0) | Err(_)) | Woke::ClientWritten(Err(_)) => {
             machine.on_end(now, end(Cause::Client, "the client is gone"), out);
         }
@@ -305,13 +320,19 @@ mod tests {
     use lang::program::{Program, SourceTable};
     use tokio::sync::mpsc;
 
-    /// Forwards whatever the client says.
-    struct Echo;
+    /// Forwards whatever the client says, and cancels what ran before when it is told to.
+    #[derive(Default)]
+    struct Echo {
+        cancels: bool,
+    }
 
     impl Machine for Echo {
         fn on_client(&mut self, now: Now, input: &mut BytesMut, out: &mut Outbox) {
             if !input.is_empty() {
                 out.forward_to_upstream(now, input.split().freeze());
+                if self.cancels {
+                    out.cancel_upstream();
+                }
             }
         }
         fn on_upstream(&mut self, _: Now, _: &mut BytesMut, _: &mut Outbox) {}
@@ -350,36 +371,73 @@ mod tests {
         }
     }
 
-    async fn idle_after_one_event(signs: bool, quiet_after: bool) -> (Vec<&'static str>, Close) {
-        let (client, mut at_client) = tokio::io::duplex(1 << 10);
-        let (upstream, mut at_upstream) = tokio::io::duplex(1 << 10);
-        let (_publisher, policy) = policy::channel();
-        let orders = Orders::default();
+    /// A session between two pipes; the policy lives as long as what is returned beside it.
+    fn between<'a, S>(
+        client: S,
+        upstream: S,
+        machine: &'a mut Echo,
+        recording: &'a mut Book,
+        cancel: Cancel,
+    ) -> (Session<'a, S, S>, policy::Publisher) {
+        let (publisher, policy) = policy::channel();
         let program =
             Program::new(Rules { timezone: "UTC".into(), ..Rules::default() }, SourceTable::default()).unwrap();
         let at = Timestamp::from_unix_ms(0);
         let (digest, commit) = (String::new(), String::new());
         let applied = Arc::new(Active { program, digest, commit, committed_at: at, activated_at: at });
-        #[expect(clippy::disallowed_methods, reason = "a test's queue of a few units")]
-        let (signed, mut signatures) = mpsc::unbounded_channel();
-        let mut book = Book { calls: vec![], signed, signs };
         let session = Session {
             client,
             client_input: BytesMut::new(),
             upstream,
             upstream_input: BytesMut::new(),
             greeting: BytesMut::new(),
-            machine: &mut Echo,
-            recording: &mut book,
-            orders,
+            machine,
+            recording,
+            orders: Orders::default(),
             policy,
             applied,
-            cancel: Box::new(|| {}),
+            cancel,
             pending_bytes_max: 1 << 10,
             unsigned_ms_max: 5,
             recorder_failed: &|_| {},
             goodbye: &|_| {},
         };
+        (session, publisher)
+    }
+
+    #[tokio::test]
+    async fn nothing_new_runs_while_a_cancel_request_is_under_way() {
+        let (client, mut at_client) = tokio::io::duplex(1 << 10);
+        let (upstream, mut at_upstream) = tokio::io::duplex(1 << 10);
+        #[expect(clippy::disallowed_methods, reason = "a test's queue of a few units")]
+        let (signed, _signatures) = mpsc::unbounded_channel();
+        let mut book = Book { calls: vec![], signed, signs: true };
+        let (taken, told) = oneshot::channel();
+        let told = std::cell::RefCell::new(Some(told));
+        let cancel: Cancel = Box::new(move || told.borrow_mut().take().unwrap());
+        let mut machine = Echo { cancels: true };
+        let (session, _publisher) = between(client, upstream, &mut machine, &mut book, cancel);
+        let plays = async {
+            at_client.write_all(b"one").await.unwrap();
+            let mut seen = [0; 3];
+            let early = timeout(Duration::from_millis(50), at_upstream.read_exact(&mut seen)).await;
+            assert!(early.is_err(), "the target would have run and cancelled it");
+            taken.send(()).unwrap();
+            at_upstream.read_exact(&mut seen).await.unwrap();
+            drop(at_client);
+        };
+        tokio::join!(run(session), plays);
+    }
+
+    async fn idle_after_one_event(signs: bool, quiet_after: bool) -> (Vec<&'static str>, Close) {
+        let (client, mut at_client) = tokio::io::duplex(1 << 10);
+        let (upstream, mut at_upstream) = tokio::io::duplex(1 << 10);
+        #[expect(clippy::disallowed_methods, reason = "a test's queue of a few units")]
+        let (signed, mut signatures) = mpsc::unbounded_channel();
+        let mut book = Book { calls: vec![], signed, signs };
+        let cancel: Cancel = Box::new(|| oneshot::channel().1);
+        let mut machine = Echo::default();
+        let (session, _publisher) = between(client, upstream, &mut machine, &mut book, cancel);
         let plays = async {
             at_client.write_all(b"one").await.unwrap();
             let mut seen = [0; 3];

@@ -34,6 +34,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 /// Why a login was refused: a word for metrics, and what the client is told.
@@ -71,8 +72,10 @@ pub async fn serve(listener: Listener, stream: TcpStream, peer: SocketAddr, ente
             shared.metrics.login_refused("handshake");
         }
         Ok(Arrival::Cancel(request)) => {
+            // The client's connection closes once the target has taken the request: clients wait for that before
+            // they run what must not be cancelled.
             if let Some(route) = shared.cancels.find(&request) {
-                send_cancel(route, shared);
+                deliver_cancel(&route, &shared).await;
             }
         }
         Ok(Arrival::Login(mut login)) => match Box::pin(open(&listener, &login, peer)).await {
@@ -341,12 +344,21 @@ impl Recording for Recorder<'_> {
     }
 }
 
-fn send_cancel(route: Arc<Route>, shared: Arc<Shared>) {
+async fn deliver_cancel(route: &Route, shared: &Shared) {
+    if let Err(error) = Box::pin(cancel::cancel(route, &shared.limits)).await {
+        tracing::warn!(error = %chain(&error), "a cancel request did not reach the target");
+    }
+}
+
+/// Sends a cancel request in the background; what is returned is told when the target has taken it.
+fn send_cancel(route: Arc<Route>, shared: Arc<Shared>) -> oneshot::Receiver<()> {
+    let (done, taken) = oneshot::channel();
     tokio::task::spawn_local(async move {
-        if let Err(error) = Box::pin(cancel::cancel(&route, &shared.limits)).await {
-            tracing::warn!(error = %chain(&error), "a cancel request did not reach the target");
-        }
+        deliver_cancel(&route, &shared).await;
+        // The session may have ended meanwhile.
+        let _ = done.send(());
     });
+    taken
 }
 
 /// A window may have been revoked while the target was dialled, before the session could be told.
