@@ -2,7 +2,7 @@
 
 use clap::{CommandFactory, Parser, Subcommand};
 use enforcer::client::connect::Connect;
-use enforcer::client::{commands, download, replay, verify};
+use enforcer::client::{commands, download, replay, simulate, verify};
 use enforcer::{config, gateway};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -49,6 +49,8 @@ enum Command {
         #[command(flatten)]
         connect: Connect,
     },
+    /// Judge recorded operations by another commit of the policy
+    Simulate(simulate::Args),
     /// Print a completion script
     Completions {
         /// The shell
@@ -135,6 +137,7 @@ fn run(command: Command) -> io::Result<u8> {
             }
             verify::run(&args, &mut out).map(verify::Outcome::code)
         }
+        Command::Simulate(args) => simulate::run(&args, &mut out),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "leasehold", &mut out);
             Ok(0)

@@ -36,6 +36,7 @@ pub mod refusal;
 mod routines;
 pub mod session;
 mod settings;
+pub mod shape;
 pub mod statement;
 mod walk;
 

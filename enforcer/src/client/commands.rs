@@ -4,7 +4,7 @@
 //! refused, 3 when the command lacks something, 4 when the gateway cannot be reached.
 
 use super::connect::{Api, Connect, Failure};
-use super::show;
+use super::{search, show};
 use crate::access::Did;
 use crate::api::view::{Done, List, Policy, Reachables, Request, Session, Window};
 use crate::core::id::SessionId;
@@ -170,6 +170,9 @@ pub enum Command {
         /// Which ones.
         #[command(flatten)]
         which: Which,
+        /// What is looked for in recordings.
+        #[command(flatten)]
+        search: search::Args,
         /// How the gateway is reached.
         #[command(flatten)]
         common: Common,
@@ -209,6 +212,11 @@ impl Command {
 /// When `out` or `notes` cannot be written.
 pub async fn run(command: &Command, out: &mut dyn Write, notes: &mut dyn Write) -> io::Result<u8> {
     let common = command.common();
+    if let Command::Sessions { which, search, .. } = command
+        && (search.asks() || search.recordings.is_some())
+    {
+        return search::run(search, which.connection.as_deref(), which.limit, common.format, out, notes);
+    }
     let mut shell = Shell { format: common.format, out, notes };
     let done = match Api::new(&common.connect) {
         Ok(api) => dispatch(command, &api, &mut shell).await,
@@ -322,7 +330,7 @@ async fn dispatch(command: &Command, api: &Api, shell: &mut Shell<'_>) -> Result
             };
             write(api, shell, &path, &json!({})).await
         }
-        Command::Sessions { which, common: _ } => {
+        Command::Sessions { which, search: _, common: _ } => {
             let rows: Vec<Session> = rows(api, "sessions", which).await?;
             shell.answer(&rows, |out, rows| show::sessions(out, rows))?;
             Ok(0)

@@ -3,8 +3,13 @@
 pub mod commands;
 pub mod connect;
 pub mod download;
+#[cfg(test)]
+mod forms_tests;
 pub mod replay;
 #[cfg(test)]
 mod replay_tests;
+pub mod search;
 mod show;
+pub mod simulate;
+mod steps;
 pub mod verify;

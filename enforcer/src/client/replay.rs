@@ -2,14 +2,17 @@
 //!
 //! Works on the recording's files alone. Recorded data is never written as it is: see `recording::inert`.
 
+use super::steps::{From, Source};
 use super::verify::{self, LocateError, Outcome, locate};
 use crate::recording::age::Identity;
 use crate::recording::export::{EndLine, end_line};
+use crate::recording::export_html::Page;
 use crate::recording::inert::{inert, write_json};
 use crate::recording::read::{ReadError, Reader};
 use crate::recording::render::Renderer;
-use crate::recording::transcript::{Item, Step, Transcript};
+use crate::recording::transcript::{Item, Step};
 use crate::recording::{KeyError, PublicKey};
+use crate::recording::{export_cast, export_csv};
 use lang::time::Timestamp;
 use std::fs;
 use std::io::{self, BufRead, Write};
@@ -26,6 +29,21 @@ pub enum Format {
     Json,
     /// One JSON object a line.
     Jsonl,
+    /// One line of CSV a step.
+    Csv,
+    /// An asciicast v2 file for terminal players.
+    Cast,
+    /// One page of HTML.
+    Html,
+}
+
+/// Which steps are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Only {
+    /// Statements, their decisions and how they ended; no rows.
+    Statements,
+    /// Denied statements with their denials.
+    Denials,
 }
 
 /// `leasehold replay SESSION|PATH`
@@ -52,6 +70,15 @@ pub struct Args {
     /// Go on at Enter, command by command; `q` ends
     #[arg(long)]
     pub step: bool,
+    /// Begin there: a time (RFC 3339) or a length since the opening, for example 90s
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// Show only these steps
+    #[arg(long, value_enum)]
+    pub only: Option<Only>,
+    /// Go on with a live session until it ends
+    #[arg(long, conflicts_with = "step")]
+    pub follow: bool,
     /// The widest cell of a table
     #[arg(long, value_name = "COLUMNS", default_value_t = 40)]
     pub width: usize,
@@ -103,6 +130,9 @@ pub enum ReplayError {
     /// The recording.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// `--from` says no time.
+    #[error("`{0}` is no time: write 90s, 5m or an instant as 2026-05-04T10:00:00Z")]
+    From(String),
     /// The terminal or file that it is written to.
     #[error("cannot write the replay")]
     Write(#[from] io::Error),
@@ -118,10 +148,14 @@ pub fn run(args: &Args, out: &mut dyn Write, pace: &mut dyn Pace) -> Result<Opti
     if let Some(file) = &args.identity {
         reader = reader.with_identities(identities(file)?);
     }
-    let mut viewer = Viewer { args, pace, last: None, first: true, stopped: false };
+    let from = args.from.as_deref().map(From::parse).transpose()?;
+    let mut viewer = Viewer { args, pace, last: None, first: true, stopped: false, source: Source::new(args, from) };
     let read = match args.format {
         Format::Text => viewer.text(&mut reader, out),
         Format::Json | Format::Jsonl => viewer.json(&mut reader, out),
+        Format::Csv => viewer.csv(&mut reader, out),
+        Format::Html => viewer.html(&mut reader, out),
+        Format::Cast => viewer.cast(&mut reader, out),
     };
     let stopped = viewer.stopped;
     let (mut outcome, mut end) = match read {
@@ -172,6 +206,10 @@ fn write_end(args: &Args, out: &mut dyn Write, end: &EndLine) -> io::Result<()> 
             write_json(out, end)?;
             writeln!(out)?;
         }
+        Format::Csv => export_csv::end(out, end.outcome, &end.sentence)?,
+        Format::Html => Page::default().end(out, end.outcome, &end.sentence)?,
+        // A player shows the text alone: the end stands on the last screen already.
+        Format::Cast => {}
         Format::Json => {
             write!(out, "\n],\"end\":")?;
             write_json(out, end)?;
@@ -187,6 +225,7 @@ struct Viewer<'a> {
     last: Option<Timestamp>,
     first: bool,
     stopped: bool,
+    source: Source,
 }
 
 impl Viewer<'_> {
@@ -231,22 +270,32 @@ impl Viewer<'_> {
         })
     }
 
+    fn csv(&mut self, reader: &mut Reader, out: &mut dyn Write) -> Result<(), ReplayError> {
+        export_csv::begin(out)?;
+        self.steps(reader, &mut |_, step| export_csv::step(out, step).map(|()| true))
+    }
+
+    fn html(&mut self, reader: &mut Reader, out: &mut dyn Write) -> Result<(), ReplayError> {
+        let mut page = Page::begin(out)?;
+        self.steps(reader, &mut |_, step| page.step(out, step).map(|()| true))
+    }
+
+    fn cast(&mut self, reader: &mut Reader, out: &mut dyn Write) -> Result<(), ReplayError> {
+        let source = &mut self.source;
+        export_cast::write(out, self.args.width, &mut || source.next(reader, &mut *self.pace))
+    }
+
     fn steps(
         &mut self,
         reader: &mut Reader,
         show: &mut dyn FnMut(&mut Self, &Step) -> io::Result<bool>,
     ) -> Result<(), ReplayError> {
-        let mut transcript = Transcript::default();
-        let mut steps = Vec::new();
-        while let Some(entry) = reader.next_entry()? {
-            transcript.push(entry, &mut steps);
-            for step in steps.drain(..) {
-                if !show(self, &step)? {
-                    self.stopped = true;
-                    return Ok(());
-                }
-                self.last = Some(step.at);
+        while let Some(step) = self.source.next(reader, &mut *self.pace)? {
+            if !show(self, &step)? {
+                self.stopped = true;
+                return Ok(());
             }
+            self.last = Some(step.at);
         }
         Ok(())
     }

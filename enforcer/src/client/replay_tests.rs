@@ -12,7 +12,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-fn frame(kind: u8, body: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u8, body: &[u8]) -> Vec<u8> {
     let mut out = vec![kind];
     out.extend_from_slice(&u32::try_from(body.len() + 4).unwrap().to_be_bytes());
     out.extend_from_slice(body);
@@ -53,7 +53,7 @@ fn joined(frames: &[Vec<u8>]) -> Vec<u8> {
     frames.concat()
 }
 
-fn record(folder: &Path, events: &[Event], close: bool) {
+pub(super) fn record(folder: &Path, events: &[Event], close: bool) {
     let recorder = recorder(folder, u64::MAX);
     let mut session = recorder.open(at(0), opened(1), Recorded::Full).unwrap();
     for event in events {
@@ -79,9 +79,12 @@ impl Pace for Script {
     }
 }
 
-fn args(folder: &Path, format: replay::Format) -> replay::Args {
+pub(super) fn args(folder: &Path, format: replay::Format) -> replay::Args {
     replay::Args {
         identity: None,
+        from: None,
+        only: None,
+        follow: false,
         recording: opened(1).session.to_string(),
         recordings: Some(folder.to_owned()),
         public_key: None,
@@ -100,7 +103,7 @@ fn replayed(folder: &Path, format: replay::Format) -> (Outcome, String) {
 }
 
 /// A simple query, a refused one, an extended one whose Describe was skipped, a COPY.
-fn conversation() -> Vec<Event> {
+pub(super) fn conversation() -> Vec<Event> {
     let denied = Decision {
         outcome: "denied".into(),
         accesses: vec!["delete public.orders".into()],
@@ -426,9 +429,17 @@ proptest! {
             })
             .collect();
         record(&temp.0, &events, true);
-        for format in [replay::Format::Text, replay::Format::Json] {
+        for format in [
+            replay::Format::Text,
+            replay::Format::Json,
+            replay::Format::Csv,
+            replay::Format::Cast,
+            replay::Format::Html,
+        ] {
             let (outcome, shown) = replayed(&temp.0, format);
             prop_assert_eq!(outcome, Outcome::Complete);
+            // The line ends of CSV.
+            let shown = shown.replace("\r\n", "\n");
             prop_assert!(!shown.chars().any(|character| character != '\n' && acts(character)));
         }
     }

@@ -49,7 +49,7 @@ pub(super) fn problem(out: &mut dyn Write, problem: &Problem) -> io::Result<()> 
 }
 
 /// Rows under a heading, aligned.
-fn table(out: &mut dyn Write, heading: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
+pub(super) fn table(out: &mut dyn Write, heading: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
     let rows: Vec<Vec<String>> =
         rows.iter().map(|row| row.iter().map(|cell| shorten(&quote(cell))).collect()).collect();
     let width = |column: usize| {

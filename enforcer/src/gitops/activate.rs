@@ -12,7 +12,8 @@ use compiler::compile::{Compilation, Options, PolicySet, compile};
 use git2::Repository;
 use lang::bundle::{self, Bundle};
 use lang::diag::Severity;
-use lang::program::Program;
+use lang::program::rules::Rules;
+use lang::program::{Program, SourceTable};
 use lang::time::Timestamp;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -151,6 +152,16 @@ fn build(job: &Job, repository: &Repository, tip: Tip) -> Result<Fresh, String> 
     let findings = compilation.findings();
     tracing::debug!(warnings = findings.warnings, infos = findings.infos, tests = compilation.tests.len(), "compiled");
     Ok(Fresh { active, sequence, not_kept })
+}
+
+/// The rules of a commit's policy, and where they stand.
+pub(super) fn compiled(repository: &Repository, tip: Tip, folder: &str) -> Result<(Rules, SourceTable), String> {
+    let files = Files::list(repository, tip.tree, folder)?;
+    let compilation =
+        compile(&files, "", tip.committed_at, &Options { threads: 1 }).map_err(|error| error.to_string())?;
+    let Some(checked) = &compilation.checked else { return Err(errors(&compilation)) };
+    let policy = checked.get();
+    Ok((policy.rules.clone(), policy.sources.clone()))
 }
 
 fn pack(job: &Job, tip: Tip, policy: &PolicySet) -> Result<Vec<u8>, String> {

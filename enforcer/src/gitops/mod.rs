@@ -7,6 +7,7 @@
 mod activate;
 mod fetch;
 mod keep;
+pub mod revision;
 mod signers;
 mod staleness;
 mod status;

@@ -97,7 +97,7 @@ pub(super) fn months(recordings: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// The folder of every recording.
-pub(super) fn all(recordings: &Path) -> io::Result<BTreeMap<SessionId, PathBuf>> {
+pub fn all(recordings: &Path) -> io::Result<BTreeMap<SessionId, PathBuf>> {
     let mut found = BTreeMap::new();
     for month in folders(recordings, is_month)? {
         for folder in folders(&month, |name| SessionId::parse(name).is_some())? {

@@ -15,9 +15,13 @@ mod commit;
 pub mod decode_postgres;
 mod disk;
 pub mod export;
+pub mod export_cast;
+pub mod export_csv;
+pub mod export_html;
 pub mod format;
 #[cfg(test)]
 mod golden;
+pub mod index;
 pub mod inert;
 mod key;
 mod list;
@@ -36,7 +40,7 @@ mod values_postgres;
 pub use commit::Pending;
 pub use disk::{Disk, Flush, OsDisk, Sink, Source};
 pub use key::{KeyError, PublicKey, SigningKey, public_file};
-pub use list::{State, Summary, find, list, summary};
+pub use list::{State, Summary, all as folders, find, list, summary};
 pub use retain::{Retained, hold_file};
 pub use session::SessionRecorder;
 

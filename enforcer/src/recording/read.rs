@@ -254,6 +254,20 @@ impl Reader {
         self.hidden
     }
 
+    /// Goes on at the end of a recording that its gateway still writes; false when it will not grow, or cannot be
+    /// followed from here.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn again(&mut self) -> Result<bool, ReadError> {
+        let Some(End::Unclosed { live: true, torn_bytes, .. }) = self.end else { return Ok(false) };
+        if self.session.is_none() || !self.source.back(torn_bytes).map_err(|source| self.io(source))? {
+            return Ok(false);
+        }
+        self.end = None;
+        Ok(true)
+    }
+
     /// The version of the format.
     pub fn version(&self) -> u16 {
         self.version

@@ -83,6 +83,17 @@ impl Segment {
         Ok(filled)
     }
 
+    /// Goes back by that many bytes; false in a segment that never grows.
+    pub(super) fn back(&mut self, bytes: usize) -> io::Result<bool> {
+        match self {
+            Self::Plain(file) => {
+                file.seek(SeekFrom::Current(-i64::try_from(bytes).unwrap_or(0)))?;
+                Ok(true)
+            }
+            Self::Sealed(_) => Ok(false),
+        }
+    }
+
     /// Whether this segment is one that never grows.
     pub(super) fn is_sealed(&self) -> bool {
         matches!(self, Self::Sealed(_))

@@ -15,7 +15,7 @@ use enforcer::gateway::policy::{self, Publisher};
 use enforcer::gitops::Nudge;
 use enforcer::gitops::webhook::Webhook;
 use enforcer::identity::Verifier;
-use enforcer::recording::{Durability, Recorder, Settings, SigningKey};
+use enforcer::recording::{Recorder, Settings, SigningKey};
 use enforcer::store::sqlite::Sqlite;
 use enforcer::store::{Request, Window};
 use lang::program::rules::{Recorded, Rules};

@@ -4,6 +4,7 @@
 mod hostile;
 mod repo;
 mod signed;
+mod simulate;
 
 use enforcer::config::Origin;
 use enforcer::gateway::policy::Staleness;

@@ -1,0 +1,155 @@
+//! `leasehold sessions --recordings FOLDER …`: sessions by what they did, from the recordings and their index alone.
+
+use super::commands::Format;
+use super::show;
+use crate::gateway::clock;
+use crate::recording::index::{Found, Index, IndexError, Search};
+use crate::recording::inert::{inert, write_json};
+use crate::recording::transcript::instant;
+use lang::time::{Timestamp, Ttl};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// What is looked for in recordings.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Args {
+    /// Look into the recordings of this folder, not at the gateway
+    #[arg(long, value_name = "FOLDER", env = "LEASEHOLD_RECORDINGS")]
+    pub recordings: Option<PathBuf>,
+    /// Only sessions with a statement on this object, for example public.orders
+    #[arg(long, value_name = "NAME")]
+    pub table: Option<String>,
+    /// Only sessions with a statement of this fingerprint
+    #[arg(long, value_name = "DIGITS")]
+    pub fingerprint: Option<String>,
+    /// Only sessions with a statement that holds this text; constants are not searched
+    #[arg(long, value_name = "TEXT")]
+    pub text: Option<String>,
+    /// Only sessions with a statement of this outcome, for example denied
+    #[arg(long, value_name = "WORD")]
+    pub outcome: Option<String>,
+    /// Only this subject: a part of the name, or of the identifier
+    #[arg(long, value_name = "TEXT")]
+    pub who: Option<String>,
+    /// Not before: a time, or how long ago, for example 7d
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Not after
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+}
+
+impl Args {
+    /// Whether something is looked for that only recordings answer.
+    pub(super) fn asks(&self) -> bool {
+        [&self.table, &self.fingerprint, &self.text, &self.outcome, &self.who, &self.since, &self.until]
+            .into_iter()
+            .any(Option::is_some)
+    }
+}
+
+/// A time, or how long ago.
+///
+/// # Errors
+/// With a sentence.
+pub(super) fn instant_of(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+    if let Some(at) = Timestamp::parse_rfc3339(text) {
+        return Ok(at);
+    }
+    let ago = Ttl::parse(text).map_err(|_| format!("`{text}` is no time: write 7d, 12h or 2026-05-04T10:00:00Z"))?;
+    let ago_ms = i64::try_from(ago.to_std().as_millis()).unwrap_or(i64::MAX);
+    Ok(Timestamp::from_unix_ms(now.unix_ms().saturating_sub(ago_ms)))
+}
+
+/// Runs the search; the exit code.
+///
+/// # Errors
+/// When `out` cannot be written.
+pub(super) fn run(
+    args: &Args,
+    connection: Option<&str>,
+    limit: u32,
+    format: Format,
+    out: &mut dyn Write,
+    notes: &mut dyn Write,
+) -> io::Result<u8> {
+    match search(args, connection, limit) {
+        Ok(found) => {
+            match format {
+                Format::Json => {
+                    write_json(out, &found)?;
+                    writeln!(out)?;
+                }
+                Format::Human => table(out, &found)?,
+            }
+            Ok(0)
+        }
+        Err(sentence) => {
+            writeln!(notes, "error: {}", inert(&sentence))?;
+            Ok(3)
+        }
+    }
+}
+
+fn search(args: &Args, connection: Option<&str>, limit: u32) -> Result<Vec<Found>, String> {
+    let Some(folder) = args.recordings.clone() else {
+        return Err("statements are searched in recordings: name their folder with --recordings".to_owned());
+    };
+    let now = clock::wall();
+    let time = |text: &Option<String>| text.as_deref().map(|text| instant_of(text, now)).transpose();
+    let search = Search {
+        who: args.who.clone(),
+        connection: connection.map(str::to_owned),
+        table: args.table.clone(),
+        fingerprint: args.fingerprint.clone(),
+        text: args.text.clone(),
+        outcome: args.outcome.clone(),
+        since: time(&args.since)?,
+        until: time(&args.until)?,
+        limit,
+    };
+    // Statements are parsed for their fingerprints, which takes a large stack.
+    let work = move || refreshed(&folder)?.search(&search);
+    let thread = std::thread::Builder::new().stack_size(pgsql::bounds::STACK_BYTES).spawn(work);
+    let found = thread.map_err(|error| error.to_string())?.join();
+    found.map_err(|_| "the search failed".to_owned())?.map_err(|error| error.to_string())
+}
+
+/// The index beside the recordings, up to date; one in memory where no file may be written.
+fn refreshed(folder: &Path) -> Result<Index, IndexError> {
+    let written = Index::open(&folder.join("index.sqlite")).and_then(|mut index| {
+        index.refresh(folder)?;
+        Ok(index)
+    });
+    if let Ok(index) = written {
+        return Ok(index);
+    }
+    let mut index = Index::in_memory()?;
+    index.refresh(folder)?;
+    Ok(index)
+}
+
+fn table(out: &mut dyn Write, found: &[Found]) -> io::Result<()> {
+    if found.is_empty() {
+        return writeln!(out, "no sessions");
+    }
+    let time = |at: Option<i64>| at.map_or_else(String::new, |at| instant(Timestamp::from_unix_ms(at)));
+    let rows: Vec<Vec<String>> = found
+        .iter()
+        .map(|found| {
+            vec![
+                found.session.clone(),
+                found.cause.clone().unwrap_or_else(|| found.state.clone()),
+                found.who.clone(),
+                found.connection.clone(),
+                found.grant.clone(),
+                time(found.opened),
+                found.statements.to_string(),
+                found.fingerprint.clone().unwrap_or_default(),
+                found.text.clone().unwrap_or_default(),
+            ]
+        })
+        .collect();
+    let heading = ["SESSION", "STATE", "WHO", "CONNECTION", "GRANT", "OPENED", "MATCHES", "FINGERPRINT", "STATEMENT"];
+    show::table(out, &heading, &rows)
+}
