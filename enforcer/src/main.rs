@@ -2,7 +2,7 @@
 
 use clap::{CommandFactory, Parser, Subcommand};
 use enforcer::client::connect::Connect;
-use enforcer::client::{commands, download, replay, simulate, verify};
+use enforcer::client::{commands, download, login, replay, simulate, verify};
 use enforcer::{config, gateway};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -51,6 +51,25 @@ enum Command {
     },
     /// Judge recorded operations by another commit of the policy
     Simulate(simulate::Args),
+    /// Sign in at the gateway's identity provider, with a browser on this machine or another device
+    Login {
+        /// Sign in on another device, with a code
+        #[arg(long)]
+        device: bool,
+        #[command(flatten)]
+        connect: Connect,
+    },
+    /// Forget the token of `leasehold login`
+    Logout {
+        #[command(flatten)]
+        connect: Connect,
+    },
+    /// Write the manual pages into a folder
+    Man {
+        /// The folder
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+    },
     /// Print a completion script
     Completions {
         /// The shell
@@ -138,6 +157,13 @@ fn run(command: Command) -> io::Result<u8> {
             verify::run(&args, &mut out).map(verify::Outcome::code)
         }
         Command::Simulate(args) => simulate::run(&args, &mut out),
+        Command::Login { device, connect } => runtime()?.block_on(login::login(&connect, device, &mut io::stderr())),
+        Command::Logout { connect } => login::logout(&connect, &mut io::stderr()),
+        Command::Man { folder } => {
+            std::fs::create_dir_all(&folder)?;
+            clap_mangen::generate_to(Cli::command(), &folder)?;
+            Ok(0)
+        }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "leasehold", &mut out);
             Ok(0)

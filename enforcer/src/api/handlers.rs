@@ -229,5 +229,6 @@ pub(super) async fn access(
     Read { identity, query }: Read<AccessQuery>,
 ) -> Answer<Reachables> {
     let all = state.access.reach(&identity, query.connection.as_deref(), clock::now())?;
-    Ok(Json(Reachables::of(&caller(&state, &identity)?, &all)))
+    let reachables = Reachables::of(&caller(&state, &identity)?, &all);
+    Ok(Json(Reachables { postgres: state.postgres.clone(), ..reachables }))
 }

@@ -61,6 +61,8 @@ pub struct State {
     pub public_url: String,
     /// How often a subject may call.
     pub rates: rate::Rates,
+    /// Where PostgreSQL clients connect.
+    pub postgres: Option<view::Endpoint>,
     /// How people sign in.
     pub sign_in: Option<SignIn>,
     /// Takes calls of the forge; none without a configured secret.

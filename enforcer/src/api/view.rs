@@ -567,6 +567,20 @@ pub struct Reachables {
     pub groups: Vec<String>,
     /// What can be reached.
     pub connections: Vec<Reachable>,
+    /// Where PostgreSQL clients connect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postgres: Option<Endpoint>,
+}
+
+/// Where native clients connect.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// The host.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// Whether it speaks TLS.
+    pub tls: bool,
 }
 
 impl Reachables {
@@ -578,6 +592,7 @@ impl Reachables {
             kind: known.map(|subject| SubjectKind::word(subject.kind).to_owned()),
             groups: known.map(|subject| caller.program().group_names(subject)).unwrap_or_default(),
             connections: all.iter().map(|reach| Reachable::of(caller, reach)).collect(),
+            postgres: None,
         }
     }
 }

@@ -4,7 +4,7 @@
 //! refused, 3 when the command lacks something, 4 when the gateway cannot be reached.
 
 use super::connect::{Api, Connect, Failure};
-use super::{search, show};
+use super::{more, native, search, show};
 use crate::access::Did;
 use crate::api::view::{Done, List, Policy, Reachables, Request, Session, Window};
 use crate::core::id::SessionId;
@@ -83,6 +83,30 @@ pub enum Command {
         /// Wait until the request is decided
         #[arg(long)]
         wait: bool,
+        /// Wait, and run this command once the window is open
+        #[arg(long, value_name = "COMMAND")]
+        then: Option<String>,
+        /// How the gateway is reached.
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Open psql on a connection; asks for access first where there is none
+    Connect {
+        /// The connection
+        #[arg(value_name = "CONNECTION")]
+        connection: String,
+        /// The grant, when several match
+        #[arg(long, value_name = "GRANT")]
+        via: Option<String>,
+        /// Why you need it
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// The ticket
+        #[arg(long, value_name = "ID")]
+        ticket: Option<String>,
+        /// Arguments for psql
+        #[arg(last = true, value_name = "ARGUMENTS")]
+        arguments: Vec<String>,
         /// How the gateway is reached.
         #[command(flatten)]
         common: Common,
@@ -165,8 +189,53 @@ pub enum Command {
         #[command(flatten)]
         common: Common,
     },
+    /// List reviews of break-glass windows
+    Reviews {
+        /// Those that are done too
+        #[arg(long)]
+        all: bool,
+        /// How the gateway is reached.
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Say that somebody's use of break-glass was in order, or a concern
+    Review {
+        /// The window
+        #[arg(value_name = "WINDOW")]
+        id: String,
+        /// The use is called into question; needs --note
+        #[arg(long, requires = "note")]
+        concern: bool,
+        /// What there is to say
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
+        /// How the gateway is reached.
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Read the history that you may see
+    Audit {
+        /// The most entries
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: u32,
+        /// How the gateway is reached.
+        #[command(flatten)]
+        common: Common,
+    },
+    /// List notices that a channel did not take, or have one tried again
+    Notices {
+        /// Try this one again
+        #[arg(long, value_name = "NOTICE")]
+        retry: Option<String>,
+        /// How the gateway is reached.
+        #[command(flatten)]
+        common: Common,
+    },
     /// List sessions: your own, and those `operate` lets you see
     Sessions {
+        /// Say what begins and ends, until interrupted
+        #[arg(long)]
+        follow: bool,
         /// Which ones.
         #[command(flatten)]
         which: Which,
@@ -201,6 +270,11 @@ impl Command {
             | Self::Extend { common, .. }
             | Self::Revoke { common, .. }
             | Self::Sessions { common, .. }
+            | Self::Connect { common, .. }
+            | Self::Reviews { common, .. }
+            | Self::Review { common, .. }
+            | Self::Audit { common, .. }
+            | Self::Notices { common, .. }
             | Self::Access { common, .. } => common,
         }
     }
@@ -218,7 +292,7 @@ pub async fn run(command: &Command, out: &mut dyn Write, notes: &mut dyn Write) 
         return search::run(search, which.connection.as_deref(), which.limit, common.format, out, notes);
     }
     let mut shell = Shell { format: common.format, out, notes };
-    let done = match Api::new(&common.connect) {
+    let done = match Api::ready(&common.connect).await {
         Ok(api) => dispatch(command, &api, &mut shell).await,
         Err(failure) => Err(Stop::Failure(failure)),
     };
@@ -233,7 +307,7 @@ pub async fn run(command: &Command, out: &mut dyn Write, notes: &mut dyn Write) 
 }
 
 /// Why a command stops.
-enum Stop {
+pub(super) enum Stop {
     Failure(Failure),
     Io(io::Error),
 }
@@ -251,15 +325,15 @@ impl From<io::Error> for Stop {
 }
 
 /// Where a command speaks.
-struct Shell<'a> {
-    format: Format,
-    out: &'a mut dyn Write,
-    notes: &'a mut dyn Write,
+pub(super) struct Shell<'a> {
+    pub(super) format: Format,
+    pub(super) out: &'a mut dyn Write,
+    pub(super) notes: &'a mut dyn Write,
 }
 
 impl Shell<'_> {
     /// The answer: a JSON document, or what `human` writes.
-    fn answer<T: Serialize>(
+    pub(super) fn answer<T: Serialize>(
         &mut self,
         value: &T,
         human: impl FnOnce(&mut dyn Write, &T) -> io::Result<()>,
@@ -289,7 +363,7 @@ impl Shell<'_> {
 
 async fn dispatch(command: &Command, api: &Api, shell: &mut Shell<'_>) -> Result<u8, Stop> {
     match command {
-        Command::Request { connection, via, reason, ticket, lifetime, wait, common: _ } => {
+        Command::Request { connection, via, reason, ticket, lifetime, wait, then, common: _ } => {
             let mut body = serde_json::Map::new();
             body.insert("connection".to_owned(), connection.clone().into());
             let optional = [("via", via), ("reason", reason), ("ticket", ticket), ("lifetime", lifetime)];
@@ -299,7 +373,33 @@ async fn dispatch(command: &Command, api: &Api, shell: &mut Shell<'_>) -> Result
                 }
             }
             let done: Done = api.post(&["v1", "requests"], &body).await?;
-            asked(api, shell, done, *wait).await
+            match (asked(api, shell, done, *wait || then.is_some()).await?, then) {
+                (0, Some(then)) => Ok(run_then(then)?),
+                (code, _) => Ok(code),
+            }
+        }
+        Command::Connect { connection, via, reason, ticket, arguments, common } => {
+            if !native::reachable(api, connection, via.as_deref()).await? {
+                let named = [("via", via), ("reason", reason), ("ticket", ticket)];
+                let mut body = serde_json::Map::from_iter([("connection".to_owned(), connection.clone().into())]);
+                body.extend(
+                    named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?.into()))),
+                );
+                let done: Done = api.post(&["v1", "requests"], &body).await?;
+                let mut aside = Shell { format: Format::Human, out: &mut io::sink(), notes: &mut *shell.notes };
+                let code = asked(api, &mut aside, done, true).await?;
+                if code != 0 {
+                    return Ok(code);
+                }
+            }
+            Ok(native::psql(api, &common.connect, connection, via.as_deref(), arguments).await?)
+        }
+        Command::Reviews { all, common: _ } => more::reviews(api, shell, *all).await,
+        Command::Review { id, concern, note, common: _ } => more::say(api, shell, id, *concern, note.as_deref()).await,
+        Command::Audit { limit, common: _ } => more::audit(api, shell, *limit).await,
+        Command::Notices { retry, common: _ } => more::notices(api, shell, retry.as_deref()).await,
+        Command::Sessions { follow: true, which, search: _, common: _ } => {
+            more::follow(api, shell, which.connection.as_deref()).await
         }
         Command::Status { common: _ } => status(api, shell).await,
         Command::Requests { which, common: _ } => {
@@ -330,7 +430,7 @@ async fn dispatch(command: &Command, api: &Api, shell: &mut Shell<'_>) -> Result
             };
             write(api, shell, &path, &json!({})).await
         }
-        Command::Sessions { which, search: _, common: _ } => {
+        Command::Sessions { follow: false, which, search: _, common: _ } => {
             let rows: Vec<Session> = rows(api, "sessions", which).await?;
             shell.answer(&rows, |out, rows| show::sessions(out, rows))?;
             Ok(0)
@@ -342,6 +442,12 @@ async fn dispatch(command: &Command, api: &Api, shell: &mut Shell<'_>) -> Result
             Ok(0)
         }
     }
+}
+
+/// Runs a command by the shell; its exit code.
+fn run_then(command: &str) -> io::Result<u8> {
+    let status = std::process::Command::new("sh").arg("-c").arg(command).status()?;
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }
 
 async fn write(api: &Api, shell: &mut Shell<'_>, path: &[&str], body: &serde_json::Value) -> Result<u8, Stop> {

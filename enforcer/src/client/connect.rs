@@ -142,18 +142,57 @@ pub struct Api {
     bearer: HeaderValue,
 }
 
+/// The gateway's address.
+///
+/// # Errors
+/// When it is missing or cannot be used.
+pub(super) fn gateway(connect: &Connect) -> Result<Url, Failure> {
+    let url = connect.url.clone().or(Settings::load()?.url).ok_or_else(|| {
+        Failure::Usage("where is the gateway? use --url, LEASEHOLD_URL, or `url` in client.kdl".to_owned())
+    })?;
+    address(&url)
+}
+
+/// A GET that needs no token.
+///
+/// # Errors
+/// When the gateway refuses or does not answer.
+pub(super) async fn anonymous<T: DeserializeOwned>(connect: &Connect, path: &[&str]) -> Result<T, Failure> {
+    let api = Api::with_bearer(connect, HeaderValue::from_static("Bearer none"))?;
+    api.get(path, &[]).await
+}
+
 impl Api {
+    /// Like [`Api::new`], after a token of `leasehold login` that is about to end was renewed.
+    ///
+    /// # Errors
+    /// When the address or the token is missing or cannot be used.
+    pub async fn ready(connect: &Connect) -> Result<Self, Failure> {
+        if let Ok(url) = gateway(connect) {
+            super::login::renew(&url).await;
+        }
+        Self::new(connect)
+    }
+
+    /// The token, for a native client.
+    pub(super) fn token(&self) -> String {
+        let text = self.bearer.to_str().unwrap_or_default();
+        text.strip_prefix("Bearer ").unwrap_or_default().to_owned()
+    }
+
     /// Gathers the settings and prepares calls; nothing is sent yet.
     ///
     /// # Errors
     /// When the address or the token is missing or cannot be used.
     pub fn new(connect: &Connect) -> Result<Self, Failure> {
         let settings = Settings::load()?;
-        let url = connect.url.clone().or(settings.url).ok_or_else(|| {
-            Failure::Usage("where is the gateway? use --url, LEASEHOLD_URL, or `url` in client.kdl".to_owned())
-        })?;
-        let url = address(&url)?;
-        let bearer = bearer(connect.token_file.clone(), settings.token_file)?;
+        let url = gateway(connect)?;
+        Self::with_bearer(connect, bearer(connect.token_file.clone(), settings.token_file, &url)?)
+    }
+
+    fn with_bearer(connect: &Connect, bearer: HeaderValue) -> Result<Self, Failure> {
+        let settings = Settings::load()?;
+        let url = gateway(connect)?;
         let roots = match connect.ca.clone().or(settings.ca) {
             Some(file) => {
                 let pem = read(&file, 4 << 20)
@@ -321,7 +360,7 @@ fn address(text: &str) -> Result<Url, Failure> {
     }
 }
 
-fn bearer(flag: Option<PathBuf>, setting: Option<PathBuf>) -> Result<HeaderValue, Failure> {
+fn bearer(flag: Option<PathBuf>, setting: Option<PathBuf>, url: &Url) -> Result<HeaderValue, Failure> {
     let from_file = |file: PathBuf| {
         let text = read(&file, TOKEN_BYTES_MAX)
             .map_err(|error| Failure::Usage(format!("cannot read the token file {}: {error}", file.display())))?;
@@ -331,10 +370,10 @@ fn bearer(flag: Option<PathBuf>, setting: Option<PathBuf>) -> Result<HeaderValue
     let token = match (flag, variable, setting) {
         (Some(file), _, _) | (None, None, Some(file)) => from_file(file)?,
         (None, Some(token), _) => SecretString::from(token),
-        (None, None, None) => {
-            let sentence = "no token: set LEASEHOLD_TOKEN, use --token-file, or `token-file` in client.kdl";
-            return Err(Failure::Usage(sentence.to_owned()));
-        }
+        (None, None, None) => super::login::token(url).ok_or_else(|| {
+            let over = if super::login::ends(url).is_some() { "the sign-in is over" } else { "no token" };
+            Failure::Usage(format!("{over}: run `leasehold login`, set LEASEHOLD_TOKEN, or use --token-file"))
+        })?,
     };
     let text = Zeroizing::new(format!("Bearer {}", token.expose_secret().trim()));
     let mut value = HeaderValue::try_from(text.as_str())

@@ -45,7 +45,7 @@ pub fn remote(argument: &str, recordings: Option<&Path>) -> Option<SessionId> {
 /// # Errors
 /// When the gateway refuses or does not answer, or the files cannot be written.
 pub async fn recording(connect: &Connect, session: &SessionId) -> Result<Downloaded, Failure> {
-    let api = Api::new(connect)?;
+    let api = Api::ready(connect).await?;
     let mut response = api.stream(&["v1", "sessions", session.as_str(), "recording"]).await?;
     let mut random = [0_u8; 8];
     getrandom::fill(&mut random).map_err(|error| Failure::Unavailable(format!("no randomness: {error}")))?;

@@ -5,6 +5,9 @@ pub mod connect;
 pub mod download;
 #[cfg(test)]
 mod forms_tests;
+pub mod login;
+mod more;
+mod native;
 pub mod replay;
 #[cfg(test)]
 mod replay_tests;

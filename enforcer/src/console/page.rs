@@ -2,7 +2,7 @@
 
 use super::html::{Html, html};
 use super::visit::Visit;
-use crate::api::view::{Request, Subject, Terms, Window};
+use crate::api::view::{Request, Subject, Terms};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -167,38 +167,6 @@ pub(super) fn requests(out: &mut Html, caption: &str, all: &[Request]) {
             out.add(&until(by));
         }
         html!(out, "</td><td>{}</td></tr>\n", request.reason.as_deref().unwrap_or(""));
-    }
-    html!(out, "</tbody></table>\n");
-}
-
-/// A table of windows.
-pub(super) fn windows(out: &mut Html, caption: &str, all: &[Window]) {
-    html!(
-        out,
-        "<table><caption>{}</caption>\n<thead><tr><th scope=\"col\">Window</th><th scope=\"col\">Who</th>",
-        caption
-    );
-    html!(
-        out,
-        "<th scope=\"col\">Connection</th><th scope=\"col\">Grant</th><th scope=\"col\">Left</th>\
-         </tr></thead>\n<tbody>\n"
-    );
-    for window in all {
-        html!(
-            out,
-            "<tr><th scope=\"row\"><a href=\"/windows/{}\">{}</a></th><td>{}</td><td>{}</td><td>{}</td><td>",
-            window.id,
-            window.id,
-            who(&window.subject),
-            window.connection,
-            window.grant
-        );
-        if window.state == "open" {
-            out.add(&until(&window.ends));
-        } else {
-            html!(out, "over");
-        }
-        html!(out, "</td></tr>\n");
     }
     html!(out, "</tbody></table>\n");
 }

@@ -17,7 +17,8 @@ pub(super) async fn inbox(Extracted(state): Extracted<State>, look: Look) -> Ans
     let filter = Filter { open: true, limit: Some(200), ..Filter::default() };
     let listed = access.requests(look.identity(), &filter, now).await?;
     let all: Vec<Request> = listed.items.iter().map(|request| Request::of(&caller, request, at)).collect();
-    let (mine, others): (Vec<Request>, Vec<Request>) = all.into_iter().partition(|request| request.may_decide);
+    let (mine, others): (Vec<Request>, Vec<Request>) =
+        all.into_iter().partition(|request| request.may_decide && !approved_by(&look.visit, request));
     let reviews = access.reviews(look.identity(), true).await?;
     let reviews: Vec<Review> = reviews.iter().map(|(review, may)| Review::of(review, *may, at)).collect();
     let mut body = Html::new();
@@ -35,6 +36,11 @@ pub(super) async fn inbox(Extracted(state): Extracted<State>, look: Look) -> Ans
         page::requests(&mut body, "Others decide these", &others);
     }
     Ok(page::whole("Approvals", &look.visit, "/approvals", &body))
+}
+
+/// Whether the reader has approved it, and others have not yet.
+fn approved_by(visit: &Visit, request: &Request) -> bool {
+    request.votes.iter().any(|vote| vote.subject.id == visit.identity.subject.id)
 }
 
 /// Everything that an approver should read, and what can be done.
@@ -80,7 +86,9 @@ fn shown(body: &mut Html, visit: &Visit, request: &Request, in_list: bool) {
         }
     }
     html!(body, "</dl>\n<div class=\"row\">\n");
-    if request.may_decide {
+    if request.may_decide && approved_by(visit, request) {
+        html!(body, "<p class=\"note\">You have approved it; others must still answer.</p>\n");
+    } else if request.may_decide {
         let mut terms = Html::new();
         html!(terms, "<input type=\"hidden\" name=\"terms\" value=\"{}\">", request.terms.digest);
         body.add(&page::button(visit, &format!("/requests/{}/approve", request.id), "Approve", "good", &terms));

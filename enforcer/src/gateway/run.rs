@@ -242,10 +242,18 @@ async fn serve_api(
         recorder: shared.recorder.clone(),
         public_url: config.public_url.clone(),
         rates: api::rate::Rates::new(&config.limits),
+        postgres: config.postgres.as_ref().and_then(|listener| endpoint(config, listener)),
         sign_in: config.sign_in.clone(),
         webhook,
     };
     Ok(tokio::spawn(api::serve(listener, tls, api::router(state), stopped)))
+}
+
+/// Where clients are told to connect: the host of the public address, and the listener's port.
+fn endpoint(config: &Config, listener: &Listener) -> Option<api::view::Endpoint> {
+    let host = reqwest::Url::parse(&config.public_url).ok()?.host_str()?.trim_matches(['[', ']']).to_owned();
+    let port = listener.address.port();
+    (port != 0).then(|| api::view::Endpoint { host, port, tls: listener.tls.is_some() })
 }
 
 async fn serve_postgres(

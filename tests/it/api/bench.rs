@@ -202,6 +202,7 @@ impl Bench {
             recorder: recorder.clone(),
             public_url: url.clone(),
             rates: api::rate::Rates::new(limits),
+            postgres: None,
             sign_in: None,
             webhook,
         };

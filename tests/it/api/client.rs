@@ -46,6 +46,7 @@ fn request(common: Common, connection: &str, wait: bool) -> Command {
         ticket: Some("INC-1".to_owned()),
         lifetime: None,
         wait,
+        then: None,
         common,
     }
 }
