@@ -25,6 +25,10 @@ pub(super) fn adopt(
         if matches!(known.get(&session), Some(Last::Ended | Last::Removed)) {
             continue;
         }
+        if list::is_empty(&folder)? {
+            // A session whose folder was made and that never began.
+            continue;
+        }
         match head(&folder) {
             Ok((at, leaf, _)) => {
                 if let Err(error) = log.append(&Line { leaf, at, session }) {

@@ -116,6 +116,11 @@ pub fn find(recordings: &Path, session: &SessionId) -> io::Result<Option<PathBuf
     Ok(months.into_iter().map(|month| month.join(session.as_str())).find(|folder| folder.is_dir()))
 }
 
+/// Whether a recording's folder holds nothing: the session never began.
+pub(super) fn is_empty(folder: &Path) -> io::Result<bool> {
+    Ok(fs::read_dir(folder)?.next().is_none())
+}
+
 /// The highest number of a segment in a recording's folder.
 pub(super) fn last_segment(folder: &Path) -> io::Result<Option<u32>> {
     let mut last = None;

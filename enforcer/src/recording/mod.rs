@@ -12,6 +12,8 @@
 mod adopt;
 pub mod age;
 mod commit;
+#[cfg(test)]
+mod crash_tests;
 pub mod decode_postgres;
 mod disk;
 pub mod export;
