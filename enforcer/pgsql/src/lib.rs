@@ -32,11 +32,13 @@ mod catalog;
 mod harmless;
 #[cfg(test)]
 mod judged;
+pub mod mask;
 pub mod refusal;
 mod routines;
 pub mod session;
 mod settings;
 pub mod shape;
+pub mod snapshot;
 pub mod statement;
 mod walk;
 

@@ -127,7 +127,7 @@ pub struct MaskHit {
 
 impl MaskAs {
     /// Strictness: `nullify > fixed = redact > hash > partial`.
-    const fn rank(&self) -> u8 {
+    pub const fn rank(&self) -> u8 {
         match self {
             Self::Partial { .. } => 1,
             Self::Hash => 2,

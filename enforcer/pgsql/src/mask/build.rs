@@ -1,0 +1,344 @@
+//! From masks and a catalog to a plan: who inherits a mask, what is computed from a masked column, and what is closed.
+
+use super::expression::{is_reserved, masked, quoted};
+use super::{Cover, Masks, Plan, RelationMasks, Treatment, rewrite};
+use crate::session::SessionFacts;
+use crate::snapshot::{Catalog, Kind, Name, Relation};
+use crate::statement::{ObjectClass, ObjectKind};
+use lang::program::rules::MaskAs;
+use lang::protocol::Operation;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// How many views may stand upon one another.
+const VIEW_DEPTH_MAX: usize = 64;
+
+/// The masks of one table, by the number of the column, or why it is closed.
+#[derive(Clone, Debug, Default)]
+struct Effective {
+    columns: BTreeMap<i16, MaskAs>,
+    closed: Option<String>,
+}
+
+pub(super) fn plan(catalog: Arc<Catalog>, masks: Masks, mut facts: SessionFacts) -> Plan {
+    facts.overloads = catalog.overloads(&facts.default_schema);
+    facts.row_routines = catalog.row_routines(&facts.default_schema);
+    let effective = effective(&catalog, &masks);
+    let numbers = effective
+        .iter()
+        .map(|(oid, found)| (*oid, found.columns.keys().copied().collect::<BTreeSet<i16>>()))
+        .filter(|(_, columns)| !columns.is_empty())
+        .collect();
+    let plan = Plan { catalog, facts, treatments: BTreeMap::new(), masked: numbers, masks };
+    let mut builder = Build { plan, done: BTreeSet::new() };
+    builder.tables(&effective);
+    builder.views();
+    builder.plan
+}
+
+/// The masks of every table, with what it inherits and what is computed from masked columns.
+fn effective(catalog: &Catalog, masks: &Masks) -> BTreeMap<u32, Effective> {
+    let mut found: BTreeMap<u32, Effective> = BTreeMap::new();
+    for (name, laid) in &masks.relations {
+        let Some(relation) = catalog.relation(name) else { continue };
+        for member in catalog.family(relation.oid) {
+            let Some(relative) = catalog.name_of(member).and_then(|name| catalog.relation(name)) else { continue };
+            lay(found.entry(member).or_default(), relative, laid);
+        }
+    }
+    for (oid, effective) in &mut found {
+        let Some((name, relation)) = named(catalog, *oid) else { continue };
+        hide_unlisted(catalog, masks, name, relation, effective);
+        computed(relation, effective);
+    }
+    if let Some(attributes) = catalog.relation(&("pg_catalog".into(), "pg_attribute".into()))
+        && let Some(column) = attributes.column_named("attmissingval")
+    {
+        // The value that rows of before ADD COLUMN … DEFAULT have: a cell of a user's table.
+        found.entry(attributes.oid).or_default().columns.insert(column.number, MaskAs::Nullify);
+    }
+    found
+}
+
+fn named(catalog: &Catalog, oid: u32) -> Option<(&Name, &Relation)> {
+    let name = catalog.name_of(oid)?;
+    Some((name, catalog.relation(name)?))
+}
+
+fn lay(effective: &mut Effective, relation: &Relation, laid: &RelationMasks) {
+    if effective.closed.is_none() {
+        effective.closed.clone_from(&laid.closed);
+    }
+    for column in &relation.columns {
+        let masks = [laid.columns.get(&column.name), laid.all.as_ref()];
+        for mask in masks.into_iter().flatten() {
+            let entry = effective.columns.entry(column.number).or_insert_with(|| mask.clone());
+            if mask.rank() > entry.rank() {
+                *entry = mask.clone();
+            }
+        }
+    }
+}
+
+/// A column that the policy does not know is not shown on a relation with masks.
+fn hide_unlisted(catalog: &Catalog, masks: &Masks, name: &Name, relation: &Relation, effective: &mut Effective) {
+    let Some(listed) = &masks.listed else { return };
+    // A partition's columns are those of its parent.
+    let family = catalog.family(relation.oid);
+    let names: Vec<&Name> = family.iter().filter_map(|oid| catalog.name_of(*oid)).chain([name]).collect();
+    for column in &relation.columns {
+        let known = names.iter().any(|name| listed.contains(&format!("{}.{}.{}", name.0, name.1, column.name)));
+        if !known {
+            effective.columns.entry(column.number).or_insert(MaskAs::Nullify);
+        }
+    }
+}
+
+/// A generated column of a masked one says what the masked one holds.
+fn computed(relation: &Relation, effective: &mut Effective) {
+    for (column, from) in &relation.computed_from {
+        if from.iter().any(|source| effective.columns.contains_key(source)) {
+            effective.columns.entry(*column).or_insert(MaskAs::Nullify);
+        }
+    }
+}
+
+struct Build {
+    plan: Plan,
+    done: BTreeSet<Name>,
+}
+
+impl Build {
+    fn tables(&mut self, effective: &BTreeMap<u32, Effective>) {
+        let catalog = Arc::clone(&self.plan.catalog);
+        for (name, relation) in catalog.relations() {
+            let empty = Effective::default();
+            let found = effective.get(&relation.oid).unwrap_or(&empty);
+            if relation.kind == Kind::View {
+                continue;
+            }
+            if let Some(why) = found.closed.clone().or_else(|| self.closed(relation, found)) {
+                self.plan.treatments.insert(name.clone(), Treatment::Closed(why.into()));
+            } else if !found.columns.is_empty() {
+                let treatment = match cover(relation, &found.columns, &source(name, false), &source(name, true)) {
+                    Some(cover) => Treatment::Covered(Arc::new(cover)),
+                    None => Treatment::Closed("its masks cannot be computed".into()),
+                };
+                self.plan.treatments.insert(name.clone(), treatment);
+            }
+        }
+    }
+
+    /// Why a table cannot be shown even with masks.
+    fn closed(&self, relation: &Relation, found: &Effective) -> Option<String> {
+        let catalog = &self.plan.catalog;
+        for parent in catalog.parents_of(relation.oid) {
+            let Some((_, above)) = named(catalog, parent) else { continue };
+            let masked =
+                |by: &i16| *by == 0 || found.columns.keys().any(|number| same_column(relation, *number, above, *by));
+            if !found.columns.is_empty() && above.partitioned_by.iter().any(masked) {
+                return Some(
+                    "its rows are those of some values of a masked column; read the partitioned table".to_owned(),
+                );
+            }
+        }
+        if relation.row_security {
+            let masked = relation.policy_reads.iter().any(|(table, column)| match table {
+                None => true,
+                Some(table) => {
+                    *table != relation.oid && self.plan.masked.contains_key(table)
+                        || self.plan.is_masked(*table, *column)
+                }
+            });
+            if masked {
+                return Some("its row policies read masked columns or call routines".to_owned());
+            }
+        }
+        None
+    }
+
+    /// Views, each after what it reads, and materialised views.
+    fn views(&mut self) {
+        let catalog = Arc::clone(&self.plan.catalog);
+        for (name, relation) in catalog.relations() {
+            match relation.kind {
+                Kind::View | Kind::Materialised => self.view(name, 0),
+                Kind::Table | Kind::Partitioned | Kind::Foreign | Kind::Sequence | Kind::Toast => {}
+            }
+        }
+    }
+
+    fn view(&mut self, name: &Name, depth: usize) {
+        if !self.done.insert(name.clone()) {
+            return;
+        }
+        let catalog = Arc::clone(&self.plan.catalog);
+        let Some(relation) = catalog.relation(name) else { return };
+        if depth > VIEW_DEPTH_MAX {
+            self.close(name, "it stands upon too many views");
+            return;
+        }
+        let mut bases: BTreeSet<Name> =
+            catalog.bases_of(relation.oid).filter_map(|oid| catalog.name_of(oid)).cloned().collect();
+        let mut covered = false;
+        if let Some(definition) = &relation.definition {
+            match read_by(definition, &self.plan.facts) {
+                Ok(read) => bases.extend(read),
+                Err(why) => return self.close(name, &why),
+            }
+        }
+        for base in &bases {
+            if base != name {
+                self.view(base, depth + 1);
+            }
+            match self.plan.treatments.get(base) {
+                Some(Treatment::Closed(_)) if base != name => {
+                    return self.close(name, &format!("it reads `{}.{}`, which is closed", base.0, base.1));
+                }
+                Some(Treatment::Covered(_)) => covered = true,
+                Some(Treatment::Closed(_)) | None => {}
+            }
+        }
+        match relation.kind {
+            Kind::Materialised if covered => self.close(name, "it holds copies of rows with masked columns"),
+            Kind::View => self.cover_view(name, relation, covered),
+            Kind::Materialised | Kind::Table | Kind::Partitioned | Kind::Foreign | Kind::Sequence | Kind::Toast => {}
+        }
+    }
+
+    /// A view over masked relations becomes its own query over what stands in for them; its own masks lie on top.
+    fn cover_view(&mut self, name: &Name, relation: &Relation, covered: bool) {
+        let own = self.plan.masks.relations.get(name);
+        if let Some(why) = own.and_then(|laid| laid.closed.clone()) {
+            return self.close(name, &why);
+        }
+        let mut effective = Effective::default();
+        if let Some(laid) = own {
+            lay(&mut effective, relation, laid);
+        }
+        if !covered && effective.columns.is_empty() {
+            return;
+        }
+        let from = if covered {
+            let Some(inner) = relation.definition.as_deref().and_then(|text| rewrite::definition(&self.plan, text))
+            else {
+                return self.close(name, "its query cannot be rewritten");
+            };
+            format!("({inner}) AS m")
+        } else {
+            source(name, false)
+        };
+        match cover(relation, &effective.columns, &from, &from) {
+            Some(cover) => {
+                self.plan.treatments.insert(name.clone(), Treatment::Covered(Arc::new(cover)));
+                if !effective.columns.is_empty() {
+                    self.plan.masked.insert(relation.oid, effective.columns.keys().copied().collect());
+                }
+            }
+            None => self.close(name, "its masks cannot be computed"),
+        }
+    }
+
+    fn close(&mut self, name: &Name, why: &str) {
+        self.plan.treatments.insert(name.clone(), Treatment::Closed(why.into()));
+    }
+}
+
+fn same_column(child: &Relation, number: i16, parent: &Relation, by: i16) -> bool {
+    match (child.column(number), parent.column(by)) {
+        (Some(child), Some(parent)) => child.name == parent.name,
+        _ => false,
+    }
+}
+
+/// The relations that a view's query reads; why it cannot be shown when it does more than read.
+fn read_by(definition: &str, facts: &SessionFacts) -> Result<BTreeSet<Name>, String> {
+    let judged = crate::judge(definition, facts).map_err(|_| "its query cannot be analysed".to_owned())?;
+    let mut read = BTreeSet::new();
+    for access in judged.iter().flat_map(|statement| &statement.accesses) {
+        match (&access.object, access.operation) {
+            (Some(object), Operation::Select) if object.kind == ObjectKind::Relation => match object.class {
+                ObjectClass::Harmless => {}
+                ObjectClass::Ordinary => {
+                    read.insert((object.schema.clone().unwrap_or_default(), object.name.clone()));
+                }
+                ObjectClass::Sensitive => {
+                    return Err(format!("it shows `{}`, which holds data of other relations or sessions", object.name));
+                }
+            },
+            (Some(object), Operation::Call) => return Err(format!("it calls the routine `{}`", object.name)),
+            (Some(object), Operation::Show) if !is_reserved(&object.name) => {}
+            (None, Operation::Select) => {}
+            (_, other) => return Err(format!("its query does more than read ({other})")),
+        }
+    }
+    Ok(read)
+}
+
+fn source(name: &Name, only: bool) -> String {
+    let only = if only { "ONLY " } else { "" };
+    format!("{only}{}.{} AS m", quoted(&name.0), quoted(&name.1))
+}
+
+/// The queries that stand in for a relation; `from` is what they read, once with and once without what inherits.
+fn cover(relation: &Relation, masks: &BTreeMap<i16, MaskAs>, from: &str, from_only: &str) -> Option<Cover> {
+    let (mut shown, mut raw, mut columns) = (Vec::new(), Vec::new(), Vec::new());
+    for column in &relation.columns {
+        let name = quoted(&column.name);
+        match masks.get(&column.number) {
+            Some(mask) => shown.push(format!("{} AS {name}", masked(mask, column))),
+            None => {
+                shown.push(format!("m.{name} AS {name}"));
+                raw.push(format!("m.{name} AS {name}"));
+            }
+        }
+        columns.push((column.name.clone(), column.groups));
+    }
+    let named = |numbers: BTreeSet<i16>| -> BTreeSet<Box<str>> {
+        numbers.iter().filter_map(|number| relation.column(*number)).map(|column| column.name.clone()).collect()
+    };
+    let numbers: BTreeSet<i16> = masks.keys().copied().collect();
+    let hashes = masks.iter().filter(|(_, mask)| **mask == MaskAs::Hash).map(|(number, _)| *number).collect();
+    let key = relation.primary_key.as_ref().filter(|key| key.iter().all(|number| !numbers.contains(number)));
+    let order = order(relation, &numbers, key);
+    let shape =
+        |columns: &[String], from: &str| rewrite::shape(&format!("SELECT {} FROM {from}{order}", columns.join(", ")));
+    Some(Cover {
+        whole: shape(&shown, from)?,
+        only: shape(&shown, from_only)?,
+        narrow: shape(&raw, from)?,
+        narrow_only: shape(&raw, from_only)?,
+        primary_key: key.map(|key| {
+            key.iter().filter_map(|number| relation.column(*number)).map(|column| column.name.clone()).collect()
+        }),
+        masked: named(numbers),
+        hashed: named(hashes),
+        columns,
+    })
+}
+
+/// What keeps the order of rows from saying anything of a masked column.
+///
+/// An index that holds a masked column beside others gives rows in its order when the others are searched for, so rows
+/// are put in the order of the primary key, or of their place. An index over nothing else could only be read as a whole
+/// instead of the table (an index-only scan), which a condition on a system column forbids.
+fn order(relation: &Relation, masked: &BTreeSet<i16>, key: Option<&Vec<i16>>) -> String {
+    match relation.kind {
+        Kind::Table | Kind::Partitioned | Kind::Materialised => {}
+        Kind::View | Kind::Foreign | Kind::Sequence | Kind::Toast => return String::new(),
+    }
+    let concerned = || relation.indexes.iter().filter(|columns| !columns.is_disjoint(masked));
+    if concerned().next().is_none() {
+        return String::new();
+    }
+    if concerned().all(|columns| columns.is_subset(masked)) {
+        return " WHERE m.ctid IS NOT NULL".to_owned();
+    }
+    let columns: Option<Vec<String>> = key.map(|key| {
+        key.iter()
+            .filter_map(|number| relation.column(*number))
+            .map(|column| format!("m.{}", quoted(&column.name)))
+            .collect()
+    });
+    format!(" ORDER BY {}", columns.map_or_else(|| "m.tableoid, m.ctid".to_owned(), |columns| columns.join(", ")))
+}

@@ -1,0 +1,199 @@
+//! Column masks by rewriting: what each relation is replaced by for one session, and whether a statement may run so.
+//!
+//! [`Plan::new`] lays the masks of a session over a catalog snapshot; [`Plan::cover`] turns a text into the one that the
+//! server gets. Every reference to a relation with masked columns becomes a sub-query that computes the masks, so that
+//! expressions, joins, order, aggregates and errors only ever see masked values. What cannot be proven is refused, with
+//! a sentence that says what to do instead.
+//!
+//! # What remains visible
+//! Whether a value is NULL (unless the mask is `nullify`), sizes of relations, the physical order of rows, what triggers
+//! of the target's own copy elsewhere, and time.
+
+mod build;
+pub mod expression;
+mod prove;
+mod rewrite;
+mod visit;
+mod write;
+
+use crate::refusal::Refusal;
+use crate::session::SessionFacts;
+use crate::snapshot::{Catalog, Name, TEMPORARY};
+use crate::statement::Statement;
+use lang::program::rules::MaskAs;
+use pg_query::protobuf as pg;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+/// The masks that a policy lays on one relation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RelationMasks {
+    /// By column.
+    pub columns: BTreeMap<Box<str>, MaskAs>,
+    /// On every column.
+    pub all: Option<MaskAs>,
+    /// Why the relation is closed as a whole.
+    pub closed: Option<String>,
+}
+
+/// What a policy says about a connection's relations, for one session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Masks {
+    /// By relation.
+    pub relations: BTreeMap<Name, RelationMasks>,
+    /// Columns that the policy knows, as `schema.table.column`; a relation with masks hides the others. `None` shows them.
+    pub listed: Option<BTreeSet<String>>,
+}
+
+/// A query that stands in for a relation, as a tree and as the text that the tree deparses to.
+#[derive(Clone)]
+pub(crate) struct Shape {
+    pub(crate) tree: pg::Node,
+    pub(crate) text: String,
+}
+
+impl fmt::Debug for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl PartialEq for Shape {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+/// How one relation with masked columns is shown.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Cover {
+    /// Columns that are masked or hidden.
+    pub(crate) masked: BTreeSet<Box<str>>,
+    /// Masked columns whose mask is a hash.
+    pub(crate) hashed: BTreeSet<Box<str>>,
+    /// Columns that are shown, masked or not, in order, with whether GROUP BY takes them.
+    pub(crate) columns: Vec<(Box<str>, bool)>,
+    /// Columns of the primary key, none of them masked.
+    pub(crate) primary_key: Option<Vec<Box<str>>>,
+    /// Everything, masked.
+    pub(crate) whole: Shape,
+    /// The same without what inherits.
+    pub(crate) only: Shape,
+    /// The columns that are not masked, for statements that write.
+    pub(crate) narrow: Shape,
+    /// The same without what inherits.
+    pub(crate) narrow_only: Shape,
+}
+
+/// What becomes of a relation.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Treatment {
+    /// It is shown through masks.
+    Covered(Arc<Cover>),
+    /// It is refused as a whole, for this reason.
+    Closed(Box<str>),
+}
+
+/// The masks of one session over one catalog.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    catalog: Arc<Catalog>,
+    facts: SessionFacts,
+    treatments: BTreeMap<Name, Treatment>,
+    /// Masked columns by table, for what the server evaluates on raw values.
+    masked: BTreeMap<u32, BTreeSet<i16>>,
+    masks: Masks,
+}
+
+/// What the gateway makes of one statement of a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It touches no relation with masks.
+    Untouched,
+    /// It was rewritten.
+    Covered,
+    /// It does not run, for this reason.
+    Refused(Box<str>),
+}
+
+/// What the gateway makes of a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Covered {
+    /// What the server gets instead of the client's text; `None` when no statement was rewritten.
+    pub text: Option<Box<str>>,
+    /// One for each statement.
+    pub outcomes: Vec<Outcome>,
+}
+
+impl Plan {
+    /// Lays masks over a catalog.
+    pub fn new(catalog: Arc<Catalog>, masks: Masks, facts: SessionFacts) -> Self {
+        build::plan(catalog, masks, facts)
+    }
+
+    /// The catalog that it rests on.
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
+    }
+
+    /// The session's facts, with what the catalog adds to them.
+    pub fn facts(&self) -> &SessionFacts {
+        &self.facts
+    }
+
+    /// What the masks were made from.
+    pub fn masks(&self) -> &Masks {
+        &self.masks
+    }
+
+    /// Rewrites a text that was judged.
+    ///
+    /// # Errors
+    /// When the text holds what is not rewritten; it does not run.
+    pub fn cover(&self, sql: &str, statements: &[Statement]) -> Result<Covered, Refusal> {
+        rewrite::text(self, sql, statements)
+    }
+
+    /// Whether the catalog or the session knows the relation.
+    pub fn knows(&self, name: &Name) -> bool {
+        self.catalog.relation(name).is_some() || name.0.as_ref() == TEMPORARY || self.is_temporary(name)
+    }
+
+    /// Whether a column of this origin is masked: no answer of the target may ever show one.
+    pub fn is_masked(&self, table: u32, column: i16) -> bool {
+        self.masked.get(&table).is_some_and(|columns| columns.contains(&column))
+    }
+
+    /// Whether a relation is shown in the same way under another plan.
+    pub fn agrees(&self, other: &Self, relation: &Name) -> bool {
+        self.treatments.get(relation) == other.treatments.get(relation)
+    }
+
+    /// Whether any hash needs the key.
+    pub fn hashes(&self) -> bool {
+        self.treatments.values().any(|treatment| match treatment {
+            Treatment::Covered(cover) => !cover.hashed.is_empty(),
+            Treatment::Closed(_) => false,
+        })
+    }
+
+    /// Relations that a statement may not use at all, and why: for what a person is shown.
+    pub fn closed(&self) -> impl Iterator<Item = (&Name, &str)> {
+        self.treatments.iter().filter_map(|(name, treatment)| match treatment {
+            Treatment::Closed(why) => Some((name, why.as_ref())),
+            Treatment::Covered(_) => None,
+        })
+    }
+
+    fn treatment(&self, name: &Name) -> Option<&Treatment> {
+        self.treatments.get(name)
+    }
+
+    /// A name of the pinned schema that only the session's temporary tables have.
+    fn is_temporary(&self, name: &Name) -> bool {
+        name.0 == self.facts.default_schema
+            && self.catalog.relation(name).is_none()
+            && self.catalog.is_temporary(&name.1)
+    }
+}

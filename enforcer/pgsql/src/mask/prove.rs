@@ -1,0 +1,158 @@
+//! The proof of a rewritten statement: without the queries of the gateway's own making, nothing in it names a relation
+//! with masked columns.
+//!
+//! The text that the server will get is read anew. Each sub-query in FROM that is, word for word, one that stands in for
+//! a relation is taken out; what is left goes through the judge's own walk, which misses no name. So an error of the
+//! rewriting ends in a refusal.
+
+use super::visit::{self, Change, Visitor, boxed};
+use super::{Plan, Treatment, rewrite};
+use crate::refusal::Refusal;
+use crate::statement::ObjectKind;
+use crate::walk::{Walked, Walker};
+use pg_query::NodeEnum as E;
+use pg_query::protobuf as pg;
+use std::collections::BTreeSet;
+
+/// Sub-queries that are looked at, beside those that were made.
+const LOOKED_AT_MAX: usize = 256;
+
+/// Whether the text, in which `made` references were replaced, shows no masked relation.
+pub(super) fn holds(plan: &Plan, text: &str, made: usize) -> bool {
+    let Some(mut tree) = rewrite::parse_one(text) else { return false };
+    let mut eraser = Eraser::new(plan, made);
+    if eraser.top(&mut tree).is_err() || eraser.found != made {
+        return false;
+    }
+    let Ok(found) = Walker::new(&plan.facts).statement(&tree) else { return false };
+    found.accesses.iter().all(|access| {
+        let Some(object) = access.object.as_ref().filter(|object| object.kind == ObjectKind::Relation) else {
+            return true;
+        };
+        let name = (object.schema.clone().unwrap_or_default(), object.name.clone());
+        plan.treatment(&name).is_none()
+    })
+}
+
+struct Eraser<'p> {
+    plan: &'p Plan,
+    shapes: BTreeSet<&'p str>,
+    ctes: Vec<Box<str>>,
+    found: usize,
+    looks_left: usize,
+}
+
+/// What a target with masked columns is called while the rest is looked at: the rules for writes have judged it.
+const TARGET: &str = "leasehold_target";
+
+impl<'p> Eraser<'p> {
+    fn new(plan: &'p Plan, made: usize) -> Self {
+        let mut shapes = BTreeSet::new();
+        for treatment in plan.treatments.values() {
+            if let Treatment::Covered(cover) = treatment {
+                for shape in [&cover.whole, &cover.only, &cover.narrow, &cover.narrow_only] {
+                    shapes.insert(shape.text.as_str());
+                }
+            }
+        }
+        Self {
+            plan,
+            shapes,
+            ctes: Vec::new(),
+            found: 0,
+            looks_left: made.saturating_mul(2).saturating_add(LOOKED_AT_MAX),
+        }
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the tree's own enum; the last arm refuses")]
+    fn top(&mut self, tree: &mut pg::Node) -> Walked {
+        match tree.node.as_mut() {
+            Some(E::ExplainStmt(n)) => self.inner(n.query.as_deref_mut()),
+            Some(E::PrepareStmt(n)) => self.inner(n.query.as_deref_mut()),
+            Some(E::DeclareCursorStmt(n)) => self.inner(n.query.as_deref_mut()),
+            Some(E::CreateTableAsStmt(n)) => boxed(self, n.query.as_mut()),
+            Some(E::CopyStmt(n)) if n.is_from => {
+                self.target(n.relation.as_mut());
+                Ok(())
+            }
+            Some(E::CopyStmt(n)) => boxed(self, n.query.as_mut()),
+            Some(E::SelectStmt(_) | E::InsertStmt(_) | E::UpdateStmt(_) | E::DeleteStmt(_) | E::MergeStmt(_)) => {
+                visit::node(self, tree)
+            }
+            _ => visit::refused("a statement that is not rewritten"),
+        }
+    }
+
+    fn inner(&mut self, query: Option<&mut pg::Node>) -> Walked {
+        query.map_or_else(|| visit::refused("a statement without its query"), |query| self.top(query))
+    }
+
+    fn target(&self, target: Option<&mut pg::RangeVar>) {
+        if let Some(target) = target
+            && self.plan.treatment(&rewrite::resolved(self.plan, target)).is_some()
+        {
+            if target.alias.is_none() {
+                target.alias = Some(pg::Alias { aliasname: target.relname.clone(), colnames: Vec::new() });
+            }
+            TARGET.clone_into(&mut target.schemaname);
+            TARGET.clone_into(&mut target.relname);
+        }
+    }
+
+    /// Whether the query is one that stands in for a relation; a sample is taken off it first.
+    fn is_shape(&mut self, query: &pg::Node) -> Option<Option<Box<pg::RangeTableSample>>> {
+        let Some(E::SelectStmt(select)) = query.node.as_ref() else { return None };
+        let [from] = select.from_clause.as_slice() else { return None };
+        self.looks_left = self.looks_left.checked_sub(1)?;
+        let Some(E::RangeTableSample(sample)) = from.node.as_ref() else {
+            return rewrite::deparse(query).filter(|text| self.shapes.contains(text.as_str())).map(|_| None);
+        };
+        let mut bare = select.as_ref().clone();
+        *bare.from_clause.first_mut()? = sample.relation.as_deref()?.clone();
+        let text = rewrite::deparse(&pg::Node { node: Some(E::SelectStmt(Box::new(bare))) })?;
+        self.shapes.contains(text.as_str()).then(|| Some(sample.clone()))
+    }
+}
+
+impl Visitor for Eraser<'_> {
+    fn change(&mut self, mut change: Change<'_>) -> Walked {
+        self.target(change.target());
+        Ok(())
+    }
+
+    fn relation(&mut self, _: &mut pg::Node) -> Walked {
+        Ok(())
+    }
+
+    fn sample(&mut self, node: &mut pg::Node) -> Walked {
+        let Some(E::RangeTableSample(sample)) = node.node.as_mut() else { return visit::refused("RangeTableSample") };
+        visit::nodes(self, &mut sample.args)?;
+        boxed(self, sample.repeatable.as_mut())
+    }
+
+    fn subselect(&mut self, item: &mut pg::RangeSubselect) -> Result<bool, Refusal> {
+        let Some(query) = item.subquery.as_deref() else { return Ok(true) };
+        let Some(sample) = self.is_shape(query) else { return Ok(true) };
+        self.found += 1;
+        // What remains of it: nothing but the arguments of its sample.
+        let mut rest = pg::SelectStmt::default();
+        if let Some(mut sample) = sample {
+            visit::nodes(self, &mut sample.args)?;
+            boxed(self, sample.repeatable.as_mut())?;
+            rest.where_clause = sample.repeatable.clone();
+            rest.target_list = sample.args.clone();
+        }
+        item.subquery = Some(Box::new(pg::Node { node: Some(E::SelectStmt(Box::new(rest))) }));
+        Ok(false)
+    }
+
+    fn column(&mut self, _: &mut pg::ColumnRef) {}
+
+    fn selected(&mut self, _: &mut pg::SelectStmt) -> Walked {
+        Ok(())
+    }
+
+    fn scope(&mut self) -> &mut Vec<Box<str>> {
+        &mut self.ctes
+    }
+}

@@ -1,0 +1,528 @@
+//! Statements, rewritten: each relation with masked columns becomes the query that stands in for it.
+//!
+//! The server gets the deparsed tree, never the client's text, once [`super::prove`] has shown that nothing in it names
+//! a masked relation but the queries made here.
+
+use super::visit::{self, Change, Visitor, boxed};
+use super::{Cover, Covered, Outcome, Plan, Shape, Treatment, expression, prove, write};
+use crate::refusal::Refusal;
+use crate::snapshot::{Name, TEMPORARY};
+use crate::statement::{Access, ObjectClass, ObjectKind, Statement};
+use crate::walk::Walked;
+use lang::protocol::Operation;
+use pg_query::NodeEnum as E;
+use pg_query::protobuf as pg;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// A tree as SQL.
+pub(super) fn deparse(tree: &pg::Node) -> Option<String> {
+    let statement = pg::RawStmt { stmt: Some(Box::new(tree.clone())), stmt_location: 0, stmt_len: 0 };
+    let result = pg::ParseResult { version: 0, stmts: vec![statement] };
+    pg_query::deparse(&result, pg_query::DeparseOptions::default()).ok()
+}
+
+/// The only statement of a text.
+pub(super) fn parse_one(text: &str) -> Option<pg::Node> {
+    let mut parsed = pg_query::parse(text, 0).ok()?.protobuf;
+    let statement = parsed.stmts.pop()?;
+    if parsed.stmts.is_empty() { statement.stmt.map(|tree| *tree) } else { None }
+}
+
+/// A query of the gateway's own making, in the form that deparsing gives it.
+pub(super) fn shape(text: &str) -> Option<Shape> {
+    let tree = parse_one(text)?;
+    let text = deparse(&tree)?;
+    // What stands in a statement is what the server reads: the form must be stable.
+    let tree = parse_one(&text)?;
+    (deparse(&tree)? == text).then_some(Shape { tree, text })
+}
+
+/// A view's query over what stands in for the relations that it reads.
+pub(super) fn definition(plan: &Plan, text: &str) -> Option<String> {
+    let mut tree = parse_one(text)?;
+    let mut rewriter = Rewriter::new(plan, Columns::All);
+    visit::node(&mut rewriter, &mut tree).ok()?;
+    if rewriter.refused.is_some() {
+        return None;
+    }
+    deparse(&tree)
+}
+
+/// Which columns a statement may see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Columns {
+    /// All of them, masked where a mask lies.
+    All,
+    /// Those without a mask: the statement writes, and must not store masks.
+    Unmasked,
+}
+
+/// Rewrites every statement of a text.
+pub(super) fn text(plan: &Plan, sql: &str, statements: &[Statement]) -> Result<Covered, Refusal> {
+    let mut parsed = pg_query::parse(sql, 0).map_err(|error| Refusal::unparsed(&error))?.protobuf;
+    let (mut outcomes, mut texts, mut rewritten) = (Vec::new(), Vec::new(), false);
+    for (raw, judged) in parsed.stmts.iter_mut().zip(statements) {
+        let original = sql.get(judged.text.clone()).unwrap_or_default();
+        let Some(tree) = raw.stmt.as_deref_mut() else { return Err(Refusal::UnknownNode { name: "RawStmt" }) };
+        let (outcome, text) = match statement(plan, tree, judged)? {
+            Done::Untouched => (Outcome::Untouched, original.to_owned()),
+            Done::Refused(why) => (Outcome::Refused(why.into()), String::new()),
+            Done::Covered(text) => {
+                rewritten = true;
+                (Outcome::Covered, text)
+            }
+        };
+        outcomes.push(outcome);
+        texts.push(text);
+    }
+    if outcomes.len() != statements.len() {
+        return Err(Refusal::UnknownNode { name: "a text with more statements than were judged" });
+    }
+    Ok(Covered { text: rewritten.then(|| texts.join("; ").into()), outcomes })
+}
+
+enum Done {
+    Untouched,
+    Refused(String),
+    Covered(String),
+}
+
+fn statement(plan: &Plan, tree: &mut pg::Node, judged: &Statement) -> Result<Done, Refusal> {
+    if let Some(why) = forbidden(plan, tree, judged) {
+        return Ok(Done::Refused(why));
+    }
+    if let Some(why) = write::refused(plan, tree, judged) {
+        return Ok(Done::Refused(why));
+    }
+    if !touches(plan, judged) {
+        return Ok(Done::Untouched);
+    }
+    let mut top = tree.clone();
+    let columns = if write::writes(judged) { Columns::Unmasked } else { Columns::All };
+    let mut rewriter = Rewriter::new(plan, columns);
+    let rewritten = rewriter.top(&mut top, judged);
+    if let Some(why) = rewriter.refused.take() {
+        return Ok(Done::Refused(why));
+    }
+    if !rewritten? {
+        return Ok(Done::Untouched);
+    }
+    let Some(text) = deparse(&top) else { return Ok(Done::Refused(UNPROVEN.to_owned())) };
+    if prove::holds(plan, &text, rewriter.covered) {
+        Ok(Done::Covered(text))
+    } else {
+        Ok(Done::Refused(UNPROVEN.to_owned()))
+    }
+}
+
+const UNPROVEN: &str =
+    "the gateway cannot prove that this statement shows nothing of a masked column; write it in a simpler form";
+
+/// Whether a statement names a relation that is not shown as it is.
+fn touches(plan: &Plan, judged: &Statement) -> bool {
+    judged.accesses.iter().filter_map(relation_of).any(|name| plan.treatment(&name).is_some())
+}
+
+fn relation_of(access: &Access) -> Option<Name> {
+    let object = access.object.as_ref()?;
+    (object.kind == ObjectKind::Relation).then(|| (object.schema.clone().unwrap_or_default(), object.name.clone()))
+}
+
+/// What does not run on a connection with masks, whatever it touches.
+fn forbidden(plan: &Plan, tree: &pg::Node, judged: &Statement) -> Option<String> {
+    for access in &judged.accesses {
+        let name = access.object.as_ref().map_or("", |object| &object.name);
+        match access.operation {
+            Operation::Do => {
+                return Some(
+                    "the gateway cannot see what a block of code reads, and this connection has masks".to_owned(),
+                );
+            }
+            Operation::Call if !is_listed(plan, access) => {
+                return Some(format!(
+                    "the gateway cannot see what the routine `{name}` reads, and this connection has masks"
+                ));
+            }
+            Operation::Show if name.is_empty() && access.object.is_none() => {
+                return Some(
+                    "a parameter is read by a name that only the running statement knows; write the name as a constant"
+                        .to_owned(),
+                );
+            }
+            Operation::Show if expression::is_reserved(name) => {
+                return Some(format!("`{name}` is the gateway's own parameter"));
+            }
+            _ => {}
+        }
+    }
+    if plan.catalog.operators.is_empty() && plan.catalog.types.is_empty() {
+        return None;
+    }
+    // Names of the tree, whatever node they stand in.
+    let shown = format!("{tree:?}");
+    let named = |name: &&Box<str>| shown.contains(&format!("sval: {:?}", name.as_ref()));
+    let found = plan.catalog.operators.iter().chain(&plan.catalog.types).find(named)?;
+    Some(format!(
+        "`{found}` runs a routine of the database, and the gateway cannot see what it reads; this connection has masks"
+    ))
+}
+
+/// Whether every routine of this name belongs to an extension that reads its arguments only.
+fn is_listed(plan: &Plan, access: &Access) -> bool {
+    let Some(object) = access.object.as_ref().filter(|object| object.kind == ObjectKind::Routine) else { return false };
+    let schema = object.schema.as_deref().unwrap_or_default();
+    let same = |routine: &&crate::snapshot::Routine| *routine.schema == *schema && routine.name == object.name;
+    let mut named = plan.catalog.routines.iter().filter(same).peekable();
+    object.class != ObjectClass::Sensitive
+        && named.peek().is_some()
+        && named.all(|routine| routine.listed && &*routine.kind != "p")
+}
+
+/// One rewriting.
+pub(super) struct Rewriter<'p> {
+    pub(super) plan: &'p Plan,
+    pub(super) columns: Columns,
+    ctes: Vec<Box<str>>,
+    /// Relations that were replaced under their own name: `schema.relation.column` must lose its schema.
+    replaced: BTreeSet<Name>,
+    /// For each replaced item of FROM: what it is called, and its cover.
+    pub(super) aliases: Vec<(Box<str>, Arc<Cover>)>,
+    /// How many were replaced.
+    pub(super) covered: usize,
+    /// Why the statement does not run.
+    pub(super) refused: Option<String>,
+}
+
+impl<'p> Rewriter<'p> {
+    pub(super) fn new(plan: &'p Plan, columns: Columns) -> Self {
+        Self {
+            plan,
+            columns,
+            ctes: Vec::new(),
+            replaced: BTreeSet::new(),
+            aliases: Vec::new(),
+            covered: 0,
+            refused: None,
+        }
+    }
+
+    pub(super) fn refuse(&mut self, why: impl Into<String>) -> Walked {
+        self.refused.get_or_insert_with(|| why.into());
+        visit::refused("a statement on masked columns")
+    }
+
+    /// One whole statement; whether it goes on as a deparsed tree.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the tree's own enum; the last arm refuses or leaves alone")]
+    fn top(&mut self, tree: &mut pg::Node, judged: &Statement) -> Result<bool, Refusal> {
+        match tree.node.as_mut() {
+            Some(E::ExplainStmt(explain)) => {
+                let rewritten = self.inner(explain.query.as_deref_mut(), judged)?;
+                if let Err(why) = explain_options(&mut explain.options) {
+                    self.refuse(why)?;
+                }
+                Ok(rewritten)
+            }
+            Some(E::PrepareStmt(prepare)) => self.inner(prepare.query.as_deref_mut(), judged),
+            Some(E::DeclareCursorStmt(declare)) => self.inner(declare.query.as_deref_mut(), judged),
+            Some(E::CopyStmt(copy)) => self.copy(copy, judged).map(|()| true),
+            Some(E::CreateTableAsStmt(create)) => {
+                if create.objtype == pg::ObjectType::ObjectMatview as i32 {
+                    self.refuse(
+                        "a materialised view would keep copies of masked columns; create it with an account of your own",
+                    )?;
+                }
+                boxed(self, create.query.as_mut()).map(|()| true)
+            }
+            Some(E::SelectStmt(_) | E::InsertStmt(_) | E::UpdateStmt(_) | E::DeleteStmt(_) | E::MergeStmt(_)) => {
+                visit::node(self, tree).map(|()| true)
+            }
+            _ => self.utility(judged).map(|()| false),
+        }
+    }
+
+    fn inner(&mut self, query: Option<&mut pg::Node>, judged: &Statement) -> Result<bool, Refusal> {
+        let Some(query) = query else { return Err(Refusal::UnknownNode { name: "a statement without its query" }) };
+        self.top(query, judged)
+    }
+
+    /// COPY of a relation becomes COPY of the query that stands in for it.
+    fn copy(&mut self, copy: &mut pg::CopyStmt, judged: &Statement) -> Walked {
+        if copy.is_from {
+            return Ok(());
+        }
+        if let Some(query) = copy.query.as_deref_mut() {
+            return self.top(query, judged).map(|_| ());
+        }
+        let Some(relation) = copy.relation.clone() else { return visit::refused("CopyStmt") };
+        let Some(cover) = self.cover_of(&relation)? else { return Ok(()) };
+        let names: Vec<&str> = if copy.attlist.is_empty() {
+            cover.columns.iter().map(|(name, _)| name.as_ref()).collect()
+        } else {
+            copy.attlist.iter().filter_map(string).collect()
+        };
+        let columns: Vec<String> = names.iter().map(|name| format!("c.{}", expression::quoted(name))).collect();
+        // COPY of a table gives the table's own rows, not those of what inherits from it.
+        let text = format!("SELECT {} FROM ({}) AS c", columns.join(", "), cover.only.text);
+        let Some(query) = parse_one(&text) else { return visit::refused("CopyStmt") };
+        self.covered += 1;
+        copy.relation = None;
+        copy.attlist.clear();
+        copy.query = Some(Box::new(query));
+        Ok(())
+    }
+
+    /// A statement that is neither a query nor a change of rows: what needs no value runs, the rest does not.
+    fn utility(&mut self, judged: &Statement) -> Walked {
+        for access in &judged.accesses {
+            let Some(name) = relation_of(access) else { continue };
+            if self.plan.treatment(&name).is_none() {
+                continue;
+            }
+            let harmless = matches!(
+                access.operation,
+                Operation::Truncate | Operation::Vacuum | Operation::Analyze | Operation::Reindex | Operation::Lock
+            );
+            if !harmless {
+                return self.refuse(format!(
+                    "`{}.{}` has masked columns: its definition, and what is defined over it, is changed with an account \
+                     of your own, not through the gateway",
+                    name.0, name.1
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What stands in for a relation, when something does.
+    pub(super) fn cover_of(&mut self, relation: &pg::RangeVar) -> Result<Option<Arc<Cover>>, Refusal> {
+        let name = resolved(self.plan, relation);
+        match self.plan.treatment(&name) {
+            None => Ok(None),
+            Some(Treatment::Covered(cover)) => Ok(Some(Arc::clone(cover))),
+            Some(Treatment::Closed(why)) => {
+                self.refuse(format!("`{}.{}` is closed on this connection: {why}", name.0, name.1))?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn shape_of<'c>(&self, cover: &'c Cover, inherits: bool) -> &'c Shape {
+        match (self.columns, inherits) {
+            (Columns::All, true) => &cover.whole,
+            (Columns::All, false) => &cover.only,
+            (Columns::Unmasked, true) => &cover.narrow,
+            (Columns::Unmasked, false) => &cover.narrow_only,
+        }
+    }
+
+    /// The item of FROM that takes a relation's place, under the name that the rest of the query uses.
+    fn replacement(&mut self, relation: &pg::RangeVar, cover: &Arc<Cover>) -> pg::RangeSubselect {
+        let alias = relation.alias.clone().unwrap_or_else(|| {
+            self.replaced.insert(resolved(self.plan, relation));
+            pg::Alias { aliasname: relation.relname.clone(), colnames: Vec::new() }
+        });
+        self.aliases.push((alias.aliasname.as_str().into(), Arc::clone(cover)));
+        self.covered += 1;
+        let query = self.shape_of(cover, relation.inh).tree.clone();
+        pg::RangeSubselect { lateral: false, subquery: Some(Box::new(query)), alias: Some(alias) }
+    }
+}
+
+/// A relation's name, as the judge's walk resolves it.
+pub(super) fn resolved(plan: &Plan, relation: &pg::RangeVar) -> Name {
+    let schema = if !relation.schemaname.is_empty() {
+        relation.schemaname.as_str()
+    } else if relation.relpersistence == "t" {
+        TEMPORARY
+    } else {
+        crate::catalog::schema_of(&relation.relname, &plan.facts.default_schema)
+    };
+    (schema.into(), relation.relname.as_str().into())
+}
+
+impl Visitor for Rewriter<'_> {
+    fn change(&mut self, _: Change<'_>) -> Walked {
+        Ok(())
+    }
+
+    fn relation(&mut self, node: &mut pg::Node) -> Walked {
+        let Some(E::RangeVar(relation)) = node.node.as_ref() else { return visit::refused("RangeVar") };
+        if relation.schemaname.is_empty() && self.ctes.iter().any(|cte| **cte == *relation.relname) {
+            return Ok(());
+        }
+        let relation = relation.clone();
+        if let Some(cover) = self.cover_of(&relation)? {
+            let replacement = self.replacement(&relation, &cover);
+            node.node = Some(E::RangeSubselect(Box::new(replacement)));
+        }
+        Ok(())
+    }
+
+    fn sample(&mut self, node: &mut pg::Node) -> Walked {
+        let Some(E::RangeTableSample(sample)) = node.node.as_mut() else { return visit::refused("RangeTableSample") };
+        visit::nodes(self, &mut sample.args)?;
+        boxed(self, sample.repeatable.as_mut())?;
+        let Some(E::RangeVar(relation)) = sample.relation.as_deref().and_then(|inner| inner.node.as_ref()) else {
+            return visit::refused("RangeTableSample");
+        };
+        let relation = relation.clone();
+        let Some(cover) = self.cover_of(&relation)? else { return Ok(()) };
+        let mut sample = sample.clone();
+        let mut replacement = self.replacement(&relation, &cover);
+        // The sample is taken of the relation itself, inside.
+        let Some(E::SelectStmt(query)) = replacement.subquery.as_deref_mut().and_then(|query| query.node.as_mut())
+        else {
+            return visit::refused("RangeTableSample");
+        };
+        let Some(from) = query.from_clause.first_mut() else { return visit::refused("RangeTableSample") };
+        if !matches!(from.node, Some(E::RangeVar(_))) {
+            return self.refuse("TABLESAMPLE takes tables only");
+        }
+        sample.relation = Some(Box::new(from.clone()));
+        from.node = Some(E::RangeTableSample(sample));
+        node.node = Some(E::RangeSubselect(Box::new(replacement)));
+        Ok(())
+    }
+
+    fn subselect(&mut self, _: &mut pg::RangeSubselect) -> Result<bool, Refusal> {
+        Ok(true)
+    }
+
+    /// `schema.relation.column` names a relation that is a sub-query now: it keeps the relation's name only.
+    fn column(&mut self, column: &mut pg::ColumnRef) {
+        let names: Vec<&str> = column.fields.iter().map_while(string).collect();
+        let at = |index: usize| names.get(index).copied().unwrap_or_default();
+        let is = |schema: &str, name: &str| self.replaced.contains(&(schema.into(), name.into()));
+        let drop = match column.fields.len() {
+            3 if is(at(0), at(1)) => 1,
+            4 if is(at(1), at(2)) => 2,
+            _ => 0,
+        };
+        column.fields.drain(..drop);
+    }
+
+    fn selected(&mut self, select: &mut pg::SelectStmt) -> Walked {
+        functional_dependency(&self.aliases, select);
+        Ok(())
+    }
+
+    fn scope(&mut self) -> &mut Vec<Box<str>> {
+        &mut self.ctes
+    }
+}
+
+/// The text of a string node.
+pub(super) fn string(node: &pg::Node) -> Option<&str> {
+    match node.node.as_ref() {
+        Some(E::String(name)) => Some(&name.sval),
+        _ => None,
+    }
+}
+
+/// `GROUP BY key` lets other columns of a table stand by themselves, those of a sub-query not: they are added to the
+/// list. They depend on the key, so that the groups stay the same.
+fn functional_dependency(aliases: &[(Box<str>, Arc<Cover>)], select: &mut pg::SelectStmt) {
+    if select.group_clause.is_empty() {
+        return;
+    }
+    let mut named: Vec<Vec<String>> = Vec::new();
+    for item in &select.group_clause {
+        match item.node.as_ref() {
+            Some(E::ColumnRef(column)) => {
+                named.push(column.fields.iter().filter_map(string).map(str::to_owned).collect())
+            }
+            Some(E::AConst(_)) => named.extend(position(item, &select.target_list)),
+            Some(E::GroupingSet(_)) => return,
+            _ => {}
+        }
+    }
+    // Whatever the query could mean: what it writes, in any of its parts.
+    let written = format!(
+        "{:?}{:?}{:?}{:?}",
+        select.target_list, select.having_clause, select.sort_clause, select.distinct_clause
+    );
+    let here: Vec<&str> = select.from_clause.iter().flat_map(names_of).collect();
+    for (alias, cover) in aliases.iter().filter(|(alias, _)| here.contains(&alias.as_ref())) {
+        let Some(key) = &cover.primary_key else { continue };
+        let grouped = |column: &Box<str>| {
+            named.iter().any(|fields| match fields.as_slice() {
+                [name] => **name == **column,
+                [table, name] => **table == **alias && **name == **column,
+                _ => false,
+            })
+        };
+        if !key.iter().all(grouped) {
+            continue;
+        }
+        let star = written.contains("AStar");
+        for (column, groups) in &cover.columns {
+            let mentioned = star || written.contains(&format!("sval: {:?}", column.as_ref()));
+            if *groups && mentioned && !key.contains(column) {
+                select.group_clause.push(column_ref(alias, column));
+            }
+        }
+    }
+}
+
+/// What GROUP BY 1 stands for.
+fn position(item: &pg::Node, targets: &[pg::Node]) -> Option<Vec<String>> {
+    let Some(E::AConst(constant)) = item.node.as_ref() else { return None };
+    let Some(pg::a_const::Val::Ival(number)) = &constant.val else { return None };
+    let target = targets.get(usize::try_from(number.ival).ok()?.checked_sub(1)?)?;
+    let Some(E::ResTarget(target)) = target.node.as_ref() else { return None };
+    match target.val.as_deref()?.node.as_ref() {
+        Some(E::ColumnRef(column)) => Some(column.fields.iter().filter_map(string).map(str::to_owned).collect()),
+        _ => None,
+    }
+}
+
+/// What the items of FROM are called, on both sides of joins.
+fn names_of(node: &pg::Node) -> Vec<&str> {
+    match node.node.as_ref() {
+        Some(E::JoinExpr(join)) => {
+            [join.larg.as_deref(), join.rarg.as_deref()].into_iter().flatten().flat_map(names_of).collect()
+        }
+        Some(E::RangeSubselect(item)) => {
+            item.alias.as_ref().map(|alias| alias.aliasname.as_str()).into_iter().collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn column_ref(alias: &str, column: &str) -> pg::Node {
+    let name = |text: &str| pg::Node { node: Some(E::String(pg::String { sval: text.to_owned() })) };
+    let column = pg::ColumnRef { fields: vec![name(alias), name(column)], location: 0 };
+    pg::Node { node: Some(E::ColumnRef(column)) }
+}
+
+/// What a plan says of sizes and rows is more than the masks permit: it is shown without costs and never run.
+fn explain_options(options: &mut Vec<pg::Node>) -> Result<(), String> {
+    let mut kept = Vec::new();
+    for node in options.drain(..) {
+        let Some(E::DefElem(option)) = node.node.as_ref() else {
+            return Err("EXPLAIN with an unknown option".to_owned());
+        };
+        match option.defname.as_str() {
+            "format" | "verbose" | "settings" | "generic_plan" => kept.push(node),
+            "costs" => {}
+            other => {
+                return Err(format!(
+                    "EXPLAIN with {} shows sizes and counts of unmasked values; use EXPLAIN without it (costs are left out)",
+                    other.to_ascii_uppercase()
+                ));
+            }
+        }
+    }
+    let off = pg::Node { node: Some(E::String(pg::String { sval: "off".to_owned() })) };
+    kept.push(pg::Node {
+        node: Some(E::DefElem(Box::new(pg::DefElem {
+            defname: "costs".to_owned(),
+            arg: Some(Box::new(off)),
+            defaction: pg::DefElemAction::DefelemUnspec as i32,
+            ..pg::DefElem::default()
+        }))),
+    });
+    *options = kept;
+    Ok(())
+}

@@ -1,0 +1,367 @@
+//! Statements that write, where masks stand: what would make the server tell something of a masked value by comparing
+//! it, and what would store a mask as data, is refused with the way out.
+
+use super::rewrite::{resolved, string};
+use super::visit::{self, Change, Visitor};
+use super::{Plan, Treatment};
+use crate::refusal::Refusal;
+use crate::snapshot::{Evaluated, Kind, Name, Relation};
+use crate::statement::Statement;
+use crate::walk::Walked;
+use lang::protocol::Operation;
+use pg_query::NodeEnum as E;
+use pg_query::protobuf as pg;
+use std::collections::BTreeSet;
+
+/// Whether a statement changes or makes rows.
+pub(super) fn writes(judged: &Statement) -> bool {
+    judged.accesses.iter().any(|access| {
+        matches!(
+            access.operation,
+            Operation::Insert
+                | Operation::UpdateBounded
+                | Operation::UpdateUnbounded
+                | Operation::DeleteBounded
+                | Operation::DeleteUnbounded
+                | Operation::Merge
+                | Operation::CopyIn
+                | Operation::CreateAs
+        )
+    }) || matches!(judged.action, crate::statement::Action::Modify)
+}
+
+/// Why a statement that writes does not run.
+pub(super) fn refused(plan: &Plan, tree: &pg::Node, judged: &Statement) -> Option<String> {
+    let mut tree = tree.clone();
+    let mut found =
+        Found { plan, columns: Vec::new(), relations: Vec::new(), changes: Vec::new(), into: false, ctes: Vec::new() };
+    let top = query_of(&mut tree, &mut found)?;
+    if let Some(top) = top
+        && visit::node(&mut found, top).is_err()
+    {
+        // What is not known here is not rewritten either: only where it touches masks does it matter.
+        return writes(judged)
+            .then(|| "the gateway cannot analyse this statement, and this connection has masks".to_owned());
+    }
+    // EXPLAIN of a write is not among the accesses as one.
+    if found.changes.is_empty() && !found.into && !writes(judged) {
+        return None;
+    }
+    found.changes.iter().find_map(|change| target(plan, change)).or_else(|| found.reads())
+}
+
+/// The query inside a statement; `None` for a statement without one. COPY FROM is an INSERT.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the tree's own enum; other statements hold no query that runs")]
+fn query_of<'t>(tree: &'t mut pg::Node, found: &mut Found<'_>) -> Option<Option<&'t mut pg::Node>> {
+    if let Some(E::SelectStmt(_) | E::InsertStmt(_) | E::UpdateStmt(_) | E::DeleteStmt(_) | E::MergeStmt(_)) =
+        &tree.node
+    {
+        return Some(Some(tree));
+    }
+    match tree.node.as_mut()? {
+        E::ExplainStmt(n) => query_of(n.query.as_deref_mut()?, found),
+        E::PrepareStmt(n) => query_of(n.query.as_deref_mut()?, found),
+        E::DeclareCursorStmt(n) => query_of(n.query.as_deref_mut()?, found),
+        E::CreateTableAsStmt(n) => {
+            found.into = true;
+            n.query.as_deref_mut().map(Some)
+        }
+        E::CopyStmt(n) if n.is_from => {
+            let relation = n.relation.clone()?;
+            let named = (!n.attlist.is_empty()).then(|| n.attlist.iter().filter_map(string).map(Into::into).collect());
+            found.changes.push(Written {
+                relation: resolved(found.plan, &relation),
+                inserts: true,
+                deletes: false,
+                named,
+            });
+            Some(None)
+        }
+        E::CopyStmt(n) => query_of(n.query.as_deref_mut()?, found),
+        _ => None,
+    }
+}
+
+/// What one statement writes.
+struct Written {
+    relation: Name,
+    inserts: bool,
+    deletes: bool,
+    /// The columns that the text names; `None` for all of them.
+    named: Option<BTreeSet<Box<str>>>,
+}
+
+/// Everything that the statement names.
+struct Found<'p> {
+    plan: &'p Plan,
+    /// The fields of each column; a star is an empty text.
+    columns: Vec<Vec<Box<str>>>,
+    /// What relations are called.
+    relations: Vec<(Box<str>, Name)>,
+    changes: Vec<Written>,
+    into: bool,
+    ctes: Vec<Box<str>>,
+}
+
+impl Found<'_> {
+    /// Whether a name of the text means a relation with masks: its masked columns, when it does.
+    fn masked(&self, alias: &str) -> Option<BTreeSet<Box<str>>> {
+        let mut masked: Option<BTreeSet<Box<str>>> = None;
+        for (called, name) in &self.relations {
+            if let (true, Some(Treatment::Covered(cover))) = (**called == *alias, self.plan.treatment(name)) {
+                masked.get_or_insert_default().extend(cover.masked.iter().cloned());
+            }
+        }
+        masked
+    }
+
+    /// Why what the statement reads may not be read by one that writes.
+    fn reads(&self) -> Option<String> {
+        let stores = |what: &str| {
+            Some(format!(
+                "{what} is masked for you, and a statement that writes may neither test nor store it: the server would \
+                 compare the real value, or keep the mask as data; use columns that are not masked"
+            ))
+        };
+        let covered: Vec<&str> = self
+            .relations
+            .iter()
+            .map(|(alias, _)| alias.as_ref())
+            .filter(|alias| self.masked(alias).is_some())
+            .collect();
+        for fields in &self.columns {
+            let (last, before) = fields.split_last()?;
+            let table = before.last();
+            match table {
+                Some(table) if last.is_empty() => {
+                    if self.masked(table).is_some() {
+                        return stores(&format!("a column of `{table}.*`"));
+                    }
+                }
+                Some(table) => {
+                    if self.masked(table).is_some_and(|masked| masked.contains(last)) {
+                        return stores(&format!("`{table}.{last}`"));
+                    }
+                    // `row.column.field`, and `(row).column` of an alias that hides a column.
+                    if before.len() == 1 && covered.contains(&last.as_ref()) && !self.is_alias(table) {
+                        return stores(&format!("`{last}`"));
+                    }
+                }
+                None if last.is_empty() => {
+                    if let Some(alias) = covered.first() {
+                        return stores(&format!("a column of `{alias}`, which `*` names,"));
+                    }
+                }
+                None => {
+                    let of =
+                        covered.iter().find(|alias| self.masked(alias).is_some_and(|masked| masked.contains(last)));
+                    if of.is_some() || covered.contains(&last.as_ref()) {
+                        return stores(&format!("`{last}`"));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn is_alias(&self, name: &str) -> bool {
+        name == "excluded" || self.relations.iter().any(|(alias, _)| **alias == *name)
+    }
+
+    fn called(&mut self, relation: &pg::RangeVar) {
+        let alias = relation.alias.as_ref().map_or(&relation.relname, |alias| &alias.aliasname);
+        self.relations.push((alias.as_str().into(), resolved(self.plan, relation)));
+    }
+}
+
+impl Visitor for Found<'_> {
+    fn change(&mut self, mut change: Change<'_>) -> Walked {
+        let Some(relation) = change.target().cloned() else { return visit::refused("a change without its relation") };
+        self.called(&relation);
+        let relation = resolved(self.plan, &relation);
+        let (mut inserts, mut deletes, mut named) = (false, false, Some(BTreeSet::new()));
+        match change {
+            Change::Insert(n) => {
+                inserts = true;
+                named = names(&n.cols);
+                if let (Some(named), Some(conflict)) = (&mut named, &n.on_conflict_clause) {
+                    named.extend(names(&conflict.target_list).into_iter().flatten());
+                }
+            }
+            Change::Update(n) => named = names(&n.target_list),
+            Change::Delete(_) => deletes = true,
+            Change::Merge(n) => {
+                for item in &n.merge_when_clauses {
+                    let Some(E::MergeWhenClause(when)) = item.node.as_ref() else { continue };
+                    if when.command_type == pg::CmdType::CmdInsert as i32 {
+                        inserts = true;
+                    }
+                    deletes |= when.command_type == pg::CmdType::CmdDelete as i32;
+                    match (&mut named, names(&when.target_list)) {
+                        (Some(named), Some(more)) => named.extend(more),
+                        (_, None) if when.command_type == pg::CmdType::CmdInsert as i32 => named = None,
+                        _ => {}
+                    }
+                }
+            }
+        }
+        self.changes.push(Written { relation, inserts, deletes, named });
+        Ok(())
+    }
+
+    fn relation(&mut self, node: &mut pg::Node) -> Walked {
+        let Some(E::RangeVar(relation)) = node.node.as_ref() else { return visit::refused("RangeVar") };
+        if relation.schemaname.is_empty() && self.ctes.iter().any(|cte| **cte == *relation.relname) {
+            return Ok(());
+        }
+        let relation = relation.clone();
+        self.called(&relation);
+        Ok(())
+    }
+
+    fn sample(&mut self, node: &mut pg::Node) -> Walked {
+        let Some(E::RangeTableSample(sample)) = node.node.as_mut() else { return visit::refused("RangeTableSample") };
+        visit::nodes(self, &mut sample.args)?;
+        visit::boxed(self, sample.repeatable.as_mut())?;
+        visit::boxed(self, sample.relation.as_mut())
+    }
+
+    fn subselect(&mut self, _: &mut pg::RangeSubselect) -> Result<bool, Refusal> {
+        Ok(true)
+    }
+
+    fn column(&mut self, column: &mut pg::ColumnRef) {
+        self.columns.push(column.fields.iter().map(|field| string(field).unwrap_or_default().into()).collect());
+    }
+
+    fn selected(&mut self, select: &mut pg::SelectStmt) -> Walked {
+        self.into |= select.into_clause.is_some();
+        Ok(())
+    }
+
+    fn scope(&mut self) -> &mut Vec<Box<str>> {
+        &mut self.ctes
+    }
+}
+
+/// The columns that a list of targets names; `None` for an empty list, which stands for all.
+fn names(targets: &[pg::Node]) -> Option<BTreeSet<Box<str>>> {
+    let named = targets.iter().filter_map(|target| match target.node.as_ref() {
+        Some(E::ResTarget(target)) => Some(target.name.as_str().into()),
+        _ => None,
+    });
+    (!targets.is_empty()).then(|| named.collect())
+}
+
+/// Why a relation may not be written so.
+fn target(plan: &Plan, written: &Written) -> Option<String> {
+    let name = format!("`{}.{}`", written.relation.0, written.relation.1);
+    let relation = plan.catalog.relation(&written.relation)?;
+    if relation.rules {
+        return Some(format!(
+            "{name} has rewrite rules, and the gateway cannot see what they do; this connection has masks"
+        ));
+    }
+    match plan.treatment(&written.relation) {
+        Some(Treatment::Closed(why)) => return Some(format!("{name} is closed on this connection: {why}")),
+        Some(Treatment::Covered(cover)) => {
+            if relation.kind == Kind::View {
+                return Some(format!(
+                    "{name} is a view with masked columns, which cannot be written through; write to its table"
+                ));
+            }
+            if relation.triggers {
+                return Some(format!(
+                    "{name} has masked columns and triggers, which would see and could repeat the real values; write with an account of your own"
+                ));
+            }
+            let named = |column: &Box<str>| written.named.as_ref().is_none_or(|named| named.contains(column));
+            let writes_values = written.inserts || written.named.as_ref().is_some_and(|named| !named.is_empty());
+            if writes_values && let Some(column) = cover.hashed.iter().find(|column| named(column)) {
+                return Some(format!(
+                    "`{column}` of {name} is shown as a keyed hash, and whoever writes it learns the hash of a chosen value; leave it out"
+                ));
+            }
+        }
+        // A view over nothing masked: what it writes is a table that the policy may mask after all.
+        None if relation.kind == Kind::View => {
+            let bases = plan.catalog.bases_of(relation.oid).filter_map(|oid| plan.catalog.name_of(oid));
+            for base in bases {
+                let through = Written { relation: base.clone(), inserts: true, deletes: true, named: None };
+                if let Some(why) = target(plan, &through) {
+                    return Some(why);
+                }
+            }
+        }
+        None => {}
+    }
+    evaluated(plan, relation, written, &name)
+}
+
+/// Constraints and indexes are evaluated on raw values: success and failure tell something of them.
+fn evaluated(plan: &Plan, relation: &Relation, written: &Written, name: &str) -> Option<String> {
+    let numbers: BTreeSet<i16> = match &written.named {
+        None => relation.columns.iter().map(|column| column.number).collect(),
+        Some(named) => {
+            relation.columns.iter().filter(|column| named.contains(&column.name)).map(|column| column.number).collect()
+        }
+    };
+    let computed = relation.computed_from.iter().map(|(column, from)| Evaluated {
+        what: "a generated column",
+        columns: from.iter().copied().chain([*column]).collect(),
+        refers: None,
+    });
+    for rule in relation.evaluated.iter().cloned().chain(computed) {
+        let masked: BTreeSet<i16> =
+            rule.columns.iter().copied().filter(|column| plan.is_masked(relation.oid, *column)).collect();
+        let compares =
+            matches!(rule.what, "a unique index or constraint" | "an exclusion constraint" | "a foreign key");
+        let refers_to_masked = rule
+            .refers
+            .as_ref()
+            .is_some_and(|(table, columns)| columns.iter().any(|column| plan.is_masked(*table, *column)));
+        if masked.is_empty() && !refers_to_masked {
+            continue;
+        }
+        let touched = written.inserts || !rule.columns.is_disjoint(&numbers);
+        // What rests on the written values alone tells nothing.
+        let own = !compares && (written.inserts || masked.is_subset(&numbers));
+        if touched && !own {
+            return Some(format!(
+                "this write would make the server evaluate {} of {name} on masked values, and its outcome would tell of \
+                 them; change other columns only, or write with an account of your own",
+                rule.what
+            ));
+        }
+    }
+    referred(plan, relation, written, &numbers, name)
+}
+
+/// A deletion, or a change of a key, that a foreign key of another table judges by masked values.
+fn referred(
+    plan: &Plan,
+    relation: &Relation,
+    written: &Written,
+    numbers: &BTreeSet<i16>,
+    name: &str,
+) -> Option<String> {
+    for (other, with) in plan.catalog.relations() {
+        for rule in &with.evaluated {
+            let Some((table, columns)) = &rule.refers else { continue };
+            if *table != relation.oid {
+                continue;
+            }
+            let masked = rule.columns.iter().any(|column| plan.is_masked(with.oid, *column))
+                || columns.iter().any(|column| plan.is_masked(*table, *column));
+            let touched = written.deletes || (!written.inserts && !columns.is_disjoint(numbers));
+            if masked && touched {
+                return Some(format!(
+                    "the foreign key of `{}.{}` refers to {name} by masked values, so that the outcome of this change \
+                     would tell of them; make it with an account of your own",
+                    other.0, other.1
+                ));
+            }
+        }
+    }
+    None
+}

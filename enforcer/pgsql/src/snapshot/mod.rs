@@ -1,0 +1,441 @@
+//! What a target's catalog says, as it was at one instant: relations, columns, what derives from what, what is
+//! evaluated on written rows, and whatever runs without its name in a statement.
+//!
+//! It holds definitions, never a row of a user's table. What it does not know counts as unknown, and an unknown
+//! relation is refused wherever masks stand.
+
+pub mod query;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Schema and name.
+pub type Name = (Box<str>, Box<str>);
+
+/// What kind of relation it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A table.
+    Table,
+    /// A table that is divided into partitions.
+    Partitioned,
+    /// A view.
+    View,
+    /// A materialised view: rows that a query gave once.
+    Materialised,
+    /// A table of another server.
+    Foreign,
+    /// A sequence.
+    Sequence,
+    /// Where long values of a table are kept.
+    Toast,
+}
+
+/// One column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Its number.
+    pub number: i16,
+    /// Its name.
+    pub name: Box<str>,
+    /// Its type with modifiers, as SQL; below domains.
+    pub kind: Box<str>,
+    /// Whether the type is text.
+    pub text: bool,
+    /// Whether it is computed from others.
+    pub generated: bool,
+    /// Whether values can be grouped.
+    pub groups: bool,
+}
+
+/// What the server evaluates on written rows: an index, a constraint or a generated column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evaluated {
+    /// The word for people.
+    pub what: &'static str,
+    /// The columns that it rests on.
+    pub columns: BTreeSet<i16>,
+    /// The relation and columns that a foreign key refers to.
+    pub refers: Option<(u32, BTreeSet<i16>)>,
+}
+
+/// One relation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relation {
+    /// Its number.
+    pub oid: u32,
+    /// What it is.
+    pub kind: Kind,
+    /// Its columns in order.
+    pub columns: Vec<Column>,
+    /// Its query, when it is a view.
+    pub definition: Option<Box<str>>,
+    /// Whether row-level security holds.
+    pub row_security: bool,
+    /// Whether it has rewrite rules.
+    pub rules: bool,
+    /// Whether it has triggers.
+    pub triggers: bool,
+    /// Columns of its primary key.
+    pub primary_key: Option<Vec<i16>>,
+    /// Columns of each of its indexes.
+    pub indexes: Vec<BTreeSet<i16>>,
+    /// What is evaluated when a row is written.
+    pub evaluated: Vec<Evaluated>,
+    /// Columns by which it is divided; zero stands for an expression.
+    pub partitioned_by: Vec<i16>,
+    /// For each generated column, those that it is computed from.
+    pub computed_from: BTreeMap<i16, BTreeSet<i16>>,
+    /// What its row policies read: relation and column; no relation for a routine.
+    pub policy_reads: Vec<(Option<u32>, i16)>,
+}
+
+impl Relation {
+    /// The column of this number.
+    pub fn column(&self, number: i16) -> Option<&Column> {
+        self.columns.iter().find(|column| column.number == number)
+    }
+
+    /// The column of this name.
+    pub fn column_named(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name.as_ref() == name)
+    }
+}
+
+/// One routine that is not built in.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Routine {
+    /// Schema.
+    pub schema: Box<str>,
+    /// Name.
+    pub name: Box<str>,
+    /// Types of its arguments.
+    pub arguments: Box<str>,
+    /// Whether an extension that is known to read its arguments only brought it.
+    pub listed: bool,
+    /// Whether `row.name` calls it.
+    pub of_row: bool,
+    /// Whether it runs with its owner's rights.
+    pub security_definer: bool,
+    /// `f`, `p`, `a` or `w`.
+    pub kind: Box<str>,
+    /// `i`, `s` or `v`.
+    pub volatility: Box<str>,
+}
+
+/// A target's catalog at one instant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Catalog {
+    relations: BTreeMap<Name, Relation>,
+    names: BTreeMap<u32, Name>,
+    /// Parent to children, and child to parents.
+    inherits: BTreeMap<u32, BTreeSet<u32>>,
+    parents: BTreeMap<u32, BTreeSet<u32>>,
+    /// A view, and what its query reads.
+    derives: BTreeMap<u32, BTreeSet<u32>>,
+    /// Names of operators that run somebody's routine.
+    pub operators: BTreeSet<Box<str>>,
+    /// Names of types of which a cast or a check runs somebody's routine.
+    pub types: BTreeSet<Box<str>>,
+    /// Routines that are not built in.
+    pub routines: BTreeSet<Routine>,
+    /// Extensions with their versions.
+    pub extensions: BTreeMap<Box<str>, Box<str>>,
+}
+
+/// The schema that stands for the session's own temporary tables.
+pub const TEMPORARY: &str = "pg_temp";
+
+impl Catalog {
+    /// The relation of this name.
+    pub fn relation(&self, name: &Name) -> Option<&Relation> {
+        self.relations.get(name)
+    }
+
+    /// Every relation.
+    pub fn relations(&self) -> impl Iterator<Item = (&Name, &Relation)> {
+        self.relations.iter()
+    }
+
+    /// The name of a relation.
+    pub fn name_of(&self, oid: u32) -> Option<&Name> {
+        self.names.get(&oid)
+    }
+
+    /// The relations that a view's query reads.
+    pub fn bases_of(&self, oid: u32) -> impl Iterator<Item = u32> {
+        self.derives.get(&oid).into_iter().flatten().copied()
+    }
+
+    /// Parents of a relation.
+    pub fn parents_of(&self, oid: u32) -> impl Iterator<Item = u32> {
+        self.parents.get(&oid).into_iter().flatten().copied()
+    }
+
+    /// A relation and everything that it inherits from or is inherited by, however far.
+    pub fn family(&self, oid: u32) -> BTreeSet<u32> {
+        let mut family = BTreeSet::from([oid]);
+        let mut pending = vec![oid];
+        while let Some(next) = pending.pop() {
+            let near = [self.inherits.get(&next), self.parents.get(&next)];
+            for relative in near.into_iter().flatten().flatten() {
+                if family.insert(*relative) {
+                    pending.push(*relative);
+                }
+            }
+        }
+        family
+    }
+
+    /// Whether the session has a temporary table of this name.
+    pub fn is_temporary(&self, name: &str) -> bool {
+        self.relations.contains_key(&(TEMPORARY.into(), name.into()))
+    }
+
+    /// The same without what belongs to the session that read it.
+    #[must_use]
+    pub fn without_temporary(mut self) -> Self {
+        self.relations.retain(|(schema, _), _| schema.as_ref() != TEMPORARY);
+        self
+    }
+
+    /// Names of built-ins that an unqualified call may miss, because somebody's routine has the name too.
+    pub fn overloads(&self, default_schema: &str) -> BTreeSet<Box<str>> {
+        let near =
+            |routine: &&Routine| matches!(routine.schema.as_ref(), "pg_catalog") || *routine.schema == *default_schema;
+        self.routines
+            .iter()
+            .filter(near)
+            .filter(|routine| !routine.listed)
+            .map(|routine| routine.name.clone())
+            .collect()
+    }
+
+    /// Names that `row.name` would call.
+    pub fn row_routines(&self, default_schema: &str) -> BTreeSet<Box<str>> {
+        let near =
+            |routine: &&Routine| matches!(routine.schema.as_ref(), "pg_catalog") || *routine.schema == *default_schema;
+        let called = self.routines.iter().filter(near).filter(|routine| routine.of_row && !routine.listed);
+        called.map(|routine| routine.name.clone()).collect()
+    }
+}
+
+/// A row of the catalog that is not what [`query::TEXT`] asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a row of the catalog has an unexpected shape")]
+pub struct Unexpected;
+
+/// Builds a snapshot, row by row.
+#[derive(Debug, Default)]
+pub struct Builder {
+    catalog: Catalog,
+    rows: usize,
+}
+
+impl Builder {
+    /// Takes one row of [`query::TEXT`].
+    ///
+    /// # Errors
+    /// When it is not a row of it, or there are too many.
+    pub fn row(&mut self, values: &[Option<&str>]) -> Result<(), Unexpected> {
+        self.rows += 1;
+        if self.rows > query::ROWS_MAX {
+            return Err(Unexpected);
+        }
+        let row = Row(values);
+        match row.text(0)? {
+            "relation" => self.relation(row),
+            "column" => self.column(row),
+            "inherits" => {
+                let (child, parent) = (row.oid(1)?, row.oid(2)?);
+                self.catalog.inherits.entry(parent).or_default().insert(child);
+                self.catalog.parents.entry(child).or_default().insert(parent);
+                Ok(())
+            }
+            "derives" => {
+                self.catalog.derives.entry(row.oid(1)?).or_default().insert(row.oid(2)?);
+                Ok(())
+            }
+            "index" => self.index(row),
+            "constraint" => self.constraint(row),
+            "generated" => self.generated(row),
+            "policy" => {
+                let read = (row.maybe(2)?.map(parsed).transpose()?, row.number(3)?);
+                self.with(row.oid(1)?, |relation| relation.policy_reads.push(read));
+                Ok(())
+            }
+            "partitioned" => {
+                let by = numbers(row.text(2)?)?;
+                self.with(row.oid(1)?, |relation| relation.partitioned_by = by);
+                Ok(())
+            }
+            "routine" => self.routine(row),
+            "operator" => {
+                self.catalog.operators.insert(row.text(1)?.into());
+                Ok(())
+            }
+            "type" => {
+                self.catalog.types.insert(row.text(1)?.into());
+                Ok(())
+            }
+            "extension" => {
+                self.catalog.extensions.insert(row.text(1)?.into(), row.text(2)?.into());
+                Ok(())
+            }
+            _ => Err(Unexpected),
+        }
+    }
+
+    /// The snapshot.
+    pub fn build(self) -> Catalog {
+        self.catalog
+    }
+
+    fn with(&mut self, oid: u32, change: impl FnOnce(&mut Relation)) {
+        if let Some(relation) = self.catalog.names.get(&oid).and_then(|name| self.catalog.relations.get_mut(name)) {
+            change(relation);
+        }
+    }
+
+    fn relation(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
+        let kind = match row.text(4)? {
+            "r" => Kind::Table,
+            "p" => Kind::Partitioned,
+            "v" => Kind::View,
+            "m" => Kind::Materialised,
+            "f" => Kind::Foreign,
+            "S" => Kind::Sequence,
+            "t" => Kind::Toast,
+            _ => return Err(Unexpected),
+        };
+        let oid = row.oid(1)?;
+        let schema = if row.flag(5)? { TEMPORARY } else { row.text(2)? };
+        let name: Name = (schema.into(), row.text(3)?.into());
+        self.catalog.names.insert(oid, name.clone());
+        let relation = Relation {
+            oid,
+            kind,
+            columns: Vec::new(),
+            definition: row.maybe(10)?.map(Into::into),
+            row_security: row.flag(6)?,
+            rules: row.flag(8)?,
+            triggers: row.flag(9)?,
+            primary_key: None,
+            indexes: Vec::new(),
+            evaluated: Vec::new(),
+            partitioned_by: Vec::new(),
+            computed_from: BTreeMap::new(),
+            policy_reads: Vec::new(),
+        };
+        self.catalog.relations.insert(name, relation);
+        Ok(())
+    }
+
+    fn column(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
+        let column = Column {
+            number: row.number(2)?,
+            name: row.text(3)?.into(),
+            kind: row.text(4)?.into(),
+            text: row.flag(5)?,
+            generated: row.flag(6)?,
+            groups: row.flag(7)?,
+        };
+        self.with(row.oid(1)?, |relation| {
+            if relation.column(column.number).is_none() {
+                relation.columns.push(column);
+            }
+        });
+        Ok(())
+    }
+
+    fn index(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
+        let (primary, unique, simple, computed) = (row.flag(2)?, row.flag(3)?, row.flag(6)?, row.flag(7)?);
+        let keys = numbers(row.text(4)?)?;
+        let mut columns: BTreeSet<i16> = keys.iter().copied().filter(|key| *key > 0).collect();
+        columns.extend(numbers(row.text(5)?)?);
+        self.with(row.oid(1)?, |relation| {
+            if primary && simple {
+                relation.primary_key = Some(keys);
+            }
+            if unique || computed {
+                let what = if unique { "a unique index or constraint" } else { "an index over an expression" };
+                relation.evaluated.push(Evaluated { what, columns: columns.clone(), refers: None });
+            }
+            relation.indexes.push(columns);
+        });
+        Ok(())
+    }
+
+    fn constraint(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
+        let what = match row.text(1)? {
+            "c" => "a check constraint",
+            "f" => "a foreign key",
+            "x" => "an exclusion constraint",
+            _ => return Err(Unexpected),
+        };
+        let columns: BTreeSet<i16> = numbers(row.text(3)?)?.into_iter().collect();
+        let referred = row.oid(4)?;
+        let refers = if referred == 0 { None } else { Some((referred, numbers(row.text(5)?)?.into_iter().collect())) };
+        self.with(row.oid(2)?, |relation| relation.evaluated.push(Evaluated { what, columns, refers }));
+        Ok(())
+    }
+
+    fn generated(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
+        let (column, from) = (row.number(2)?, row.number(3)?);
+        self.with(row.oid(1)?, |relation| {
+            relation.computed_from.entry(column).or_default().insert(from);
+        });
+        Ok(())
+    }
+
+    fn routine(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
+        self.catalog.routines.insert(Routine {
+            schema: row.text(1)?.into(),
+            name: row.text(2)?.into(),
+            listed: row.flag(3)?,
+            of_row: row.flag(4)?,
+            security_definer: row.flag(5)?,
+            kind: row.text(6)?.into(),
+            volatility: row.text(7)?.into(),
+            arguments: row.text(9)?.into(),
+        });
+        Ok(())
+    }
+}
+
+/// The values of one row.
+#[derive(Clone, Copy)]
+struct Row<'a>(&'a [Option<&'a str>]);
+
+impl<'a> Row<'a> {
+    fn maybe(self, at: usize) -> Result<Option<&'a str>, Unexpected> {
+        self.0.get(at).copied().ok_or(Unexpected)
+    }
+
+    fn text(self, at: usize) -> Result<&'a str, Unexpected> {
+        self.maybe(at)?.ok_or(Unexpected)
+    }
+
+    fn flag(self, at: usize) -> Result<bool, Unexpected> {
+        match self.maybe(at)? {
+            Some("t") => Ok(true),
+            Some("f") | None => Ok(false),
+            Some(_) => Err(Unexpected),
+        }
+    }
+
+    fn oid(self, at: usize) -> Result<u32, Unexpected> {
+        parsed(self.text(at)?)
+    }
+
+    fn number(self, at: usize) -> Result<i16, Unexpected> {
+        parsed(self.text(at)?)
+    }
+}
+
+fn parsed<T: std::str::FromStr>(text: &str) -> Result<T, Unexpected> {
+    text.parse().map_err(|_| Unexpected)
+}
+
+fn numbers(text: &str) -> Result<Vec<i16>, Unexpected> {
+    text.split_ascii_whitespace().map(parsed).collect()
+}

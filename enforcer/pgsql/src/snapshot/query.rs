@@ -1,0 +1,90 @@
+//! The statements that read a catalog snapshot, as the gateway's own account. Every row begins with the word that says
+//! what it is; see [`super::Builder::row`]. They read definitions only, never rows of a user's table.
+
+/// Every part of a snapshot, in one text: PostgreSQL 15 to 18.
+///
+/// The session's `search_path` is pinned, so that `pg_get_viewdef` and `format_type` qualify whatever it does not show.
+pub const TEXT: &str = "\
+select 'relation', c.oid, n.nspname, c.relname, c.relkind, \
+ c.relnamespace = pg_catalog.pg_my_temp_schema(), c.relrowsecurity, c.relispartition, \
+ exists (select from pg_catalog.pg_rewrite r where r.ev_class = c.oid and r.ev_type <> '1'), \
+ exists (select from pg_catalog.pg_trigger t where t.tgrelid = c.oid and not t.tgisinternal), \
+ case when c.relkind in ('v', 'm') then pg_catalog.pg_get_viewdef(c.oid) end \
+from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+where c.relkind in ('r','p','v','m','f','S','t') and (n.nspname !~ '^pg_' and n.nspname <> 'information_schema' \
+ or c.oid = 'pg_catalog.pg_attribute'::pg_catalog.regclass or c.relnamespace = pg_catalog.pg_my_temp_schema());\
+with recursive base(oid, top, typmod) as (\
+ select t.oid, t.oid, -1 from pg_catalog.pg_type t where t.typtype <> 'd' \
+ union all select t.oid, t.typbasetype, t.typtypmod from pg_catalog.pg_type t where t.typtype = 'd'), \
+bases(oid, top, typmod) as (\
+ select oid, top, typmod from base \
+ union all select b.oid, t.typbasetype, t.typtypmod from bases b join pg_catalog.pg_type t \
+ on t.oid = b.top and t.typtype = 'd') \
+select 'column', a.attrelid, a.attnum, a.attname, \
+ pg_catalog.format_type(b.top, case when t.typtype = 'd' then b.typmod else a.atttypmod end), \
+ bt.typcategory = 'S' and bt.typtype = 'b' and bt.typname <> 'name', a.attgenerated <> '', \
+ exists (select from pg_catalog.pg_opclass o join pg_catalog.pg_am m on m.oid = o.opcmethod \
+ where m.amname in ('btree', 'hash') and o.opcdefault and (o.opcintype = b.top \
+ or bt.typcategory in ('A', 'E', 'R', 'S') or bt.typtype in ('e', 'r', 'm'))) \
+from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid \
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace join pg_catalog.pg_type t on t.oid = a.atttypid \
+join bases b on b.oid = t.oid join pg_catalog.pg_type bt on bt.oid = b.top and bt.typtype <> 'd' \
+where a.attnum > 0 and not a.attisdropped and c.relkind in ('r','p','v','m','f') \
+ and (n.nspname !~ '^pg_' and n.nspname <> 'information_schema' \
+ or c.oid = 'pg_catalog.pg_attribute'::pg_catalog.regclass or c.relnamespace = pg_catalog.pg_my_temp_schema()) \
+order by a.attrelid, a.attnum;\
+select 'inherits', i.inhrelid, i.inhparent from pg_catalog.pg_inherits i;\
+select distinct 'derives', r.ev_class, d.refobjid from pg_catalog.pg_rewrite r \
+join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.objid = r.oid \
+ and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjid <> r.ev_class;\
+select 'index', i.indrelid, i.indisprimary, i.indisunique or i.indisexclusion, i.indkey::pg_catalog.text, \
+ coalesce((select pg_catalog.string_agg(distinct d.refobjsubid::pg_catalog.text, ' ') from pg_catalog.pg_depend d \
+ where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = i.indexrelid \
+ and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjid = i.indrelid and d.refobjsubid > 0), ''), \
+ i.indisvalid and i.indimmediate and i.indpred is null and i.indexprs is null, i.indpred is not null or i.indexprs is not null \
+from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indrelid \
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname !~ '^pg_';\
+select 'constraint', k.contype, k.conrelid, coalesce(pg_catalog.array_to_string(k.conkey, ' '), ''), \
+ k.confrelid, coalesce(pg_catalog.array_to_string(k.confkey, ' '), '') \
+from pg_catalog.pg_constraint k where k.contype in ('c', 'f', 'x') and k.conrelid <> 0;\
+select distinct 'generated', d.objid, d.objsubid, d.refobjsubid from pg_catalog.pg_depend d \
+join pg_catalog.pg_attribute a on a.attrelid = d.objid and a.attnum = d.objsubid and a.attgenerated <> '' \
+where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refclassid = d.classid \
+ and d.objid = d.refobjid and d.refobjsubid > 0 \
+union select 'generated', f.adrelid, f.adnum, d.refobjsubid from pg_catalog.pg_attrdef f \
+join pg_catalog.pg_attribute a on a.attrelid = f.adrelid and a.attnum = f.adnum and a.attgenerated <> '' \
+join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass and d.objid = f.oid \
+ and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjid = f.adrelid and d.refobjsubid > 0 \
+ and d.refobjsubid <> f.adnum;\
+select 'policy', p.polrelid, case when d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass then d.refobjid end, \
+ d.refobjsubid from pg_catalog.pg_policy p join pg_catalog.pg_depend d \
+ on d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass and d.objid = p.oid and d.refclassid in \
+ ('pg_catalog.pg_class'::pg_catalog.regclass, 'pg_catalog.pg_proc'::pg_catalog.regclass);\
+select 'partitioned', p.partrelid, p.partattrs::pg_catalog.text from pg_catalog.pg_partitioned_table p;\
+select 'routine', n.nspname, p.proname, \
+ exists (select from pg_catalog.pg_depend d join pg_catalog.pg_extension e on e.oid = d.refobjid \
+ where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = p.oid and d.deptype = 'e' \
+ and e.extname in ('btree_gin','btree_gist','citext','cube','earthdistance','fuzzystrmatch','hstore','intarray','isn',\
+'ltree','pg_trgm','pgcrypto','seg','unaccent','uuid-ossp')), \
+ p.pronargs > 0 and p.pronargs - p.pronargdefaults <= 1 and (t.typtype = 'c' or t.typtype = 'p'), \
+ p.prosecdef, p.prokind, p.provolatile, \
+ exists (select from pg_catalog.pg_operator o where o.oprcode = p.oid), \
+ pg_catalog.pg_get_function_identity_arguments(p.oid) \
+from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace \
+left join pg_catalog.pg_type t on t.oid = p.proargtypes[0] \
+where p.oid >= 16384 and n.nspname !~ '^pg_t';\
+select 'operator', o.oprname from pg_catalog.pg_operator o where o.oid >= 16384 and not exists \
+ (select from pg_catalog.pg_depend d join pg_catalog.pg_extension e on e.oid = d.refobjid \
+ where d.classid = 'pg_catalog.pg_operator'::pg_catalog.regclass and d.objid = o.oid and d.deptype = 'e' \
+ and e.extname in ('btree_gin','btree_gist','citext','cube','earthdistance','fuzzystrmatch','hstore','intarray','isn',\
+'ltree','pg_trgm','pgcrypto','seg','unaccent','uuid-ossp'));\
+select 'type', t.typname from pg_catalog.pg_type t where exists (select from pg_catalog.pg_constraint k \
+ join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass and d.objid = k.oid \
+ and d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass where k.contypid = t.oid) \
+union select 'type', t.typname from pg_catalog.pg_cast k join pg_catalog.pg_type t on t.oid = k.casttarget \
+ where k.oid >= 16384 and k.castfunc >= 16384 and not exists (select from pg_catalog.pg_depend d \
+ where d.classid = 'pg_catalog.pg_cast'::pg_catalog.regclass and d.objid = k.oid and d.deptype = 'e');\
+select 'extension', e.extname, e.extversion from pg_catalog.pg_extension e";
+
+/// Rows that are read at the most.
+pub const ROWS_MAX: usize = 400_000;
