@@ -2,7 +2,7 @@
 
 use clap::{CommandFactory, Parser, Subcommand};
 use enforcer::client::connect::Connect;
-use enforcer::client::{commands, download, login, replay, simulate, verify};
+use enforcer::client::{catalog, commands, download, login, replay, simulate, verify};
 use enforcer::{config, gateway};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -70,6 +70,11 @@ enum Command {
         #[arg(value_name = "FOLDER")]
         folder: PathBuf,
     },
+    /// Read the tables and columns of a target
+    Catalog {
+        #[command(subcommand)]
+        command: CatalogCommand,
+    },
     /// Print a completion script
     Completions {
         /// The shell
@@ -85,6 +90,12 @@ enum ConfigCommand {
         #[arg(long, value_name = "FILE", env = "LEASEHOLD_CONFIG")]
         config: PathBuf,
     },
+}
+
+#[derive(Subcommand)]
+enum CatalogCommand {
+    /// Write the file that a policy's `catalog` refers to
+    Export(catalog::Args),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -163,6 +174,9 @@ fn run(command: Command) -> io::Result<u8> {
             std::fs::create_dir_all(&folder)?;
             clap_mangen::generate_to(Cli::command(), &folder)?;
             Ok(0)
+        }
+        Command::Catalog { command: CatalogCommand::Export(args) } => {
+            runtime()?.block_on(catalog::export(&args, &mut out))
         }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "leasehold", &mut out);

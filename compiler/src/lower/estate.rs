@@ -84,7 +84,17 @@ fn connection(policy: &Policy, id: ConnectionId, item: &model::Connection) -> Co
         settings: sorted(item.settings.iter().map(|(key, value)| (key.clone(), value.value.clone()))),
         classified: sorted(classified),
         unlisted_hidden: Some(hidden),
+        listed: (hidden && has_catalog).then(|| listed(policy, id)),
     }
+}
+
+/// The columns that the catalogs of a connection list.
+fn listed(policy: &Policy, id: ConnectionId) -> Vec<String> {
+    let tables =
+        policy.catalogs.iter().filter(|catalog| catalog.connection == Some(id)).flat_map(|found| &found.tables);
+    sorted(tables.flat_map(|table| {
+        table.columns.iter().map(move |column| format!("{}.{}.{}", table.schema, table.name.value, column.value))
+    }))
 }
 
 /// A connection without a credential has an empty source, which no gateway reads: it stays closed.

@@ -92,6 +92,8 @@ pub(crate) fn class(name: &str) -> SettingClass {
     match name {
         "role" | "session_authorization" | "is_superuser" => SettingClass::Role,
         "transaction_read_only" | "default_transaction_read_only" => SettingClass::AccessMode,
+        // The gateway's own parameters: the keys of masks.
+        _ if crate::mask::expression::is_reserved(name) => SettingClass::Pinned,
         _ if PINNED.binary_search(&name).is_ok() => SettingClass::Pinned,
         _ if HARMLESS.binary_search(&name).is_ok() => SettingClass::Harmless,
         _ => SettingClass::Ordinary,

@@ -1,5 +1,6 @@
 //! The commands for people and agents: thin clients of the HTTP API.
 
+pub mod catalog;
 pub mod commands;
 pub mod connect;
 pub mod download;

@@ -56,11 +56,6 @@ impl Reader<'_> {
         let listeners = self.listeners(gateway, &all("listen"));
         let public_url = self.public_url(gateway, node("public-url"), listeners.api.as_ref());
         let repository = self.repository(gateway, node("repository"));
-        self.idle(
-            node("mask-key"),
-            "this version masks nothing and needs no mask key",
-            "statements that touch masked data are denied (P0422)",
-        );
         let mask_key = self.given(node("mask-key"));
         let mask_key = mask_key.and_then(|value| self.secret_file(&value));
         let recording = self.recording(node("recording"), state.as_deref());
@@ -100,13 +95,6 @@ impl Reader<'_> {
         let message = format!("`{name}` is not a name");
         self.findings.error(value.place.clone(), message, "lower-case letters, digits and hyphens, a letter first");
         None
-    }
-
-    /// What stands in the file and this version does not do yet, harmlessly.
-    fn idle(&mut self, node: Option<Node<'_>>, message: &str, help: &str) {
-        if let Some(node) = node {
-            self.findings.warning(node.place(), message, help);
-        }
     }
 
     /// What other versions can do and this one refuses or only accepts half.

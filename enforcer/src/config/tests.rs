@@ -59,7 +59,7 @@ fn with(old: &str, new: &str) -> String {
 fn the_documented_form_is_read_as_it_stands() {
     let (config, findings) = read(GOOD);
     let warned: Vec<&str> = findings.list().iter().map(|mistake| mistake.message.as_str()).collect();
-    assert_eq!(warned, ["this version masks nothing and needs no mask key"]);
+    assert!(warned.is_empty(), "{warned:?}");
     assert!(!findings.has_errors());
     let config = config.unwrap();
     assert_eq!((config.name.as_str(), config.public_url.as_str()), ("gw-1", "https://access.acme.example"));

@@ -8,7 +8,7 @@ use super::policy::{self, Policy};
 use super::shared::Shared;
 use super::{clock, credentials::Credentials, tls};
 use crate::access::{Access, activation};
-use crate::config::{Config, Listener};
+use crate::config::{self, Config, Listener};
 use crate::core::machine::Cause;
 use crate::gitops::webhook::Webhook;
 use crate::identity::Verifier;
@@ -83,6 +83,9 @@ pub async fn serve(config: Config, credentials_folder: &Path) -> Result<(), Star
         book: Arc::new(Ledger(access.clone())),
         recorder: recorder.clone(),
         credentials: Credentials::new(credentials_folder),
+        mask_key: config::mask_key(&config.mask_key)
+            .map_err(|error| cannot(format!("the mask key {}", config.mask_key.file.display()), &error))?,
+        catalogs: Arc::default(),
         metrics: metrics.clone(),
         cancels: cancel::Table::new(usize::try_from(config.limits.sessions_max).unwrap_or(usize::MAX)),
     });

@@ -8,7 +8,9 @@ use super::policy::Policy;
 use crate::core::limits::Limits;
 use crate::identity::Verifier;
 use crate::protocols::postgres::cancel;
+use crate::protocols::postgres::masking::Catalogs;
 use crate::recording::Recorder;
+use secrecy::SecretBox;
 use std::sync::Arc;
 
 /// The parts of a running gateway that a session uses.
@@ -30,6 +32,10 @@ pub struct Shared {
     pub recorder: Recorder,
     /// Upstream credentials.
     pub credentials: Credentials,
+    /// The key from which the keys of hashed columns are made.
+    pub mask_key: SecretBox<[u8; 32]>,
+    /// What is known of the targets' catalogs.
+    pub catalogs: Arc<Catalogs>,
     /// Metrics.
     pub metrics: Metrics,
     /// The gateway's own cancel keys.

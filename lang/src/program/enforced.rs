@@ -15,7 +15,7 @@ pub enum Gap {
     Credential,
     /// `masking database`.
     MaskingDatabase,
-    /// Any `mask`.
+    /// `pattern` or `json` of a `mask`.
     Mask,
     /// `review` of a guard.
     Review,
@@ -88,7 +88,7 @@ pub fn gaps(rules: &Rules) -> Vec<(RuleId, Gap)> {
             gaps.push((RuleId::new(RuleKind::Idp, &idp.name), Gap::Overage));
         }
     }
-    for mask in &rules.masks {
+    for mask in rules.masks.iter().filter(|mask| !mask.patterns.is_empty() || !mask.json.is_empty()) {
         gaps.push((RuleId::new(RuleKind::Mask, &mask.name), Gap::Mask));
     }
     for guard in rules.guards.iter().filter(|guard| !guard.reviews.is_empty()) {

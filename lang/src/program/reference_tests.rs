@@ -525,6 +525,7 @@ fn connection(name: &str) -> Connection {
         settings: Vec::new(),
         classified: vec![classified("a.x", Some("mail"), "pii.mail"), classified("b.*", None, "pci.pan")],
         unlisted_hidden: Some(false),
+        listed: None,
     }
 }
 

@@ -192,6 +192,9 @@ pub struct Connection {
     pub classified: Vec<Classified>,
     /// Whether unlisted columns of a relation with a masked one are hidden.
     pub unlisted_hidden: Option<bool>,
+    /// Columns that the catalog lists, `schema.table.column`, sorted; only where unlisted columns are hidden.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listed: Option<Vec<String>>,
 }
 
 /// A reference to a credential.

@@ -76,6 +76,7 @@ fn connection(name: &str, kind: ConnectionKind) -> Connection {
         settings: Vec::new(),
         classified: Vec::new(),
         unlisted_hidden: None,
+        listed: None,
     }
 }
 

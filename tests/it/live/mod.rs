@@ -8,6 +8,7 @@ mod compare;
 mod drivers;
 mod failures;
 mod identity;
+mod masking;
 mod native;
 mod raw;
 mod startup;

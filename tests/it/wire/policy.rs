@@ -4,7 +4,6 @@ use enforcer::core::active::Active;
 use enforcer::core::id::WindowId;
 use enforcer::core::identity::{Identity, Subject};
 use enforcer::core::lease::{Lease, WindowFacts};
-use enforcer::protocols::postgres::classify::QualifiedName;
 use lang::program::rules::{
     AbsentGroups, Claims, Classified, Connection, Credential, Grant, Group, Guard, Idp, IdpFlavour, Mask, MaskAs,
     Masking, Mode, Overage, PerKind, Principal, Recorded, Region, Rules, Tls, To,
@@ -13,6 +12,7 @@ use lang::program::rules::{Limits, RuleId, RuleKind};
 use lang::program::{Place, Program, Scope, SourceTable, SubjectKind};
 use lang::protocol::{ConnectionKind, OpSet};
 use lang::time::{Timestamp, Ttl};
+use pgsql::snapshot::{Builder, Catalog};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -42,15 +42,29 @@ impl Header {
     }
 
     /// `public.events`, `public.customers`, and a view over each.
-    pub(super) fn relations(&self) -> Vec<(QualifiedName, QualifiedName)> {
-        let name = |name: &str| -> QualifiedName { ("public".into(), name.into()) };
-        let mut pairs: Vec<_> = ["events", "customers", "events_view", "customers_view", "t"]
-            .into_iter()
-            .map(|each| (name(each), name(each)))
-            .collect();
-        pairs.push((name("events_view"), name("events")));
-        pairs.push((name("customers_view"), name("customers")));
-        pairs
+    #[expect(clippy::unused_self, reason = "every session of the transcripts has the same target")]
+    pub(super) fn catalog(&self) -> Catalog {
+        let mut builder = Builder::default();
+        let mut row = |values: &[&str]| {
+            let values: Vec<Option<&str>> = values.iter().map(|value| (!value.is_empty()).then_some(*value)).collect();
+            builder.row(&values).unwrap();
+        };
+        let relations = [
+            ("1", "events", "r", "", "id"),
+            ("2", "customers", "r", "", "id email"),
+            ("3", "events_view", "v", "SELECT id FROM events", "id"),
+            ("4", "customers_view", "v", "SELECT id, email FROM customers", "id email"),
+            ("5", "t", "r", "", "id"),
+        ];
+        for (oid, name, kind, definition, columns) in relations {
+            row(&["relation", oid, "public", name, kind, "f", "f", "f", "f", "f", definition]);
+            for (at, column) in columns.split(' ').enumerate() {
+                row(&["column", oid, &(at + 1).to_string(), column, "text", "t", "f", "t"]);
+            }
+        }
+        row(&["derives", "3", "1"]);
+        row(&["derives", "4", "2"]);
+        builder.build()
     }
 }
 
@@ -151,6 +165,7 @@ fn connection() -> Connection {
         settings: vec![],
         classified: vec![],
         unlisted_hidden: None,
+        listed: None,
     }
 }
 

@@ -5,8 +5,9 @@ use super::{frames, policy};
 use bytes::BytesMut;
 use enforcer::core::event::What;
 use enforcer::core::machine::{Cause, Close, Machine, Now, Outbox};
-use enforcer::protocols::postgres::classify::{Relations, Texts};
+use enforcer::protocols::postgres::classify::Texts;
 use enforcer::protocols::postgres::machine::{self, Parts, Postgres};
+use enforcer::protocols::postgres::masking::Known;
 use lang::time::Timestamp;
 use pgsql::session::SessionFacts;
 use std::sync::{Arc, Mutex};
@@ -64,12 +65,12 @@ fn append(player: &mut Option<Player>, output: &mut String, line: &str) {
 impl Player {
     fn new(header: &policy::Header, feed: Feed, output: String) -> Self {
         let now = Now { wall: Timestamp::parse_rfc3339("2026-05-04T10:00:00Z").unwrap(), mono_ms: 1_000 };
-        let relations = Relations::from_pairs(header.relations());
         let parts = Parts {
             lease: policy::lease(&header.policy, now.wall),
             limits: enforcer::core::limits::Limits::default(),
             facts: SessionFacts::pinned(15),
-            relations: Some(relations),
+            known: Some(Known { catalog: Arc::new(header.catalog()), read_mono_ms: now.mono_ms }),
+            catalogs: Arc::default(),
             read_only: header.read_only,
             texts: Arc::new(Mutex::new(Texts::default())),
         };

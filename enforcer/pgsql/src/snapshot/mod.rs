@@ -186,6 +186,11 @@ impl Catalog {
         family
     }
 
+    /// Whether the session that read it has temporary tables.
+    pub fn has_temporary(&self) -> bool {
+        self.relations.keys().any(|(schema, _)| schema.as_ref() == TEMPORARY)
+    }
+
     /// Whether the session has a temporary table of this name.
     pub fn is_temporary(&self, name: &str) -> bool {
         self.relations.contains_key(&(TEMPORARY.into(), name.into()))
@@ -348,7 +353,7 @@ impl Builder {
     }
 
     fn index(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
-        let (primary, unique, simple, computed) = (row.flag(2)?, row.flag(3)?, row.flag(6)?, row.flag(7)?);
+        let (primary, unique, simple, computed) = (row.flag(2)?, row.flag(3)?, row.flag(6)?, row.text(7)?.to_owned());
         let keys = numbers(row.text(4)?)?;
         let mut columns: BTreeSet<i16> = keys.iter().copied().filter(|key| *key > 0).collect();
         columns.extend(numbers(row.text(5)?)?);
@@ -356,9 +361,14 @@ impl Builder {
             if primary && simple {
                 relation.primary_key = Some(keys);
             }
-            if unique || computed {
-                let what = if unique { "a unique index or constraint" } else { "an index over an expression" };
+            if unique {
+                let what = "a unique index or constraint";
                 relation.evaluated.push(Evaluated { what, columns: columns.clone(), refers: None });
+            } else if !computed.is_empty() {
+                // Columns that the expressions and the condition may name; too many rather than too few.
+                let named = relation.columns.iter().filter(|column| computed.contains(column.name.as_ref()));
+                let columns = named.map(|column| column.number).collect();
+                relation.evaluated.push(Evaluated { what: "an index over an expression", columns, refers: None });
             }
             relation.indexes.push(columns);
         });

@@ -41,7 +41,8 @@ select 'index', i.indrelid, i.indisprimary, i.indisunique or i.indisexclusion, i
  coalesce((select pg_catalog.string_agg(distinct d.refobjsubid::pg_catalog.text, ' ') from pg_catalog.pg_depend d \
  where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = i.indexrelid \
  and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjid = i.indrelid and d.refobjsubid > 0), ''), \
- i.indisvalid and i.indimmediate and i.indpred is null and i.indexprs is null, i.indpred is not null or i.indexprs is not null \
+ i.indisvalid and i.indimmediate and i.indpred is null and i.indexprs is null, \
+ pg_catalog.concat_ws(', ', pg_catalog.pg_get_expr(i.indpred, i.indrelid), pg_catalog.pg_get_expr(i.indexprs, i.indrelid)) \
 from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indrelid \
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname !~ '^pg_';\
 select 'constraint', k.contype, k.conrelid, coalesce(pg_catalog.array_to_string(k.conkey, ' '), ''), \
@@ -66,7 +67,8 @@ select 'routine', n.nspname, p.proname, \
  where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = p.oid and d.deptype = 'e' \
  and e.extname in ('btree_gin','btree_gist','citext','cube','earthdistance','fuzzystrmatch','hstore','intarray','isn',\
 'ltree','pg_trgm','pgcrypto','seg','unaccent','uuid-ossp')), \
- p.pronargs > 0 and p.pronargs - p.pronargdefaults <= 1 and (t.typtype = 'c' or t.typtype = 'p'), \
+ p.pronargs > 0 and p.pronargs - p.pronargdefaults <= 1 and (t.typtype = 'p' or t.typtype = 'c' and not exists (select from pg_catalog.pg_attribute a \
+ where a.attrelid = t.typrelid and a.attname = p.proname and a.attnum > 0 and not a.attisdropped)), \
  p.prosecdef, p.prokind, p.provolatile, \
  exists (select from pg_catalog.pg_operator o where o.oprcode = p.oid), \
  pg_catalog.pg_get_function_identity_arguments(p.oid) \

@@ -2,6 +2,7 @@
 
 use lang::program::{Access, Object};
 use lang::protocol::{OpSet, Operation};
+use pgsql::mask::{Outcome, Plan};
 use pgsql::refusal::Refusal;
 use pgsql::session::SessionFacts;
 use pgsql::statement::{Action, ObjectClass, ObjectKind, Parameter, SettingChange, SettingClass, Statement};
@@ -53,24 +54,56 @@ pub struct Classified {
     pub leaves_read_only: bool,
     /// Whether its effect is a number of rows.
     pub writes_rows: bool,
+    /// What the masks of the session make of it.
+    pub outcome: Outcome,
+    /// The masks under which it was judged; none where the connection had none.
+    pub under: Under,
 }
+
+/// The masks under which a statement was judged.
+#[derive(Clone, Debug, Default)]
+pub struct Under(pub Option<Arc<Plan>>);
+
+impl PartialEq for Under {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+}
+
+impl Eq for Under {}
 
 /// A text, judged statement by statement.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Text {
     /// Its statements; none for an empty text.
     pub statements: Vec<Arc<Classified>>,
+    /// What the server gets instead, when a statement was rewritten for masks.
+    pub rewritten: Option<Box<str>>,
 }
 
 /// Reads a text with PostgreSQL's own grammar.
 ///
 /// # Errors
 /// When the grammar does not accept it, or it holds what is never judged: it does not run.
-pub fn classify(sql: &str, facts: &SessionFacts) -> Result<Text, Refusal> {
-    Ok(Text { statements: pgsql::judge(sql, facts)?.into_iter().map(|judged| Arc::new(statement(judged))).collect() })
+pub fn classify(sql: &str, facts: &SessionFacts, plan: Option<&Arc<Plan>>) -> Result<Text, Refusal> {
+    let judged = pgsql::judge(sql, plan.map_or(facts, |plan| plan.facts()))?;
+    let covered = plan.map(|plan| plan.cover(sql, &judged)).transpose()?;
+    let (rewritten, mut outcomes) = match covered {
+        Some(covered) => (covered.text, covered.outcomes.into_iter()),
+        None => (None, Vec::new().into_iter()),
+    };
+    let statements = judged.into_iter().map(|judged| {
+        let outcome = outcomes.next().unwrap_or(Outcome::Untouched);
+        Arc::new(statement(judged, outcome, Under(plan.cloned())))
+    });
+    Ok(Text { statements: statements.collect(), rewritten })
 }
 
-fn statement(statement: Statement) -> Classified {
+fn statement(statement: Statement, outcome: Outcome, under: Under) -> Classified {
     let mut accesses: Vec<Access> = Vec::new();
     let mut relations = Vec::new();
     let mut sensitive = Vec::new();
@@ -109,6 +142,8 @@ fn statement(statement: Statement) -> Classified {
         sensitive,
         executes: statement.executes,
         writes_rows,
+        outcome,
+        under,
     }
 }
 
@@ -144,129 +179,63 @@ fn never(change: &SettingChange) -> Option<String> {
     }
 }
 
-/// Texts that a worker has judged: exact text to facts, two generations of bounded size.
+/// Texts that a worker has judged: exact text to facts, two generations of bounded size for each set of masks.
 ///
-/// The facts do not depend on a program, so a reload keeps them. A text is its own key: nothing can collide.
+/// The facts do not depend on a program but for its masks, so a reload keeps them. A text is its own key: nothing can
+/// collide.
 #[derive(Debug, Default)]
 pub struct Texts {
+    of_plan: BTreeMap<usize, Generations>,
+}
+
+#[derive(Debug, Default)]
+struct Generations {
     young: HashMap<Box<str>, Arc<Text>>,
     old: HashMap<Box<str>, Arc<Text>>,
     facts: Option<SessionFacts>,
+    /// Kept, so that no other masks can take the place that names these.
+    plan: Option<Arc<Plan>>,
 }
 
 /// Texts of one generation.
 const GENERATION_TEXTS_MAX: usize = 2_048;
 /// A longer text is judged each time.
 const CACHED_TEXT_BYTES_MAX: usize = 8 << 10;
+/// Sets of masks whose texts are kept.
+const PLANS_MAX: usize = 16;
 
 impl Texts {
     /// The facts of a text, judged now or before.
     ///
     /// # Errors
     /// As [`classify`]; a refusal is never kept.
-    pub fn get(&mut self, sql: &str, facts: &SessionFacts) -> Result<Arc<Text>, Refusal> {
-        if self.facts.as_ref() != Some(facts) {
-            self.young.clear();
-            self.old.clear();
-            self.facts = Some(facts.clone());
+    pub fn get(&mut self, sql: &str, facts: &SessionFacts, plan: Option<&Arc<Plan>>) -> Result<Arc<Text>, Refusal> {
+        let place = plan.map_or(0, |plan| Arc::as_ptr(plan).addr());
+        if self.of_plan.len() >= PLANS_MAX && !self.of_plan.contains_key(&place) {
+            self.of_plan.clear();
         }
-        if let Some(text) = self.young.get(sql) {
+        let texts = self.of_plan.entry(place).or_default();
+        let same = match (&texts.plan, plan) {
+            (Some(kept), Some(plan)) => Arc::ptr_eq(kept, plan),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        if !same || texts.facts.as_ref() != Some(facts) {
+            *texts = Generations { facts: Some(facts.clone()), plan: plan.cloned(), ..Generations::default() };
+        }
+        if let Some(text) = texts.young.get(sql) {
             return Ok(Arc::clone(text));
         }
-        let text = match self.old.remove(sql) {
+        let text = match texts.old.remove(sql) {
             Some(text) => text,
-            None => Arc::new(classify(sql, facts)?),
+            None => Arc::new(classify(sql, facts, plan)?),
         };
         if sql.len() <= CACHED_TEXT_BYTES_MAX {
-            if self.young.len() >= GENERATION_TEXTS_MAX {
-                self.old = std::mem::take(&mut self.young);
+            if texts.young.len() >= GENERATION_TEXTS_MAX {
+                texts.old = std::mem::take(&mut texts.young);
             }
-            self.young.insert(sql.into(), Arc::clone(&text));
+            texts.young.insert(sql.into(), Arc::clone(&text));
         }
         Ok(text)
-    }
-}
-
-/// What the target's catalog says about relations: each with the relations that its rows derive from.
-///
-/// It is read when a session opens on a connection with masks. What it does not know is refused there.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Relations {
-    bases: BTreeMap<QualifiedName, Vec<QualifiedName>>,
-}
-
-impl Relations {
-    /// The query that reads the catalog: pairs of a relation and a relation that it directly derives from, and each
-    /// relation once with itself. Inheritance counts in both directions: a parent shows its children's rows.
-    pub const QUERY: &'static str = "\
-        select n.nspname, c.relname, n.nspname, c.relname from pg_catalog.pg_class c \
-        join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.relkind in ('r','p','v','m','f','S','t') \
-        union all \
-        select n1.nspname, c1.relname, n2.nspname, c2.relname from ( \
-        select r.ev_class as rel, d.refobjid as base from pg_catalog.pg_rewrite r \
-        join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.objid = r.oid \
-        and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjid <> r.ev_class \
-        union select inhrelid, inhparent from pg_catalog.pg_inherits \
-        union select inhparent, inhrelid from pg_catalog.pg_inherits) e \
-        join pg_catalog.pg_class c1 on c1.oid = e.rel join pg_catalog.pg_namespace n1 on n1.oid = c1.relnamespace \
-        join pg_catalog.pg_class c2 on c2.oid = e.base join pg_catalog.pg_namespace n2 on n2.oid = c2.relnamespace";
-
-    /// Rows of [`Self::QUERY`] that are read at the most.
-    pub const ROWS_MAX: usize = 200_000;
-
-    /// The relations that these pairs describe.
-    pub fn from_pairs(pairs: impl IntoIterator<Item = (QualifiedName, QualifiedName)>) -> Self {
-        let mut bases: BTreeMap<QualifiedName, Vec<QualifiedName>> = BTreeMap::new();
-        for (relation, base) in pairs {
-            let entry = bases.entry(relation.clone()).or_default();
-            if base != relation {
-                entry.push(base);
-            }
-        }
-        Self { bases }
-    }
-
-    /// The relation and everything it derives from; `None` when the catalog does not know it.
-    pub fn lineage<'a>(&'a self, relation: &'a QualifiedName) -> Option<Vec<&'a QualifiedName>> {
-        self.bases.get(relation)?;
-        let mut seen = vec![relation];
-        let mut next = 0;
-        while let Some(current) = seen.get(next).copied() {
-            for base in self.bases.get(current).into_iter().flatten() {
-                if !seen.contains(&base) {
-                    seen.push(base);
-                }
-            }
-            next += 1;
-        }
-        Some(seen)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn name(text: &str) -> QualifiedName {
-        let (schema, name) = text.split_once('.').unwrap();
-        (schema.into(), name.into())
-    }
-
-    #[test]
-    fn lineage_follows_views_of_views_and_stops_at_cycles() {
-        let pair = |a: &str, b: &str| (name(a), name(b));
-        let relations = Relations::from_pairs([
-            pair("public.customers", "public.customers"),
-            pair("public.v1", "public.v1"),
-            pair("public.v2", "public.v2"),
-            pair("public.v1", "public.customers"),
-            pair("public.v2", "public.v1"),
-            pair("public.v1", "public.v2"),
-        ]);
-        let v2 = name("public.v2");
-        let lineage = relations.lineage(&v2).unwrap();
-        assert!(lineage.contains(&&name("public.customers")));
-        assert_eq!(lineage.len(), 3);
-        assert_eq!(relations.lineage(&name("public.unknown")), None);
     }
 }

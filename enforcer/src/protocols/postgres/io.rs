@@ -3,18 +3,19 @@
 //! The order is the guarantee: identity, grant, window, credential, recording, and only then AuthenticationOk.
 
 use super::cancel::{self, Route};
-use super::classify::{QualifiedName, Relations, Texts, reads_only};
+use super::classify::{Texts, reads_only};
 use super::login::{Secret, Terms};
 use super::machine::{self, Parts};
+use super::masking::{self, CATALOG_MS_MAX, Known};
 use super::startup::{self, Arrival, Door, Login};
 use super::upstream::{self, Address, Target, Upstream};
 use super::wire::frame::{Frame, ServerTag};
-use super::wire::server::DataRow;
 use super::wire::write::{self, Notice};
 use super::{reply, verdict};
 use crate::core::event::{Event, Opened};
 use crate::core::id::SessionId;
 use crate::core::lease::{ClientFacts, Lease};
+use crate::core::limits::Limits;
 use crate::core::machine::{Cause, Close};
 use crate::gateway::live::Facts;
 use crate::gateway::policy::Staleness;
@@ -29,10 +30,11 @@ use lang::program::rules::Connection;
 use lang::protocol::ConnectionKind;
 use lang::time::Timestamp;
 use pgsql::session::SessionFacts;
+use pgsql::snapshot::{Builder, Catalog};
 use rustls::ServerConfig;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -98,7 +100,7 @@ struct Ready {
     lease: Lease,
     upstream: Upstream<TcpStream>,
     route: Route,
-    relations: Option<Relations>,
+    known: Option<Known>,
     read_only: bool,
     facts: SessionFacts,
     recorder: SessionRecorder,
@@ -116,10 +118,10 @@ async fn open(listener: &Listener, login: &Login<TcpStream>, peer: SocketAddr) -
     let read_only = lease.grant().is_some_and(|grant| reads_only(grant.permit));
     let (upstream, route) = connect(shared, &lease, target, login, read_only).await?;
     let mut upstream = upstream;
-    let relations = if verdict::has_masks(&lease) {
-        let read = timeout(shared.limits.login_max, read_relations(&mut upstream, shared)).await;
+    let known = if verdict::has_masks(&lease) {
+        let read = timeout(shared.limits.login_max, catalog(&mut upstream, shared, lease.connection())).await;
         match read {
-            Ok(Ok(relations)) => Some(relations),
+            Ok(Ok(known)) => Some(known),
             Ok(Err(sentence)) => return Err(Refusal::new("upstream", reply::not_now(&sentence))),
             Err(_) => return Err(Refusal::new("upstream", reply::not_now("the target's catalog took too long"))),
         }
@@ -131,7 +133,7 @@ async fn open(listener: &Listener, login: &Login<TcpStream>, peer: SocketAddr) -
     if let Err(error) = shared.book.session_opened(&opened, clock::wall()).await {
         return Err(Refusal::new("state", reply::not_now(&error.to_string())));
     }
-    Ok(Box::new(Ready { lease, upstream, route, relations, read_only, facts, recorder, opened }))
+    Ok(Box::new(Ready { lease, upstream, route, known, read_only, facts, recorder, opened }))
 }
 
 /// Identity, grant and window.
@@ -211,6 +213,11 @@ async fn connect(
         read_only,
         application_name: format!("leasehold:{}", lease.grant_id()),
         settings: login.asked.settings.clone(),
+        secrets: if verdict::has_masks(lease) {
+            masking::key_blocks(&shared.mask_key, lease.connection())
+        } else {
+            Vec::new()
+        },
     };
     let target = Target { address, tls, terms };
     match Box::pin(upstream::connect(&target, &shared.limits)).await {
@@ -262,46 +269,51 @@ fn record(
     Ok((recorder, opened))
 }
 
-/// Reads which relation derives from which, as the gateway's own account.
-async fn read_relations(upstream: &mut Upstream<TcpStream>, shared: &Shared) -> Result<Relations, String> {
+/// The target's catalog, read now as the gateway's own account, or by another session a moment ago.
+async fn catalog(upstream: &mut Upstream<TcpStream>, shared: &Shared, connection: &str) -> Result<Known, String> {
+    if let Some(known) = shared.catalogs.latest(connection)
+        && clock::mono_ms().saturating_sub(known.read_mono_ms) <= CATALOG_MS_MAX
+    {
+        return Ok(known);
+    }
+    let catalog = read_catalog(&mut upstream.stream, &mut upstream.leftover, &shared.limits).await?;
+    Ok(shared.catalogs.learn(connection, catalog, clock::mono_ms()))
+}
+
+/// Asks a target that is ready for its catalog.
+///
+/// # Errors
+/// With one sentence when it cannot be read.
+pub async fn read_catalog<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    input: &mut BytesMut,
+    limits: &Limits,
+) -> Result<Catalog, String> {
     let broken = |what: &str| format!("the target's catalog cannot be read: {what}");
     let mut query = BytesMut::new();
-    write::query(&mut query, Relations::QUERY).map_err(|error| broken(&error.to_string()))?;
+    write::query(&mut query, pgsql::snapshot::query::TEXT).map_err(|error| broken(&error.to_string()))?;
     let io = |error: std::io::Error| broken(&error.to_string());
-    upstream.stream.write_all(&query).await.map_err(io)?;
-    upstream.stream.flush().await.map_err(io)?;
-    let mut pairs: Vec<(QualifiedName, QualifiedName)> = Vec::new();
+    stream.write_all(&query).await.map_err(io)?;
+    stream.flush().await.map_err(io)?;
+    let mut builder = Builder::default();
     loop {
-        match Frame::<ServerTag>::next(&mut upstream.leftover, &shared.limits) {
+        match Frame::<ServerTag>::next(input, limits) {
             Err(error) => return Err(broken(&error.to_string())),
             Ok(None) => {
-                if upstream.stream.read_buf(&mut upstream.leftover).await.map_err(io)? == 0 {
+                if stream.read_buf(input).await.map_err(io)? == 0 {
                     return Err(broken("the connection closed"));
                 }
             }
-            Ok(Some(frame)) => {
-                let tag = frame.tag();
-                if tag == ServerTag::ReadyForQuery {
-                    return Ok(Relations::from_pairs(pairs));
+            Ok(Some(frame)) => match frame.tag() {
+                ServerTag::ReadyForQuery => return Ok(builder.build()),
+                ServerTag::ErrorResponse => return Err(broken("the target refuses")),
+                ServerTag::DataRow => {
+                    masking::take_row(&mut builder, frame.body()).map_err(|error| broken(&error.to_string()))?;
                 }
-                if tag == ServerTag::ErrorResponse {
-                    return Err(broken("the target refuses"));
-                }
-                if tag == ServerTag::DataRow {
-                    if pairs.len() >= Relations::ROWS_MAX {
-                        return Err(broken("it has too many relations"));
-                    }
-                    pairs.push(pair(frame.body()).ok_or_else(|| broken("an unexpected row"))?);
-                }
-            }
+                _ => {}
+            },
         }
     }
-}
-
-fn pair(body: &[u8]) -> Option<(QualifiedName, QualifiedName)> {
-    let mut values = DataRow::read(body).ok()?;
-    let mut text = || -> Option<Box<str>> { std::str::from_utf8(values.next()?.ok()??).ok().map(Into::into) };
-    Some(((text()?, text()?), (text()?, text()?)))
 }
 
 fn server_major(parameters: &[(String, String)]) -> u16 {
@@ -374,7 +386,7 @@ async fn still_open(shared: &Shared, opened: &Opened) -> Result<(), Close> {
 
 async fn run(listener: Listener, login: Login<TcpStream>, ready: Ready, peer: SocketAddr, began: u64) {
     let shared = listener.shared;
-    let Ready { lease, upstream, route, relations, read_only, facts, mut recorder, opened } = ready;
+    let Ready { lease, upstream, route, known, read_only, facts, mut recorder, opened } = ready;
     let session = opened.session.clone();
     let route = Arc::new(route);
     let Ok(key) = shared.cancels.register(Arc::clone(&route), login.asked.minor) else {
@@ -403,7 +415,15 @@ async fn run(listener: Listener, login: Login<TcpStream>, ready: Ready, peer: So
     let now = clock::now();
     let mut machine = machine::start(
         now,
-        Parts { lease, limits: shared.limits.clone(), facts, relations, read_only, texts: listener.texts },
+        Parts {
+            lease,
+            limits: shared.limits.clone(),
+            facts,
+            known,
+            catalogs: Arc::clone(&shared.catalogs),
+            read_only,
+            texts: listener.texts,
+        },
     );
     shared.metrics.session_opened(&opened.connection, now.mono_ms.saturating_sub(began));
     tracing::info!(%session, %peer, subject = %opened.subject, connection = %opened.connection,

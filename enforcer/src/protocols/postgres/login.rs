@@ -47,6 +47,8 @@ pub struct Terms {
     pub application_name: String,
     /// The client's display settings, from the allow-list.
     pub settings: Vec<(&'static str, String)>,
+    /// Parameters whose values nobody but the target may see: the keys of masks.
+    pub secrets: Vec<(&'static str, SecretString)>,
 }
 
 /// Why a target cannot be used.
@@ -197,6 +199,7 @@ impl<'a> Login<'a> {
             parameters.push(("default_transaction_read_only", "on"));
         }
         parameters.extend(terms.settings.iter().map(|(name, value)| (*name, value.as_str())));
+        parameters.extend(terms.secrets.iter().map(|(name, value)| (*name, value.expose_secret())));
         packet::write_startup(out, &parameters)?;
         Ok(Self { terms, channel, phase: Phase::Started, messages: 0, parameters: Vec::new(), key: None })
     }

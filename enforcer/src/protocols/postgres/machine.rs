@@ -4,7 +4,8 @@
 //! state of the transaction, the skipping up to Sync and an implicit transaction's rollback are the server's, exactly.
 //! The client's text never reaches the server unless it was judged as a whole.
 
-use super::classify::{Classified, Relations, Text, Texts};
+use super::classify::{Classified, Text, Texts, Under};
+use super::masking::{self, CATALOG_MS_MAX, Catalogs, Known};
 use super::names::{Full, Meanings, Names};
 use super::pipeline::{Awaited, Freed, Pipeline, Run};
 use super::reply::{self, Rule};
@@ -13,6 +14,7 @@ use super::verdict::{self, Context, Denial};
 use super::wire::WireError;
 use super::wire::client::{Bind, Execute, Named, Parse, Query};
 use super::wire::frame::{ClientTag, Frame};
+use super::wire::server::TransactionStatus;
 use super::wire::sqlstate::SqlState;
 use super::wire::write::{self, Notice, Severity};
 use crate::core::active::Active;
@@ -25,6 +27,7 @@ use bytes::{Bytes, BytesMut};
 use lang::program::StatementLimits;
 use lang::program::rules::Recorded;
 use lang::time::Timestamp;
+use pgsql::mask::{Outcome, Plan};
 use pgsql::refusal::Refusal;
 use pgsql::session::SessionFacts;
 use pgsql::statement::{Action, Discard};
@@ -65,7 +68,17 @@ pub struct Postgres {
     pub(super) lease: Lease,
     pub(super) limits: Limits,
     pub(super) facts: SessionFacts,
-    pub(super) relations: Option<Relations>,
+    /// The target's catalog, where the connection has masks.
+    pub(super) known: Option<Known>,
+    pub(super) catalogs: Arc<Catalogs>,
+    /// The masks over the catalog.
+    pub(super) plan: Option<Arc<Plan>>,
+    /// The session changed definitions: the catalog must be read again.
+    pub(super) redefined: bool,
+    /// And did so in a transaction that may yet undo it.
+    pub(super) redefined_for_now: bool,
+    /// What the server said last when it was ready, as long as nothing was sent since.
+    pub(super) settled: Option<TransactionStatus>,
     pub(super) read_only: bool,
     pub(super) texts: Arc<Mutex<Texts>>,
     pub(super) statements: Names,
@@ -91,8 +104,10 @@ pub struct Parts {
     pub limits: Limits,
     /// The server's facts.
     pub facts: SessionFacts,
-    /// The server's relations, where the connection has masks.
-    pub relations: Option<Relations>,
+    /// The target's catalog, where the connection has masks.
+    pub known: Option<Known>,
+    /// The catalogs of all connections.
+    pub catalogs: Arc<Catalogs>,
     /// Whether the session is pinned read-only.
     pub read_only: bool,
     /// Texts that were judged before.
@@ -101,12 +116,17 @@ pub struct Parts {
 
 /// A machine for a session that is ready for its first query.
 pub fn start(now: Now, parts: Parts) -> Postgres {
-    Postgres {
+    let mut session = Postgres {
         lease_end_mono_ms: parts.lease.ends_mono_ms(now),
         lease: parts.lease,
         limits: parts.limits,
         facts: parts.facts,
-        relations: parts.relations,
+        known: parts.known,
+        catalogs: parts.catalogs,
+        plan: None,
+        redefined: false,
+        redefined_for_now: false,
+        settled: Some(TransactionStatus::Idle),
         read_only: parts.read_only,
         texts: parts.texts,
         statements: Names::default(),
@@ -119,7 +139,9 @@ pub fn start(now: Now, parts: Parts) -> Postgres {
         grace_mono_ms: None,
         omitted: (0, 0),
         done: false,
-    }
+    };
+    session.lay_masks();
+    session
 }
 
 impl Machine for Postgres {
@@ -128,7 +150,7 @@ impl Machine for Postgres {
             return;
         }
         let mut run = BytesMut::new();
-        while !self.done && self.pipeline.len() < self.limits.pipeline_max {
+        while !self.done && self.pipeline.len() < self.limits.pipeline_max && !self.reads_catalog(now, &mut run, out) {
             match Frame::<ClientTag>::next(input, &self.limits) {
                 Ok(Some(frame)) => self.client_frame(now, frame, &mut run, out),
                 Ok(None) => break,
@@ -205,7 +227,9 @@ impl Machine for Postgres {
     fn reading(&self) -> Reading {
         if self.done {
             Reading::Done
-        } else if self.pipeline.len() >= self.limits.pipeline_max {
+        } else if self.pipeline.len() >= self.limits.pipeline_max
+            || matches!(self.pipeline.front(), Some(Awaited::Catalog(_)))
+        {
             Reading::ClientPaused
         } else {
             Reading::Both
@@ -309,8 +333,11 @@ impl Postgres {
                 if let Err(denial) = self.learn(&text) {
                     return self.refuse(now, frame, &denial, run, out);
                 }
-                run.extend_from_slice(frame.whole());
-                Self::flush_client_run(now, run, out);
+                let instead = text.rewritten.as_deref().map(|sql| {
+                    let mut bytes = BytesMut::new();
+                    write::query(&mut bytes, sql).map(|()| bytes)
+                });
+                self.send(now, frame, instead, run, out);
                 out.note(now, What::Decision(verdict::allowed(&self.lease, permitted.accesses())));
                 self.queue(now, Awaited::Query(Box::new(permitted)));
             }
@@ -330,13 +357,16 @@ impl Postgres {
             let meanings = if meanings.is_empty() { vec![Arc::new(empty())] } else { meanings };
             let names_max = self.limits.statements_per_session_max;
             self.statements.take(parse.name, meanings, names_max).map_err(|Full| too_many())?;
-            Ok(permitted)
+            let instead = text.rewritten.as_deref().map(|sql| {
+                let mut bytes = BytesMut::new();
+                write::parse(&mut bytes, parse.name, sql, &parse.parameter_types).map(|()| bytes)
+            });
+            Ok((permitted, instead))
         });
         match judged {
             Err(denial) => self.refuse(now, frame, &denial, run, out),
-            Ok(permitted) => {
-                run.extend_from_slice(frame.whole());
-                Self::flush_client_run(now, run, out);
+            Ok((permitted, instead)) => {
+                self.send(now, frame, instead, run, out);
                 out.note(now, What::Decision(verdict::allowed(&self.lease, permitted.accesses())));
                 self.queue(now, Awaited::Parse);
             }
@@ -407,7 +437,31 @@ impl Postgres {
         out.close(Cause::Client, "the client ended the session");
     }
 
+    /// Sends a permitted text, or what stands in for it; what is recorded is what the client sent.
+    fn send(
+        &mut self,
+        now: Now,
+        frame: &Frame<ClientTag>,
+        instead: Option<Result<BytesMut, WireError>>,
+        run: &mut BytesMut,
+        out: &mut Outbox,
+    ) {
+        match instead {
+            None => {
+                run.extend_from_slice(frame.whole());
+                Self::flush_client_run(now, run, out);
+            }
+            Some(Ok(bytes)) => {
+                Self::flush_client_run(now, run, out);
+                out.note(now, What::FromClient(frame.whole().clone()));
+                out.send_upstream_unrecorded(&bytes);
+            }
+            Some(Err(error)) => self.broken(now, &error, out),
+        }
+    }
+
     fn pass(&mut self, frame: Frame<ClientTag>, awaited: Option<Awaited>, run: &mut BytesMut) {
+        self.settled = None;
         run.extend_from_slice(&frame.into_whole());
         if let Some(awaited) = awaited {
             self.pipeline.push(awaited);
@@ -467,6 +521,7 @@ impl Postgres {
     }
 
     fn queue(&mut self, now: Now, awaited: Awaited) {
+        self.settled = None;
         self.pipeline.push(awaited);
         self.start_front(now);
     }
@@ -487,7 +542,7 @@ impl Postgres {
     fn text(&self, sql: &str) -> Result<Arc<Text>, Box<Denial>> {
         // A panic while the cache was held leaves it whole.
         let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
-        texts.get(sql, &self.facts).map_err(|refusal| {
+        texts.get(sql, &self.facts, self.plan.as_ref()).map_err(|refusal| {
             let code = match &refusal {
                 Refusal::Unparsed { .. } => SqlState::SYNTAX_ERROR,
                 Refusal::TooLong { .. } | Refusal::TooDeep { .. } => SqlState::PROGRAM_LIMIT_EXCEEDED,
@@ -548,7 +603,7 @@ impl Postgres {
     }
 
     fn context(&self, now: Now) -> Context<'_> {
-        Context { lease: &self.lease, relations: self.relations.as_ref(), read_only: self.read_only, at: now.wall }
+        Context { lease: &self.lease, plan: self.plan.as_ref(), read_only: self.read_only, at: now.wall }
     }
 
     /// Takes the names that a permitted text makes.
@@ -566,10 +621,57 @@ impl Postgres {
         Ok(())
     }
 
+    /// Lays the program's masks over the catalog that is known.
+    pub(super) fn lay_masks(&mut self) {
+        self.plan = match &self.known {
+            Some(known) if verdict::has_masks(&self.lease) => {
+                let masks = masking::masks(&self.lease, &known.catalog);
+                Some(self.catalogs.plan(&known.catalog, masks, &self.facts))
+            }
+            Some(_) | None => None,
+        };
+    }
+
+    /// Between two requests of the client, sees to it that the catalog is not too old. While it is being read, nothing
+    /// is taken from the client.
+    fn reads_catalog(&mut self, now: Now, run: &mut BytesMut, out: &mut Outbox) -> bool {
+        if matches!(self.pipeline.front(), Some(Awaited::Catalog(_))) {
+            return true;
+        }
+        let (Some(known), Some(_)) = (&self.known, &self.plan) else { return false };
+        let ready = matches!(self.settled, Some(TransactionStatus::Idle | TransactionStatus::Open));
+        if !ready || !self.pipeline.is_empty() {
+            return false;
+        }
+        if !self.redefined
+            && let Some(newer) = self.catalogs.latest(self.lease.connection())
+            && newer.read_mono_ms > known.read_mono_ms
+            && !known.catalog.has_temporary()
+        {
+            self.known = Some(newer);
+            self.lay_masks();
+            return self.reads_catalog(now, run, out);
+        }
+        let old = now.mono_ms.saturating_sub(known.read_mono_ms) > CATALOG_MS_MAX;
+        if !self.redefined && !old {
+            return false;
+        }
+        let mut query = BytesMut::new();
+        if let Err(error) = write::query(&mut query, pgsql::snapshot::query::TEXT) {
+            self.broken(now, &error, out);
+            return true;
+        }
+        Self::flush_client_run(now, run, out);
+        out.send_upstream_unrecorded(&query);
+        self.queue(now, Awaited::Catalog(Box::default()));
+        true
+    }
+
     /// Judges what is under way by the lease as it is now.
     fn rejudge(&mut self, now: Now, out: &mut Outbox) {
         self.lease_end_mono_ms = self.lease.ends_mono_ms(now);
-        if self.relations.is_none() && verdict::has_masks(&self.lease) {
+        self.lay_masks();
+        if self.plan.is_none() && verdict::has_masks(&self.lease) {
             let sentence = "the policy now masks data of this connection: connect again".to_owned();
             return self.end(now, Close { cause: Cause::Policy, sentence }, out);
         }
@@ -648,6 +750,8 @@ fn empty() -> Classified {
         never: None,
         leaves_read_only: false,
         writes_rows: false,
+        outcome: Outcome::Untouched,
+        under: Under::default(),
     }
 }
 

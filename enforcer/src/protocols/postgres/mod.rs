@@ -16,6 +16,7 @@ pub mod classify;
 pub mod io;
 pub mod login;
 pub mod machine;
+pub mod masking;
 pub mod names;
 pub mod pipeline;
 mod replies;

@@ -8,6 +8,8 @@ use super::wire::write::Notice;
 use lang::program::rules::RuleId;
 use lang::program::{Access, StatementLimits};
 use lang::protocol::Operation;
+use pgsql::snapshot::Builder;
+use pgsql::statement::Action;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -32,6 +34,8 @@ pub enum Awaited {
     Refused(Box<Notice>),
     /// A simple query or function call that stands for a refused one: its error is ours.
     RefusedQuery(Box<Notice>),
+    /// The gateway's own query for the target's catalog; the client sees nothing of it.
+    Catalog(Box<Builder>),
 }
 
 /// A name that a message frees.
@@ -101,6 +105,20 @@ impl Run {
         self.accesses().any(|access| access.op == Operation::CopyIn)
     }
 
+    /// Whether it may have changed what the catalog says.
+    pub fn redefines(&self) -> bool {
+        self.accesses().any(|access| {
+            matches!(
+                access.op,
+                Operation::DdlCreate
+                    | Operation::DdlAlter
+                    | Operation::DdlDrop
+                    | Operation::CreateAs
+                    | Operation::DclGrant
+            )
+        }) || self.statements.iter().any(|one| matches!(one.action, Action::Discard(_)))
+    }
+
     /// Every operation on every object.
     pub fn accesses(&self) -> impl Iterator<Item = &Access> {
         self.statements.iter().flat_map(|statement| &statement.accesses)
@@ -118,7 +136,8 @@ impl Awaited {
             | Self::Close(_)
             | Self::Sync
             | Self::Refused(_)
-            | Self::RefusedQuery(_) => None,
+            | Self::RefusedQuery(_)
+            | Self::Catalog(_) => None,
         }
     }
 
@@ -132,14 +151,15 @@ impl Awaited {
             | Self::Close(_)
             | Self::Sync
             | Self::Refused(_)
-            | Self::RefusedQuery(_) => None,
+            | Self::RefusedQuery(_)
+            | Self::Catalog(_) => None,
         }
     }
 
     /// Whether ReadyForQuery answers the entry last.
     const fn ends_with_ready(&self) -> bool {
         match self {
-            Self::Sync | Self::Query(_) | Self::RefusedQuery(_) => true,
+            Self::Sync | Self::Query(_) | Self::RefusedQuery(_) | Self::Catalog(_) => true,
             Self::Parse | Self::Bind(_) | Self::Describe | Self::Close(_) | Self::Execute(_) | Self::Refused(_) => {
                 false
             }

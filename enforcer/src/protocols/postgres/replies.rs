@@ -1,16 +1,18 @@
 //! A logged-in PostgreSQL session, from the server's side: answers are matched to what was asked, counted and passed on.
 
 use super::machine::{CANCEL_GRACE_MS, Copying, Postgres, Skipping};
+use super::masking::{self, Known};
 use super::pipeline::{Awaited, Freed, Run};
 use super::reply::{self, Rule};
 use super::spent::Returned;
 use super::wire::frame::{Frame, ServerTag};
-use super::wire::server::{ParameterStatus, TransactionStatus};
+use super::wire::server::{ParameterStatus, RowDescription, TransactionStatus};
 use super::wire::write::Notice;
 use crate::core::event::What;
 use crate::core::machine::{Cause, Close, Now, Outbox};
 use bytes::BytesMut;
 use lang::program::rules::Recorded;
+use std::sync::Arc;
 
 /// What becomes of one frame of the server.
 enum Fate {
@@ -97,14 +99,33 @@ impl Postgres {
         if self.skipping != Skipping::No && frame.tag() != ServerTag::ReadyForQuery {
             return Fate::Drop;
         }
+        if let Some(Awaited::Catalog(builder)) = self.pipeline.front_mut() {
+            return match frame.tag() {
+                ServerTag::DataRow => match masking::take_row(builder, frame.body()) {
+                    Ok(()) => Fate::Drop,
+                    Err(error) => target_at_fault(format!("the target's catalog cannot be read: {error}")),
+                },
+                ServerTag::ReadyForQuery => self.catalog_read(now, frame),
+                ServerTag::ErrorResponse => target_at_fault("the target's catalog cannot be read: the target refuses"),
+                ServerTag::ParameterStatus => Self::parameter(frame.body()),
+                _ => Fate::Drop,
+            };
+        }
         match frame.tag() {
             ServerTag::DataRow | ServerTag::CopyData => self.row(now, frame.whole().len(), out),
             ServerTag::RowDescription | ServerTag::NoData => {
+                if frame.tag() == ServerTag::RowDescription && self.shows_masked(frame.body()) {
+                    return target_at_fault("the target was about to show a masked column; the session ends");
+                }
                 if matches!(self.pipeline.front(), Some(Awaited::Describe)) {
                     self.answered(now);
                 }
                 Fate::Pass
             }
+            ServerTag::NoticeResponse if self.plan.is_some() => match masking::scrubbed_notice(frame.body()) {
+                Some(notice) => Fate::Instead(Box::new(notice)),
+                None => Fate::Drop,
+            },
             ServerTag::ParameterDescription
             | ServerTag::NoticeResponse
             | ServerTag::CopyOutResponse
@@ -126,7 +147,7 @@ impl Postgres {
             ServerTag::CommandComplete | ServerTag::EmptyQueryResponse | ServerTag::PortalSuspended => {
                 self.complete(now, frame.tag())
             }
-            ServerTag::ErrorResponse => self.failed(),
+            ServerTag::ErrorResponse => self.failed(frame),
             ServerTag::ReadyForQuery => self.ready(now, frame),
             ServerTag::CopyInResponse => {
                 let ended = self.pipeline.front().and_then(Awaited::run).is_some_and(|run| run.copy_ended);
@@ -217,7 +238,7 @@ impl Postgres {
         Fate::Pass
     }
 
-    fn failed(&mut self) -> Fate {
+    fn failed(&mut self, frame: &Frame<ServerTag>) -> Fate {
         self.copying = Copying::No;
         self.grace_mono_ms = None;
         let ours = match self.pipeline.front_mut() {
@@ -228,14 +249,61 @@ impl Postgres {
             }
             Some(Awaited::Execute(run)) => run.ending.take(),
             Some(Awaited::Refused(notice) | Awaited::RefusedQuery(notice)) => Some(notice.clone()),
-            Some(Awaited::Parse | Awaited::Bind(_) | Awaited::Describe | Awaited::Close(_) | Awaited::Sync) | None => {
-                None
-            }
+            Some(
+                Awaited::Parse
+                | Awaited::Bind(_)
+                | Awaited::Describe
+                | Awaited::Close(_)
+                | Awaited::Sync
+                | Awaited::Catalog(_),
+            )
+            | None => None,
         };
         if let Some(Awaited::Execute(run)) = self.pipeline.fail() {
             self.settle(&run, false);
         }
-        ours.map_or(Fate::Pass, Fate::Instead)
+        match ours {
+            Some(notice) => Fate::Instead(notice),
+            None if self.plan.is_some() => Fate::Instead(Box::new(masking::scrubbed(frame.body()))),
+            None => Fate::Pass,
+        }
+    }
+
+    /// The tripwire: whether the columns that the target announces hold one that is masked. It is not the defence.
+    fn shows_masked(&self, body: &[u8]) -> bool {
+        let Some(plan) = &self.plan else { return false };
+        match RowDescription::read(body) {
+            Ok(columns) => columns.fields.iter().any(|field| plan.is_masked(field.table, field.attribute)),
+            Err(_) => true,
+        }
+    }
+
+    /// The gateway's own query is answered: what is under way from now on is judged by what it found.
+    fn catalog_read(&mut self, now: Now, frame: &Frame<ServerTag>) -> Fate {
+        let Some(Awaited::Catalog(builder)) = self.pipeline.pop() else {
+            return target_at_fault("the target answered what was not asked");
+        };
+        let Ok(status) = TransactionStatus::read(frame.body()) else {
+            return target_at_fault("the target broke the protocol");
+        };
+        let catalog = builder.build();
+        let known = if catalog.has_temporary() || status != TransactionStatus::Idle {
+            // What one transaction sees is not for others.
+            Known { catalog: Arc::new(catalog), read_mono_ms: now.mono_ms }
+        } else {
+            self.catalogs.learn(self.lease.connection(), catalog, now.mono_ms)
+        };
+        let same = self.known.as_ref().is_some_and(|before| *before.catalog == *known.catalog);
+        match &mut self.known {
+            Some(before) if same => before.read_mono_ms = now.mono_ms,
+            other => *other = Some(known),
+        }
+        self.redefined = false;
+        if !same {
+            self.lay_masks();
+        }
+        self.settled = Some(status);
+        Fate::Drop
     }
 
     fn ready(&mut self, now: Now, frame: &Frame<ServerTag>) -> Fate {
@@ -248,6 +316,11 @@ impl Postgres {
         self.start_front(now);
         match TransactionStatus::read(frame.body()) {
             Ok(status) => {
+                self.settled = self.pipeline.is_empty().then_some(status);
+                if status == TransactionStatus::Idle {
+                    // The transaction kept or undid what it defined.
+                    self.redefined |= std::mem::take(&mut self.redefined_for_now);
+                }
                 // Portals end with their transaction; only a cursor WITH HOLD outlives it.
                 if status == TransactionStatus::Idle && self.pipeline.is_empty() && !self.holds_cursors {
                     self.portals.free_all();
@@ -261,6 +334,10 @@ impl Postgres {
 
     /// Keeps what a run that ended did to names: what it fetched always, what it made and freed when it succeeded.
     fn settle(&mut self, run: &Run, succeeded: bool) {
+        if run.redefines() {
+            self.redefined = true;
+            self.redefined_for_now = true;
+        }
         if succeeded {
             run.opens.iter().for_each(|cursor| self.spent.forget(cursor));
         }

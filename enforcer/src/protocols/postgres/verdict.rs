@@ -1,13 +1,15 @@
 //! The verdict on one statement: the program's judgement, and what the gateway refuses whatever the program says.
 
-use super::classify::{Classified, QualifiedName, Relations};
+use super::classify::{Classified, QualifiedName};
+use super::masking;
 use super::wire::sqlstate::SqlState;
 use crate::core::event;
 use crate::core::lease::Lease;
 use lang::program::rules::{RuleId, RuleKind};
 use lang::program::{Access, Object, Place, StatementLimits, Verdict};
-use lang::protocol::Operation;
 use lang::time::Timestamp;
+use pgsql::mask::{Outcome, Plan};
+use std::sync::Arc;
 
 /// Why a statement does not run: a decision, not a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,8 +105,8 @@ fn phrases<'a>(accesses: impl Iterator<Item = &'a Access>) -> Vec<String> {
 pub struct Context<'a> {
     /// The lease.
     pub lease: &'a Lease,
-    /// The target's relations; `None` when they were not read.
-    pub relations: Option<&'a Relations>,
+    /// The masks over the target's catalog; `None` when it was not read.
+    pub plan: Option<&'a Arc<Plan>>,
     /// Whether the session is pinned read-only.
     pub read_only: bool,
     /// When.
@@ -187,45 +189,40 @@ fn refused(lease: &Lease, reasons: Vec<lang::program::Reason>) -> Box<Denial> {
     }
 }
 
-/// Refuses what touches a relation with a masked column, directly or through what derives from it.
+/// Refuses what could show something of a masked column.
 fn unmasked(context: &Context<'_>, statement: &Classified) -> Result<(), Box<Denial>> {
     let lease = context.lease;
-    let Some(grant) = lease.grant() else { return Err(Denial::saying("the grant is gone")) };
-    if !has_masks(lease) {
+    if !has_masks(lease) || statement.under.0.is_none() && statement.accesses.is_empty() {
         return Ok(());
     }
-    if statement.accesses.iter().any(|access| matches!(access.op, Operation::Call | Operation::Do)) {
-        let sentence = "the gateway cannot see what a routine reads, and this connection has masks";
-        return Err(Denial::saying(sentence));
-    }
+    let Some(plan) = context.plan else {
+        return Err(Denial::saying("the gateway does not know the target's catalog, and this connection has masks"));
+    };
     for (relation, creates) in &statement.relations {
-        let itself = std::slice::from_ref(relation);
-        let lineage = match context.relations.and_then(|relations| relations.lineage(relation)) {
-            Some(lineage) => lineage,
-            None if *creates => itself.iter().collect(),
-            None => {
-                let sentence = format!(
-                    "the gateway does not know the relation `{}.{}`, and this connection has masks; connect again if it is new",
-                    relation.0, relation.1
-                );
-                return Err(Denial::saying(sentence));
-            }
-        };
-        for base in lineage {
-            let object = Object::table(base.0.as_ref(), base.1.as_ref());
-            let hits = lease.active().program.masked(lease.subject(), grant, lease.connection(), &object);
-            if let Some(hit) = hits.into_iter().next() {
-                let through =
-                    if base == relation { String::new() } else { format!(" through `{}.{}`", relation.0, relation.1) };
-                let sentence = format!(
-                    "`{object}`{through} has masked columns ({}), and this version of the gateway refuses such relations as a whole",
-                    hit.rule
-                );
-                return Err(Denial::by(lease, hit.rule, sentence));
-            }
+        if !creates && !plan.knows(relation) {
+            let sentence = format!(
+                "the gateway does not know the relation `{}.{}`, and this connection has masks; if it is new, try again after the transaction",
+                relation.0, relation.1
+            );
+            return Err(Denial::saying(sentence));
         }
     }
-    Ok(())
+    let named = || statement.relations.iter().map(|(relation, _)| relation);
+    let current = match &statement.under.0 {
+        None => false,
+        Some(under) => Arc::ptr_eq(under, plan) || named().all(|relation| under.agrees(plan, relation)),
+    };
+    if !current {
+        let sentence = "the masks of what this statement reads have changed since it was prepared; prepare it again";
+        return Err(Denial::saying(sentence).with_code(SqlState::FEATURE_NOT_SUPPORTED));
+    }
+    match &statement.outcome {
+        Outcome::Untouched | Outcome::Covered => Ok(()),
+        Outcome::Refused(why) => match named().find_map(|relation| masking::rule_of(lease, relation)) {
+            Some(rule) => Err(Denial::by(lease, rule, why.as_ref())),
+            None => Err(Denial::saying(why.as_ref())),
+        },
+    }
 }
 
 /// Whether any mask could hold on the lease's connection.

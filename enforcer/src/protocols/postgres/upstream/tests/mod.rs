@@ -29,6 +29,7 @@ fn target(tls: UpstreamTls) -> Target {
             read_only: false,
             application_name: "leasehold ses_1".to_owned(),
             settings: vec![("TimeZone", "UTC".to_owned())],
+            secrets: Vec::new(),
         },
     }
 }

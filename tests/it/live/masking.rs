@@ -1,0 +1,329 @@
+//! Column masks, shown by two worlds: the same session against two databases that differ only in values that a mask
+//! hides. Whatever a client sees of one must be what it sees of the other: rows, errors, notices, counts, order, types.
+//!
+//! `fixtures/masking/leaks` holds the sessions. Each is first proven past the gateway, where the worlds must differ; a
+//! session that shows nothing there proves nothing here. `fixtures/masking/legitimate.sql` holds statements that must
+//! give what they give past the gateway, but for masked cells.
+
+use super::fresh;
+use super::raw::{Message, Raw, message, startup};
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use xtask::cast::PAULA;
+use xtask::command::must;
+use xtask::fault::Outcome;
+use xtask::postgres::Cluster;
+use xtask::scene::{Choice, Scene};
+use xtask::tools::Places;
+
+/// The account that looks past the gateway, with the rights of the gateway's own.
+const PROBE: &str = "probe";
+/// A world's database in PostgreSQL, and its connection.
+const WORLDS: [(&str, &str); 2] = [("world_a", "world-a"), ("world_b", "world-b")];
+
+fn fixtures() -> PathBuf {
+    Places::find().unwrap().root.join("fixtures/masking")
+}
+
+static SCENE: LazyLock<Scene> = LazyLock::new(|| {
+    let policy = std::fs::read_to_string(fixtures().join("policy.kdl")).unwrap();
+    let choice = Choice {
+        plaintext: true,
+        policy_files: vec![("connections/worlds.kdl".to_owned(), policy)],
+        prepare: Some(Box::new(prepare)),
+        ..Choice::default()
+    };
+    fresh("masking", &choice).unwrap()
+});
+
+/// Makes both worlds, and an account that may look past the gateway with a password in the clear.
+fn prepare(cluster: &Cluster) -> Outcome<()> {
+    cluster.value("postgres", "create role probe login password 'probe'")?;
+    for ((database, _), world) in WORLDS.iter().zip(["A", "B"]) {
+        let from = if world == "A" { "template1" } else { WORLDS[0].0 };
+        cluster.value("postgres", &format!("create database {database} template {from}"))?;
+        let mut psql = cluster.psql_command(database);
+        psql.arg(format!("--set=w={world}")).arg("--file").arg(fixtures().join("world.sql"));
+        must(&mut psql)?;
+    }
+    cluster.value("postgres", "grant gateway_rw to probe")?;
+    let file = PathBuf::from(cluster.value("postgres", "show hba_file")?);
+    let before = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("host all {PROBE} 127.0.0.0/8 password\n{before}")).unwrap();
+    cluster.value("postgres", "select pg_reload_conf()")?;
+    Ok(())
+}
+
+/// A session past the gateway.
+fn direct(database: &str) -> Raw {
+    let mut raw = Raw::connect(SCENE.cluster.port);
+    raw.send(&startup(&[
+        ("user", PROBE),
+        ("database", database),
+        ("client_encoding", "UTF8"),
+        ("search_path", "public, pg_temp"),
+    ]));
+    raw.authenticate(PROBE).expect("the probe logs in");
+    raw
+}
+
+/// A session through the gateway.
+fn through(connection: &str) -> Raw {
+    static TOKEN: LazyLock<String> = LazyLock::new(|| SCENE.token(&PAULA).unwrap());
+    Raw::login(SCENE.gateway.port, connection, &TOKEN).expect("the login works")
+}
+
+/// How statements are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Simple,
+    Extended,
+    Binary,
+    Undescribed,
+    Portal,
+}
+
+impl Mode {
+    fn parse(word: &str) -> Self {
+        match word {
+            "simple" => Self::Simple,
+            "extended" => Self::Extended,
+            "binary" => Self::Binary,
+            "nodescribe" => Self::Undescribed,
+            "portal" => Self::Portal,
+            other => panic!("unknown mode `{other}`"),
+        }
+    }
+
+    fn send(self, raw: &mut Raw, sql: &str) {
+        let text = |parts: &[&[u8]]| parts.concat();
+        let sql = format!("{sql}\0");
+        if self == Self::Simple {
+            return raw.send(&message(b'Q', sql.as_bytes()));
+        }
+        let format: &[u8] = if self == Self::Binary { &[0, 1, 0, 1] } else { &[0, 0] };
+        let rows: u32 = if self == Self::Portal { 2 } else { 0 };
+        let execute = message(b'E', &text(&[b"\0", &rows.to_be_bytes()]));
+        let mut all = message(b'P', &text(&[b"\0", sql.as_bytes(), &[0, 0]]));
+        all.extend(message(b'B', &text(&[b"\0\0", &[0, 0], &[0, 0], format])));
+        if self != Self::Undescribed {
+            all.extend(message(b'D', b"P\0"));
+        }
+        all.extend(&execute);
+        if self == Self::Portal {
+            all.extend(&execute);
+        }
+        all.extend(message(b'S', b""));
+        raw.send(&all);
+    }
+}
+
+/// One session of the corpus.
+struct Case {
+    file: String,
+    text: String,
+    mode: Mode,
+}
+
+fn cases() -> Vec<Case> {
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(fixtures().join("leaks")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let mut all = Vec::new();
+    for path in files {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let modes = text.lines().next().unwrap().strip_prefix("# modes: ").expect("a corpus begins with its modes");
+        for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            for mode in modes.split(' ').map(Mode::parse) {
+                all.push(Case { file: name_of(&path), text: line.to_owned(), mode });
+            }
+        }
+    }
+    all
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_stem().unwrap().to_string_lossy().into_owned()
+}
+
+/// The statements of a session: parted by a semicolon that is not inside a body.
+fn statements(text: &str) -> Vec<String> {
+    let (mut parts, mut inside) = (vec![String::new()], false);
+    for (at, piece) in text.split("$$").enumerate() {
+        if at > 0 {
+            inside = !inside;
+            parts.last_mut().unwrap().push_str("$$");
+        }
+        let mut pieces = if inside { vec![piece] } else { piece.split("; ").collect::<Vec<_>>() }.into_iter();
+        parts.last_mut().unwrap().push_str(pieces.next().unwrap_or_default());
+        parts.extend(pieces.map(str::to_owned));
+    }
+    parts.retain(|part| !part.trim().is_empty());
+    parts
+}
+
+/// Everything that the server says to a session, as text; what differs between any two databases is left out.
+fn transcript(raw: &mut Raw, text: &str, mode: Mode) -> String {
+    let mut out = String::new();
+    for sql in statements(text) {
+        mode.send(raw, &sql);
+        for answer in raw.until_ready() {
+            writeln!(out, "{}", shown(&answer)).unwrap();
+        }
+    }
+    out
+}
+
+fn shown(answer: &Message) -> String {
+    let bytes = &answer.body;
+    let text = match answer.tag {
+        'T' => columns(bytes).iter().fold(String::new(), |all, column| all + &column.shown() + ","),
+        // The two policies name their own lines.
+        'E' | 'N' => fields(bytes)
+            .into_iter()
+            .filter(|(kind, text)| !"FLR".contains(*kind) && !text.starts_with("Rule: "))
+            .fold(String::new(), |all, (kind, text)| all + &format!("{kind}={text} ")),
+        _ => String::from_utf8_lossy(bytes).escape_debug().to_string(),
+    };
+    format!("{} {text}", answer.tag)
+}
+
+struct Column {
+    name: String,
+    table: u32,
+    kind: u32,
+}
+
+impl Column {
+    /// Numbers above 16383 are given to objects as they are made.
+    fn shown(&self) -> String {
+        let kind = if self.kind < 16_384 { self.kind.to_string() } else { "user".to_owned() };
+        format!("{}:{kind}:{}", self.name, u32::from(self.table != 0))
+    }
+}
+
+fn columns(body: &[u8]) -> Vec<Column> {
+    let count = u16::from_be_bytes(body[..2].try_into().unwrap());
+    let (mut at, mut all) = (2, Vec::new());
+    for _ in 0..count {
+        let end = at + body[at..].iter().position(|byte| *byte == 0).unwrap();
+        let number = |from: usize| u32::from_be_bytes(body[from..from + 4].try_into().unwrap());
+        all.push(Column {
+            name: String::from_utf8_lossy(&body[at..end]).into_owned(),
+            table: number(end + 1),
+            kind: number(end + 7),
+        });
+        at = end + 19;
+    }
+    all
+}
+
+fn fields(body: &[u8]) -> Vec<(char, String)> {
+    let text = String::from_utf8_lossy(body).into_owned();
+    let mut all = Vec::new();
+    for field in text.split('\0').filter(|field| !field.is_empty()) {
+        let kind = field.chars().next().unwrap();
+        all.push((kind, field[kind.len_utf8()..].to_owned()));
+    }
+    all
+}
+
+fn cells(body: &[u8]) -> Vec<Option<Vec<u8>>> {
+    let count = u16::from_be_bytes(body[..2].try_into().unwrap());
+    let (mut at, mut all) = (2, Vec::new());
+    for _ in 0..count {
+        let length = i32::from_be_bytes(body[at..at + 4].try_into().unwrap());
+        at += 4;
+        let length = usize::try_from(length).ok();
+        all.push(length.map(|length| body[at..at + length].to_vec()));
+        at += length.unwrap_or(0);
+    }
+    all
+}
+
+#[test]
+fn past_the_gateway_every_case_leaks_and_through_it_none() {
+    let cases = cases();
+    let (mut mute, mut leaks, mut refused) = (Vec::new(), Vec::new(), 0);
+    let (mut past_sessions, mut via_sessions) = (Vec::new(), Vec::new());
+    for case in &cases {
+        let seen =
+            |session: &dyn Fn(usize) -> Raw| [0, 1].map(|world| transcript(&mut session(world), &case.text, case.mode));
+        let past = seen(&|world| direct(WORLDS[world].0));
+        if past[0] == past[1] {
+            mute.push(format!("{} {:?}: {}\n  {}", case.file, case.mode, case.text, past[0].replace('\n', "\n  ")));
+        }
+        let via = seen(&mut via_sessions, &|world| through(WORLDS[world].1));
+        if via[0] != via[1] {
+            leaks.push(format!("{} {:?}: {}\n  A: {}\n  B: {}", case.file, case.mode, case.text, via[0], via[1]));
+        }
+        refused += usize::from(via[0].contains("C=42501"));
+    }
+    let report = format!(
+        "{} sessions in two worlds: {} leak past the gateway, {} through it ({refused} with a refusal)",
+        cases.len(),
+        cases.len() - mute.len(),
+        leaks.len()
+    );
+    eprintln!("{report}");
+    if let Ok(path) = std::env::var("MASKING_REPORT") {
+        std::fs::write(path, format!("{report}\n\nMUTE\n{}\n\nLEAKS\n{}\n", mute.join("\n"), leaks.join("\n")))
+            .unwrap();
+    }
+    assert!(leaks.is_empty(), "{report}\n{}", leaks.join("\n"));
+    assert!(mute.is_empty(), "{report}: these prove nothing\n{}", mute.join("\n"));
+}
+
+#[test]
+fn legitimate_statements_give_what_they_give_directly_but_for_masked_cells() {
+    let text = std::fs::read_to_string(fixtures().join("legitimate.sql")).unwrap();
+    let (mut count, mut different) = (0, Vec::new());
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let (sql, masked) = line.split_once(" -- masked: ").unwrap_or((line, ""));
+        let masked: BTreeSet<usize> =
+            masked.split_whitespace().map(|number| number.parse::<usize>().unwrap() - 1).collect();
+        for mode in [Mode::Simple, Mode::Extended, Mode::Binary] {
+            count += 1;
+            let seen =
+                [direct(WORLDS[0].0), through(WORLDS[0].1)].map(|mut raw| comparable(&mut raw, sql, mode, &masked));
+            if seen[0] != seen[1] {
+                different.push(format!("{mode:?}: {line}\n  direct:  {}\n  through: {}", seen[0], seen[1]));
+            }
+        }
+    }
+    eprintln!("{count} legitimate statements: {} differ from direct", different.len());
+    if let Ok(path) = std::env::var("MASKING_REPORT") {
+        std::fs::write(format!("{path}.legitimate"), different.join("\n")).unwrap();
+    }
+    assert!(different.is_empty(), "{}", different.join("\n"));
+}
+
+fn comparable(raw: &mut Raw, text: &str, mode: Mode, masked: &BTreeSet<usize>) -> String {
+    let mut out = String::new();
+    for sql in statements(text) {
+        mode.send(raw, &sql);
+        for answer in raw.until_ready() {
+            match answer.tag {
+                'T' => {
+                    for (at, column) in columns(&answer.body).iter().enumerate() {
+                        // A view's columns come from its tables.
+                        let origin = u32::from(column.table != 0 && !masked.contains(&at));
+                        write!(out, "{}:{}:{origin} ", column.name, column.kind).unwrap();
+                    }
+                }
+                'D' => {
+                    for (at, cell) in cells(&answer.body).into_iter().enumerate() {
+                        let cell = cell.map(|cell| String::from_utf8_lossy(&cell).into_owned());
+                        write!(out, "{} ", if masked.contains(&at) { "*".to_owned() } else { format!("{cell:?}") })
+                            .unwrap();
+                    }
+                }
+                _ => write!(out, "{}", shown(&answer)).unwrap(),
+            }
+            out.push('\n');
+        }
+    }
+    out
+}
