@@ -353,6 +353,7 @@ fn connection() -> Connection {
         settings: Vec::new(),
         classified: vec![classified("a.x", Some("mail"), "pii.mail"), classified("b.*", None, "pci.pan")],
         unlisted_hidden: Some(false),
+        listed: None,
     }
 }
 

@@ -26,6 +26,7 @@ mod p0303;
 mod p0305;
 mod p0306;
 mod p0307;
+mod p0308;
 mod p0309;
 mod p0310;
 mod p0401;
@@ -84,6 +85,7 @@ pub const CHECKS: &[Check] = &[
     Check { codes: &[Code::P0305], run: p0305::check },
     Check { codes: &[Code::P0306], run: p0306::check },
     Check { codes: &[Code::P0307], run: p0307::check },
+    Check { codes: &[Code::P0308], run: p0308::check },
     Check { codes: &[Code::P0309], run: p0309::check },
     Check { codes: &[Code::P0310], run: p0310::check },
     Check { codes: &[Code::P0401, Code::P0402, Code::P0403, Code::P0404], run: p0401::check },

@@ -247,17 +247,31 @@ fn cells(body: &[u8]) -> Vec<Option<Vec<u8>>> {
 fn past_the_gateway_every_case_leaks_and_through_it_none() {
     let cases = cases();
     let (mut mute, mut leaks, mut refused) = (Vec::new(), Vec::new(), 0);
-    let (mut past_sessions, mut via_sessions) = (Vec::new(), Vec::new());
+    let (mut past_sessions, mut via_sessions): (Vec<Raw>, Vec<Raw>) = (Vec::new(), Vec::new());
     for case in &cases {
-        let seen =
-            |session: &dyn Fn(usize) -> Raw| [0, 1].map(|world| transcript(&mut session(world), &case.text, case.mode));
-        let past = seen(&|world| direct(WORLDS[world].0));
+        // A session that leaves something behind is one of its own.
+        let alone = !matches!(case.file.as_str(), "reads" | "views");
+        if alone {
+            past_sessions.clear();
+            via_sessions.clear();
+        }
+        if past_sessions.is_empty() {
+            past_sessions = WORLDS.iter().map(|(database, _)| direct(database)).collect();
+            via_sessions = WORLDS.iter().map(|(_, connection)| through(connection)).collect();
+        }
+        let seen = |sessions: &mut Vec<Raw>| -> Vec<String> {
+            sessions.iter_mut().map(|raw| transcript(raw, &case.text, case.mode)).collect()
+        };
+        let (past, via) = (seen(&mut past_sessions), seen(&mut via_sessions));
         if past[0] == past[1] {
             mute.push(format!("{} {:?}: {}\n  {}", case.file, case.mode, case.text, past[0].replace('\n', "\n  ")));
         }
-        let via = seen(&mut via_sessions, &|world| through(WORLDS[world].1));
         if via[0] != via[1] {
             leaks.push(format!("{} {:?}: {}\n  A: {}\n  B: {}", case.file, case.mode, case.text, via[0], via[1]));
+        }
+        if alone {
+            past_sessions.clear();
+            via_sessions.clear();
         }
         refused += usize::from(via[0].contains("C=42501"));
     }
@@ -307,10 +321,9 @@ fn comparable(raw: &mut Raw, text: &str, mode: Mode, masked: &BTreeSet<usize>) -
         for answer in raw.until_ready() {
             match answer.tag {
                 'T' => {
-                    for (at, column) in columns(&answer.body).iter().enumerate() {
-                        // A view's columns come from its tables.
-                        let origin = u32::from(column.table != 0 && !masked.contains(&at));
-                        write!(out, "{}:{}:{origin} ", column.name, column.kind).unwrap();
+                    // A column that is computed has no origin: through a view's query more are.
+                    for column in columns(&answer.body) {
+                        write!(out, "{}:{} ", column.name, column.kind).unwrap();
                     }
                 }
                 'D' => {

@@ -179,6 +179,20 @@ impl Visitor for Found<'_> {
         let Some(relation) = change.target().cloned() else { return visit::refused("a change without its relation") };
         self.called(&relation);
         let relation = resolved(self.plan, &relation);
+        // The row before and after the change, under the names that RETURNING gives it.
+        let returning = match &change {
+            Change::Insert(n) => n.returning_clause.as_ref(),
+            Change::Update(n) => n.returning_clause.as_ref(),
+            Change::Delete(n) => n.returning_clause.as_ref(),
+            Change::Merge(n) => n.returning_clause.as_ref(),
+        };
+        let mut rows: Vec<Box<str>> = vec!["old".into(), "new".into()];
+        for option in returning.map_or(&[] as &[pg::Node], |clause| &clause.options) {
+            if let Some(E::ReturningOption(option)) = option.node.as_ref() {
+                rows.push(option.value.as_str().into());
+            }
+        }
+        self.relations.extend(rows.into_iter().map(|row| (row, relation.clone())));
         let (mut inserts, mut deletes, mut named) = (false, false, Some(BTreeSet::new()));
         match change {
             Change::Insert(n) => {

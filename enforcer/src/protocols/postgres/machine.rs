@@ -7,7 +7,7 @@
 use super::classify::{Classified, Text, Texts, Under};
 use super::masking::{self, CATALOG_MS_MAX, Catalogs, Known};
 use super::names::{Full, Meanings, Names};
-use super::pipeline::{Awaited, Freed, Pipeline, Run};
+use super::pipeline::{Awaited, Freed, Pipeline, Run, redefines};
 use super::reply::{self, Rule};
 use super::spent::Spent;
 use super::verdict::{self, Context, Denial};
@@ -227,9 +227,7 @@ impl Machine for Postgres {
     fn reading(&self) -> Reading {
         if self.done {
             Reading::Done
-        } else if self.pipeline.len() >= self.limits.pipeline_max
-            || matches!(self.pipeline.front(), Some(Awaited::Catalog(_)))
-        {
+        } else if self.pipeline.len() >= self.limits.pipeline_max || self.waits_for_definitions() {
             Reading::ClientPaused
         } else {
             Reading::Both
@@ -557,6 +555,10 @@ impl Postgres {
     /// Judges a text; what is permitted, ready to run.
     fn judge_text(&self, now: Now, text: &Text) -> Result<Run, Box<Denial>> {
         let mut permitted = Run::default();
+        if self.plan.is_some() && text.statements.len() > 1 && text.statements.iter().any(|one| redefines(one)) {
+            let sentence = "where masks stand, definitions are changed by a message of their own: what follows must be judged by what they made";
+            return Err(Denial::saying(sentence));
+        }
         for statement in &text.statements {
             // A string may make a name and run it. What the name meant before is judged as well: it may run first.
             let made_here = text.statements.iter().any(|other| makes(other, statement));
@@ -573,6 +575,11 @@ impl Postgres {
         made_here: bool,
         permitted: &mut Run,
     ) -> Result<(), Box<Denial>> {
+        let pending = || self.pipeline.runs().any(Run::redefines);
+        if self.plan.is_some() && !matches!(statement.action, Action::Transaction(_)) && (self.redefined || pending()) {
+            let sentence = "definitions were changed in this pipeline: end it (Sync) before the next statement, which must be judged by what they made";
+            return Err(Denial::saying(sentence));
+        }
         let mut judged = vec![Arc::clone(statement)];
         let mut named = |meanings: Option<&Meanings>, missing: Box<Denial>| match meanings {
             // EXECUTE of an EXECUTE does not exist: one level is all.
@@ -632,10 +639,16 @@ impl Postgres {
         };
     }
 
+    /// Whether what comes next must wait until the definitions that a request changes, or the catalog, are known.
+    fn waits_for_definitions(&self) -> bool {
+        matches!(self.pipeline.front(), Some(Awaited::Catalog(_)))
+            || self.plan.is_some() && self.pipeline.ends_a_request() && self.pipeline.runs().any(Run::redefines)
+    }
+
     /// Between two requests of the client, sees to it that the catalog is not too old. While it is being read, nothing
     /// is taken from the client.
     fn reads_catalog(&mut self, now: Now, run: &mut BytesMut, out: &mut Outbox) -> bool {
-        if matches!(self.pipeline.front(), Some(Awaited::Catalog(_))) {
+        if self.waits_for_definitions() {
             return true;
         }
         let (Some(known), Some(_)) = (&self.known, &self.plan) else { return false };

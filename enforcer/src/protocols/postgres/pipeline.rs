@@ -107,22 +107,24 @@ impl Run {
 
     /// Whether it may have changed what the catalog says.
     pub fn redefines(&self) -> bool {
-        self.accesses().any(|access| {
-            matches!(
-                access.op,
-                Operation::DdlCreate
-                    | Operation::DdlAlter
-                    | Operation::DdlDrop
-                    | Operation::CreateAs
-                    | Operation::DclGrant
-            )
-        }) || self.statements.iter().any(|one| matches!(one.action, Action::Discard(_)))
+        self.statements.iter().any(|one| redefines(one))
     }
 
     /// Every operation on every object.
     pub fn accesses(&self) -> impl Iterator<Item = &Access> {
         self.statements.iter().flat_map(|statement| &statement.accesses)
     }
+}
+
+/// Whether a statement may change what the catalog says.
+pub fn redefines(statement: &Classified) -> bool {
+    let defines = |access: &Access| {
+        matches!(
+            access.op,
+            Operation::DdlCreate | Operation::DdlAlter | Operation::DdlDrop | Operation::CreateAs | Operation::DclGrant
+        )
+    };
+    statement.accesses.iter().any(defines) || matches!(statement.action, Action::Discard(_))
 }
 
 impl Awaited {
@@ -242,6 +244,16 @@ impl Pipeline {
     /// Whether nothing but Syncs stands behind the front entry.
     pub fn only_syncs_behind_front(&self) -> bool {
         self.0.iter().skip(1).all(|entry| matches!(entry, Awaited::Sync))
+    }
+
+    /// Whether the entry that was sent last makes the server ready.
+    pub fn ends_a_request(&self) -> bool {
+        self.0.back().is_some_and(Awaited::ends_with_ready)
+    }
+
+    /// Every run that is not answered.
+    pub fn runs(&self) -> impl Iterator<Item = &Run> {
+        self.0.iter().filter_map(Awaited::run)
     }
 
     /// The entries behind the front one.
