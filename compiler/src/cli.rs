@@ -88,6 +88,23 @@ enum Command {
                             leaseholdc diff v1 v2 --path policies --directory directory.json --author mira"
     )]
     Diff(DiffArgs),
+    /// Who can do something at a connection, under which terms.
+    #[command(
+        name = "who-can",
+        after_help = "Example:\n  leaseholdc who-can orders-db --op write --table orders.lines"
+    )]
+    WhoCan(WhoCanArgs),
+    /// What somebody can do, at one connection or everywhere.
+    #[command(name = "what-can", after_help = "Example:\n  leaseholdc what-can --kind agent --group coding-agents")]
+    WhatCan(WhatCanArgs),
+    /// Why a request is permitted: the grant, its terms, every obligation, with file and line.
+    #[command(
+        after_help = "Example:\n  leaseholdc why orders-db --kind agent --group coding-agents --op select --table orders.lines"
+    )]
+    Why(WhyArgs),
+    /// Why a request is not permitted: what is missing for each grant, the nearest miss first.
+    #[command(name = "why-not")]
+    WhyNot(WhyArgs),
     /// Check a policy and write it as a bundle, signed when a key is given.
     #[command(after_help = "Make a key with:\n  openssl genpkey -algorithm ed25519 -out sign.pem\n  \
                             openssl pkey -in sign.pem -pubout -out sign.pub\nExample:\n  \
@@ -189,6 +206,108 @@ pub enum DiffFormat {
 pub enum FailOn {
     /// Somebody gets more.
     Wider,
+}
+
+/// The object of a question.
+#[derive(Debug, Args)]
+pub struct ObjectArgs {
+    /// A table, as schema.table.
+    #[arg(long, value_name = "TABLE")]
+    pub table: Option<String>,
+    /// A path of an HTTP connection.
+    #[arg(long = "path", value_name = "PATH")]
+    pub object_path: Option<String>,
+    /// A namespace.
+    #[arg(long, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// A resource of Kubernetes, in the plural.
+    #[arg(long, value_name = "NAME")]
+    pub resource: Option<String>,
+    /// A command line.
+    #[arg(long, value_name = "COMMAND")]
+    pub argv: Option<String>,
+}
+
+/// `who-can`.
+#[derive(Debug, Args)]
+pub struct WhoCanArgs {
+    /// The connection.
+    pub connection: String,
+    /// An operation, a family or `prefix.*`; by default any.
+    #[arg(long, value_name = "OPERATION")]
+    pub op: Option<String>,
+    /// The object.
+    #[command(flatten)]
+    pub object: ObjectArgs,
+    /// The folder that holds policy.kdl; by default this one, else `policies`.
+    #[arg(long = "policy", value_name = "FOLDER")]
+    pub path: Option<String>,
+    /// The instant from which on it holds, in RFC 3339; by default the clock.
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    pub at: Option<Timestamp>,
+    /// How the answer is shown.
+    #[arg(long, value_enum, default_value_t = AskFormat::Human)]
+    pub format: AskFormat,
+}
+
+/// `what-can`.
+#[derive(Debug, Args)]
+pub struct WhatCanArgs {
+    /// human, service or agent.
+    #[arg(long, value_name = "KIND")]
+    pub kind: String,
+    /// A group that the subject asserts; several may be given.
+    #[arg(long, value_name = "GROUP")]
+    pub group: Vec<String>,
+    /// Only at this connection.
+    #[arg(long, value_name = "NAME")]
+    pub connection: Option<String>,
+    /// The folder that holds policy.kdl; by default this one, else `policies`.
+    #[arg(long = "policy", value_name = "FOLDER")]
+    pub path: Option<String>,
+    /// The instant from which on it holds, in RFC 3339; by default the clock.
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    pub at: Option<Timestamp>,
+    /// How the answer is shown.
+    #[arg(long, value_enum, default_value_t = AskFormat::Human)]
+    pub format: AskFormat,
+}
+
+/// `why` and `why-not`.
+#[derive(Debug, Args)]
+pub struct WhyArgs {
+    /// The connection.
+    pub connection: String,
+    /// human, service or agent.
+    #[arg(long, value_name = "KIND")]
+    pub kind: String,
+    /// A group that the subject asserts; several may be given.
+    #[arg(long, value_name = "GROUP")]
+    pub group: Vec<String>,
+    /// The operation.
+    #[arg(long, value_name = "OPERATION")]
+    pub op: String,
+    /// The object.
+    #[command(flatten)]
+    pub object: ObjectArgs,
+    /// The folder that holds policy.kdl; by default this one, else `policies`.
+    #[arg(long = "policy", value_name = "FOLDER")]
+    pub path: Option<String>,
+    /// The instant of the request, in RFC 3339; by default the clock.
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    pub at: Option<Timestamp>,
+    /// How the answer is shown.
+    #[arg(long, value_enum, default_value_t = AskFormat::Human)]
+    pub format: AskFormat,
+}
+
+/// How an answer is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AskFormat {
+    /// For people.
+    Human,
+    /// One JSON document.
+    Json,
 }
 
 /// `build`.
@@ -295,6 +414,10 @@ pub fn run(
         Command::Fmt(args) => command::fmt::run(args, &mut terminal),
         Command::Test(args) => command::test::run(args, &mut terminal),
         Command::Diff(args) => command::diff::run(args, &mut terminal),
+        Command::WhoCan(args) => command::ask::who_can(args, &mut terminal),
+        Command::WhatCan(args) => command::ask::what_can(args, &mut terminal),
+        Command::Why(args) => command::ask::why(args, command::ask::Wanted::Why, &mut terminal),
+        Command::WhyNot(args) => command::ask::why(args, command::ask::Wanted::WhyNot, &mut terminal),
         Command::Build(args) => command::build::run(args, &mut terminal),
         Command::Verify(args) => command::verify::run(args, &mut terminal),
         Command::Explain(args) => command::explain::run(args, &mut terminal),

@@ -126,9 +126,20 @@ pub fn compile(source: &dyn Source, root: &str, at: Timestamp, options: &Options
     if let Some(policy) = &policy {
         let ctx = Ctx::new(policy, &loaded.documents, &loaded.sources, at).with_program(program);
         check::run(&ctx, &mut sink);
+        let (outcomes, found) = program.map(|program| policy_test::run(policy, program, at)).unwrap_or_default();
+        // What proves nothing can be accepted; what fails cannot, and is worth saying of a policy without errors.
+        let (vacuous, failed): (Vec<_>, Vec<_>) = found.into_iter().partition(|found| found.code == Code::P0903);
+        for found in vacuous {
+            sink.push(found);
+        }
         check::suppress(&ctx, &mut sink);
         match &lowered {
-            Some(Ok(program)) if !sink.has_errors() => tests = policy_test::run(policy, program, at, &mut sink),
+            Some(Ok(_)) if !sink.has_errors() => {
+                tests = outcomes;
+                for found in failed {
+                    sink.push(found);
+                }
+            }
             // The checks let something through that the tables cannot hold. Refusing is the safe answer.
             Some(Err(invalid)) if !sink.has_errors() => {
                 let found = Diagnostic::without_place(Code::P0101, invalid.to_string());

@@ -1,9 +1,17 @@
-//! Runs the tests of a policy with the gateway's own decision function, and reports failures as P0901.
+//! Runs the tests of a policy with the gateway's own decision function, answers its assertions with the engine, and
+//! reports what does not hold as P0901, and what holds of nothing as P0903.
 
+use crate::analyze::{
+    assertion::{self, Answer},
+    estate::Estate,
+};
 use lang::{
-    diag::{Code, Diagnostic, Sink},
+    diag::{Code, Diagnostic},
     model::Policy,
-    program::{Program, TestFailure},
+    program::{
+        Program, TestFailure,
+        rules::{RuleId, RuleKind},
+    },
     span::Span,
     time::Timestamp,
 };
@@ -20,14 +28,15 @@ pub struct Outcome {
 }
 
 /// Runs every test, in the order of files and nodes. `at` is the instant near which time cells are looked for.
-pub fn run(policy: &Policy, program: &Program, at: Timestamp, sink: &mut Sink) -> Vec<Outcome> {
+pub fn run(policy: &Policy, program: &Program, at: Timestamp) -> (Vec<Outcome>, Vec<Diagnostic>) {
     let mut outcomes = Vec::new();
+    let mut found = Vec::new();
     for test in &policy.tests {
         let name = &test.head.name.value;
         let Some(lowered) = program.rules().tests.iter().find(|lowered| lowered.name == *name) else { continue };
         let failure = program.run_test(lowered, at).err();
         if let Some(failure) = &failure {
-            sink.push(
+            found.push(
                 Diagnostic::new(Code::P0901, test.head.name.span, format!("the test \"{name}\" fails"))
                     .label(failure.message.clone())
                     .also(test.expect.span, "this is expected")
@@ -37,5 +46,56 @@ pub fn run(policy: &Policy, program: &Program, at: Timestamp, sink: &mut Sink) -
         }
         outcomes.push(Outcome { name: name.clone(), span: test.head.span, failure });
     }
-    outcomes
+    asserts(policy, program, at, &mut outcomes, &mut found);
+    (outcomes, found)
+}
+
+fn asserts(policy: &Policy, program: &Program, at: Timestamp, outcomes: &mut Vec<Outcome>, all: &mut Vec<Diagnostic>) {
+    if policy.asserts.is_empty() {
+        return;
+    }
+    let estate = Estate::new(program, at);
+    for assert in &policy.asserts {
+        let (name, place) = (&assert.head.name.value, assert.head.name.span);
+        let failure = |message: String, witness: String| TestFailure {
+            rule: RuleId::new(RuleKind::Assert, name),
+            message,
+            witness,
+        };
+        let failure = match assertion::answer(&estate, policy, assert) {
+            Ok(None) => continue,
+            Ok(Some(Answer::Proved)) => None,
+            Ok(Some(Answer::Vacuous)) => {
+                all.push(
+                    Diagnostic::new(Code::P0903, place, format!("nothing is concerned by the assertion \"{name}\""))
+                        .help("it holds because no request meets its premise; mend `to`, `on` or `where`"),
+                );
+                None
+            }
+            Ok(Some(Answer::Violated { message, witness, test })) => {
+                let mut found = Diagnostic::new(Code::P0901, place, format!("the assertion \"{name}\" is violated"))
+                    .label(message.clone())
+                    .witness(witness.clone());
+                if let Some(test) = test {
+                    found = found.note(format!("the request as a test:\n{}", test.trim_end()));
+                }
+                all.push(
+                    found
+                        .help("if the policy is right, mend the assertion; if the assertion is right, mend the policy"),
+                );
+                Some(failure(message, witness))
+            }
+            Ok(Some(Answer::Unknown(why))) => {
+                let found = Diagnostic::new(Code::P0901, place, format!("the assertion \"{name}\" is not proved"));
+                all.push(found.label(why.to_string()).help("what is not proved does not hold: write fewer patterns"));
+                Some(failure(why.to_string(), String::new()))
+            }
+            Err(disagreement) => {
+                let found = Diagnostic::new(Code::P0901, place, format!("the assertion \"{name}\" is not proved"));
+                all.push(found.label(disagreement.to_string()).help("this is a mistake of the compiler; report it"));
+                Some(failure(disagreement.to_string(), String::new()))
+            }
+        };
+        outcomes.push(Outcome { name: name.clone(), span: assert.head.span, failure });
+    }
 }

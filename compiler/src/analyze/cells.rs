@@ -36,10 +36,41 @@ impl Cells {
     /// # Errors
     /// When patterns fall into more classes than can be looked at.
     pub fn new(sides: &[&Local<'_>], zone: &Zone, from: Timestamp) -> Result<Self, TooComplex> {
+        Self::with(sides, None, zone, from)
+    }
+
+    /// The same, with an object that is told apart from every other one.
+    ///
+    /// # Errors
+    /// When patterns fall into more classes than can be looked at.
+    pub fn with(
+        sides: &[&Local<'_>],
+        object: Option<&Object>,
+        zone: &Zone,
+        from: Timestamp,
+    ) -> Result<Self, TooComplex> {
+        let table = match object {
+            Some(Object::Table { schema, name }) => Some(format!("{schema}.{name}")),
+            Some(Object::Nothing | Object::Kubernetes { .. } | Object::Path(_) | Object::Argv(_)) | None => None,
+        };
         let kind = sides.first().map_or(ConnectionKind::Postgres, |local| local.connection.kind);
         let mut seen = Seen::default();
         for local in sides {
             seen.look(local);
+        }
+        seen.tables.extend(table.as_deref());
+        match object {
+            Some(Object::Kubernetes { namespace, resource }) => {
+                seen.namespaces.insert(namespace);
+                seen.resources.insert(resource);
+            }
+            Some(Object::Path(path)) => {
+                seen.paths.insert(path);
+            }
+            Some(Object::Argv(argv)) => {
+                seen.argv.insert(argv);
+            }
+            Some(Object::Table { .. } | Object::Nothing) | None => {}
         }
         let cells = Self {
             kind,

@@ -194,6 +194,7 @@ impl<'r> At<'_, 'r> {
             more: new.as_ref(),
             less: old.as_ref(),
             approvers: (approvers.1, approvers.0),
+            except: None,
         };
         let narrowing = Versus { more: old.as_ref(), less: new.as_ref(), approvers, ..widening };
         let newer = new.as_ref();

@@ -8,10 +8,13 @@
 //! Nothing here approximates: what is too large to compare says so ([`TooComplex`]).
 
 pub mod approvals;
+pub mod ask;
+pub mod assertion;
 pub mod bits;
 pub mod cells;
 pub mod compare;
 pub mod describe;
+pub mod estate;
 pub mod local;
 pub mod offer;
 pub mod operators;

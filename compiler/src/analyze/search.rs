@@ -45,6 +45,8 @@ pub struct Versus<'a, 'r> {
     pub less: Option<&'a Side<'r>>,
     /// The tables of both sides, the gaining one first.
     pub approvers: (Approvers<'a>, Approvers<'a>),
+    /// A grant of the lesser side that does not count, and break-glass with it: both sides are then one revision.
+    pub except: Option<usize>,
 }
 
 /// A subject of the search: somebody, and the cells that are still to be gained.
@@ -61,19 +63,34 @@ impl<'r> Versus<'_, 'r> {
     /// Everything that the one side permits more, at the people who show it.
     pub fn gains(&self) -> Vec<Gain> {
         let Some(more) = self.more else { return Vec::new() };
+        (0..more.grants.len()).flat_map(|grant| self.gains_under(grant)).collect()
+    }
+
+    /// Everything that one grant permits more.
+    pub fn gains_under(&self, grant: usize) -> Vec<Gain> {
+        let Some((more, row)) = self.more.and_then(|more| Some((more, more.grants.get(grant)?))) else {
+            return Vec::new();
+        };
         let mut found = Found::default();
-        for (at, row) in more.grants.iter().enumerate() {
-            for seed in self.seeds() {
-                for alternative in &row.to {
-                    for who in self.people.joined(more.view, &seed, &alternative.groups) {
-                        if self.agrees(&seed, &who) {
-                            self.explore(at, Node { who, open: self.cells.all() }, &mut found);
-                        }
+        for seed in self.seeds() {
+            for alternative in &row.to {
+                for who in self.people.joined(more.view, &seed, &alternative.groups) {
+                    if self.agrees(&seed, &who) {
+                        self.explore(grant, Node { who, open: self.cells.all() }, &mut found);
                     }
                 }
             }
         }
         found.gains
+    }
+
+    /// What the lesser side offers somebody.
+    fn theirs(&self, who: &Person) -> Vec<Piece> {
+        let mut theirs = self.less.map_or_else(Vec::new, |less| less.offers(self.people, who));
+        if let Some(except) = self.except {
+            theirs.retain(|piece| piece.grant != except && piece.offer.glass.is_none());
+        }
+        theirs
     }
 
     /// Who everybody begins as: each provider and kind, and services that only one side takes for agents.
@@ -113,7 +130,7 @@ impl<'r> Versus<'_, 'r> {
             if mine.is_empty() {
                 continue;
             }
-            let theirs = self.less.map_or_else(Vec::new, |less| less.offers(self.people, &who));
+            let theirs = self.theirs(&who);
             for piece in &mine {
                 let (gained, covered) = self.against(piece, &theirs);
                 if first && !gained.is_empty() {

@@ -87,6 +87,7 @@ fn one_direction(pair: &Pair, more: &Side<'_>, less: &Side<'_>) -> bool {
         more: Some(more),
         less: Some(less),
         approvers: (Approvers { rules: m, view: approvers(more) }, Approvers { rules: l, view: approvers(less) }),
+        except: None,
     };
     let brute = brute(pair, m, l);
     // Every token: the region that it gains.
@@ -274,6 +275,7 @@ fn engine_only(old: &Rules, new: &Rules) -> (bool, bool) {
                 Approvers { rules: more.program.rules(), view: approvers(more) },
                 Approvers { rules: less.program.rules(), view: approvers(less) },
             ),
+            except: None,
         };
         !versus.gains().is_empty() || !versus.sessions().is_empty()
     };

@@ -34,6 +34,7 @@ mod p0405;
 mod p0406;
 mod p0407;
 mod p0408;
+mod p0410;
 mod p0415;
 mod p0416;
 mod p0420;
@@ -94,6 +95,7 @@ pub const CHECKS: &[Check] = &[
     Check { codes: &[Code::P0407], run: p0407::check },
     Check { codes: &[Code::P0408], run: p0408::check },
     Check { codes: &[Code::P0415], run: p0415::check },
+    Check { codes: &[Code::P0410, Code::P0411, Code::P0413], run: p0410::check },
     Check { codes: &[Code::P0416], run: p0416::check },
     Check { codes: &[Code::P0420], run: p0420::check },
     Check { codes: &[Code::P0421], run: p0421::check },
@@ -128,6 +130,7 @@ pub const ELSEWHERE: &[Code] = &[
     Code::P0304,
     Code::P0703,
     Code::P0901,
+    Code::P0903,
     Code::P1005,
     Code::P1009,
 ];

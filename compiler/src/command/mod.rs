@@ -1,5 +1,6 @@
 //! One command in one file. A command reads its arguments, calls the library, and writes what is to be seen.
 
+pub mod ask;
 pub mod build;
 pub mod check;
 pub mod completions;

@@ -249,3 +249,42 @@ fn a_directory_tells_who_is_affected() {
     assert!(ran.out.contains("1 gain: mira"), "{}", ran.out);
     assert!(ran.out.contains("! the author mira gains at orders-db"), "{}", ran.out);
 }
+
+#[test]
+fn questions_are_answered_with_rules_and_places() {
+    let system = memory(&[("policy.kdl", GOOD)]);
+    let ran = leaseholdc(&system, &["who-can", "orders-db", "--op", "read", "--table", "public.orders"]);
+    assert_eq!(ran.exit, Exit::Clean, "{}", ran.err);
+    assert_eq!(
+        ran.out,
+        "orders-db  group:dev (human)  read on public.orders\n    requested 1h, no approval, cooldown 5m  via orders-db  policy.kdl:25\n",
+    );
+    let ran = leaseholdc(&system, &["who-can", "orders-db", "--op", "write"]);
+    assert_eq!(ran.out, "nobody\n");
+    let ran = leaseholdc(&system, &["what-can", "--kind", "human", "--group", "dev"]);
+    assert!(ran.out.starts_with("orders-db  group:dev (human)  read\n"), "{}", ran.out);
+    let question = ["orders-db", "--kind", "human", "--group", "group:dev", "--op", "select", "--table", "a.b"];
+    let ran = leaseholdc(&system, &[&["why"], &question[..]].concat());
+    assert_eq!(ran.exit, Exit::Clean, "{}", ran.err);
+    assert!(ran.out.contains("permitted by orders-db  policy.kdl:25\n  requested 1h"), "{}", ran.out);
+    assert!(ran.out.contains("  under limits base  policy.kdl:21\n"), "{}", ran.out);
+    let ran = leaseholdc(&system, &[&["why-not"], &question[..]].concat());
+    assert_eq!(ran.exit, Exit::Found, "it is permitted");
+    let ran = leaseholdc(&system, &["why-not", "orders-db", "--kind", "agent", "--op", "insert", "--table", "a.b"]);
+    assert_eq!(ran.exit, Exit::Clean, "{}", ran.err);
+    assert!(ran.out.contains("denied\nnot by orders-db (the nearest)  policy.kdl:25\n"), "{}", ran.out);
+    assert!(ran.out.contains("it is for group:dev, which the subject does not hold"), "{}", ran.out);
+    assert!(ran.out.contains("`insert` is not among the operations"), "{}", ran.out);
+}
+
+#[test]
+fn assertions_are_proved_or_answered_with_a_request() {
+    let text = format!(
+        "{GOOD}assert \"nobody writes\" {{\n    never op=write\n}}\nassert \"a reason is always given\" {{\n    always reason=required\n}}\n"
+    );
+    let ran = leaseholdc(&memory(&[("policy.kdl", &text)]), &["test"]);
+    assert_eq!(ran.exit, Exit::Found);
+    assert!(ran.out.contains("ok      nobody writes\n"), "{}", ran.out);
+    assert!(ran.out.contains("FAILED  a reason is always given  (policy.kdl:"), "{}", ran.out);
+    assert!(ran.out.contains("witness: kind=human groups={dev}  orders-db  select x.x"), "{}", ran.out);
+}

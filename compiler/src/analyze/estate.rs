@@ -1,0 +1,128 @@
+//! One policy under the engine: what somebody can do at a connection, and who can. The interface of everything that
+//! asks about a single revision; whoever compares two uses [`super::report`].
+
+use super::{
+    TooComplex,
+    bits::Bits,
+    cells::Cells,
+    local::Local,
+    people::{People, Person},
+    side::{Piece, Side},
+};
+use lang::{
+    program::{Object, Program, SubjectKind},
+    time::Timestamp,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A policy from an instant on.
+#[derive(Debug)]
+pub struct Estate<'r> {
+    /// The policy.
+    pub program: &'r Program,
+    /// Everybody whom it tells apart.
+    pub people: People,
+    locals: BTreeMap<&'r str, Local<'r>>,
+    from: Timestamp,
+}
+
+/// One connection of a policy.
+#[derive(Debug)]
+pub struct At<'r> {
+    /// Its cells.
+    pub cells: Cells,
+    /// Its rules on the cells.
+    pub side: Side<'r>,
+}
+
+/// Somebody who is offered something by a grant, with the fewest principals that it takes.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    /// Who.
+    pub who: Person,
+    /// What, in pieces of equal terms.
+    pub pieces: Vec<Piece>,
+}
+
+impl<'r> Estate<'r> {
+    /// A policy; what ended before `from` is no part of it.
+    pub fn new(program: &'r Program, from: Timestamp) -> Self {
+        let people = People::new(&[program.rules()]);
+        Self { program, people, locals: Local::all(program.rules()), from }
+    }
+
+    /// The names of the connections.
+    pub fn connections(&self) -> impl Iterator<Item = &'r str> + '_ {
+        self.locals.keys().copied()
+    }
+
+    /// The rules of a connection.
+    pub fn local(&self, connection: &str) -> Option<&Local<'r>> {
+        self.locals.get(connection)
+    }
+
+    /// A connection under the engine; `None` when there is none of this name.
+    ///
+    /// # Errors
+    /// When its patterns fall into more classes than can be looked at.
+    pub fn at(&self, connection: &str) -> Result<Option<At<'r>>, TooComplex> {
+        self.about(connection, None)
+    }
+
+    /// The same, with an object that is told apart from every other one.
+    ///
+    /// # Errors
+    /// When its patterns fall into more classes than can be looked at.
+    pub fn about(&self, connection: &str, object: Option<&Object>) -> Result<Option<At<'r>>, TooComplex> {
+        let Some(local) = self.locals.get(connection) else { return Ok(None) };
+        let cells = Cells::with(&[local], object, self.program.zone(), self.from)?;
+        let side = Side::new(0, self.program, local, &cells, &self.people);
+        Ok(Some(At { cells, side }))
+    }
+
+    /// The person who holds these groups, by name; `None` when no token can assert them together.
+    pub fn person(&self, kind: SubjectKind, groups: &[String]) -> Option<Person> {
+        self.people.holding(0, kind, groups)
+    }
+
+    /// What somebody is offered at a connection; nothing when the token is refused.
+    pub fn offers(&self, at: &At<'r>, who: &Person) -> Vec<Piece> {
+        at.side.offers(&self.people, who)
+    }
+
+    /// Everybody who gets something from a grant: for each alternative and kind the fewest principals. `besides`
+    /// are groups and a kind that they hold as well.
+    pub fn holders(&self, at: &At<'r>, grant: usize, besides: &[(Bits, Option<SubjectKind>)]) -> Vec<Holder> {
+        let Some(row) = at.side.grants.get(grant) else { return Vec::new() };
+        let mut found = Vec::new();
+        let mut seen = BTreeSet::new();
+        for alternative in &row.to {
+            for (groups, kind) in besides {
+                let wanted = alternative.groups.or(groups);
+                for idp in self.people.providers() {
+                    for own in SubjectKind::ALL {
+                        for who in self.people.joined(0, &People::nobody(idp, own), &wanted) {
+                            let Some(seat) = self.people.seat(0, &who) else { continue };
+                            // A service that is an agent is looked at as an agent.
+                            let turned = seat.kind != who.kind;
+                            if turned || kind.is_some_and(|kind| kind != seat.kind) || !seen.insert(who.clone()) {
+                                continue;
+                            }
+                            let pieces = at.side.offers_to(&seat);
+                            let pieces: Vec<Piece> = pieces.into_iter().filter(|piece| piece.grant == grant).collect();
+                            if !pieces.is_empty() {
+                                found.push(Holder { who, pieces });
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// Nothing besides: for [`Estate::holders`].
+    pub fn anybody(&self) -> Vec<(Bits, Option<SubjectKind>)> {
+        vec![(self.people.groups(0, &[]), None)]
+    }
+}
