@@ -402,8 +402,8 @@ impl<'a> Worlds<'a> {
         mine: &[Approval],
         theirs: &[Approval],
     ) -> bool {
-        if mine.iter().all(|one| self.satisfied(&self.left, one, world))
-            && !theirs.iter().all(|one| self.satisfied(&self.right, one, world))
+        if mine.iter().all(|one| Self::satisfied(&self.left, one, world))
+            && !theirs.iter().all(|one| Self::satisfied(&self.right, one, world))
         {
             return false;
         }
@@ -418,7 +418,7 @@ impl<'a> Worlds<'a> {
         })
     }
 
-    fn satisfied(&self, of: &Reference<'_>, approval: &Approval, world: &[&Token]) -> bool {
+    fn satisfied(of: &Reference<'_>, approval: &Approval, world: &[&Token]) -> bool {
         let counts = |token: &Token, groups: &[String]| {
             let members = Self::ids(of, groups);
             token.ids.iter().any(|id| members.contains(&(token.idp.clone(), id.clone())))

@@ -155,7 +155,7 @@ where
 pub const OPENAPI: &str = include_str!("openapi.json");
 
 /// The API's routes.
-pub fn router(state: State) -> Router {
+pub fn router(state: &State) -> Router {
     let hsts = state.public_url.starts_with("https://");
     let mut routes = Router::new();
     for verb in Verb::ALL {
@@ -173,7 +173,7 @@ pub fn router(state: State) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(hsts, secure))
         .with_state(state.clone())
-        .merge(console::router(&state).layer(DefaultBodyLimit::max(BODY_BYTES_MAX)))
+        .merge(console::router(state).layer(DefaultBodyLimit::max(BODY_BYTES_MAX)))
 }
 
 async fn openapi() -> Response {

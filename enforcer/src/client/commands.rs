@@ -364,14 +364,8 @@ impl Shell<'_> {
 async fn dispatch(command: &Command, api: &Api, shell: &mut Shell<'_>) -> Result<u8, Stop> {
     match command {
         Command::Request { connection, via, reason, ticket, lifetime, wait, then, common: _ } => {
-            let mut body = serde_json::Map::new();
-            body.insert("connection".to_owned(), connection.clone().into());
-            let optional = [("via", via), ("reason", reason), ("ticket", ticket), ("lifetime", lifetime)];
-            for (name, value) in optional {
-                if let Some(value) = value {
-                    body.insert(name.to_owned(), value.clone().into());
-                }
-            }
+            let named = [("via", via), ("reason", reason), ("ticket", ticket), ("lifetime", lifetime)];
+            let body = asking(connection, named);
             let done: Done = api.post(&["v1", "requests"], &body).await?;
             match (asked(api, shell, done, *wait || then.is_some()).await?, then) {
                 (0, Some(then)) => Ok(run_then(then)?),
@@ -380,11 +374,7 @@ async fn dispatch(command: &Command, api: &Api, shell: &mut Shell<'_>) -> Result
         }
         Command::Connect { connection, via, reason, ticket, arguments, common } => {
             if !native::reachable(api, connection, via.as_deref()).await? {
-                let named = [("via", via), ("reason", reason), ("ticket", ticket)];
-                let mut body = serde_json::Map::from_iter([("connection".to_owned(), connection.clone().into())]);
-                body.extend(
-                    named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?.into()))),
-                );
+                let body = asking(connection, [("via", via), ("reason", reason), ("ticket", ticket)]);
                 let done: Done = api.post(&["v1", "requests"], &body).await?;
                 let mut aside = Shell { format: Format::Human, out: &mut io::sink(), notes: &mut *shell.notes };
                 let code = asked(api, &mut aside, done, true).await?;
@@ -409,8 +399,7 @@ async fn dispatch(command: &Command, api: &Api, shell: &mut Shell<'_>) -> Result
         }
         Command::Approve { id, common: _ } => approve(api, shell, id).await,
         Command::Deny { id, reason, common: _ } => {
-            let body = reason.as_ref().map_or(json!({}), |reason| json!({ "reason": reason }));
-            write(api, shell, &["v1", "requests", id, "deny"], &body).await
+            write(api, shell, &["v1", "requests", id, "deny"], &because(reason.as_deref())).await
         }
         Command::Withdraw { id, common: _ } => write(api, shell, &["v1", "requests", id, "withdraw"], &json!({})).await,
         Command::Windows { which, common: _ } => {
@@ -419,7 +408,7 @@ async fn dispatch(command: &Command, api: &Api, shell: &mut Shell<'_>) -> Result
             Ok(0)
         }
         Command::Extend { id, reason, wait, common: _ } => {
-            let body = reason.as_ref().map_or(json!({}), |reason| json!({ "reason": reason }));
+            let body = because(reason.as_deref());
             let done: Done = api.post(&["v1", "windows", id, "extend"], &body).await?;
             asked(api, shell, done, *wait).await
         }
@@ -442,6 +431,20 @@ async fn dispatch(command: &Command, api: &Api, shell: &mut Shell<'_>) -> Result
             Ok(0)
         }
     }
+}
+
+/// The body of a request for access.
+fn asking<'a>(
+    connection: &str,
+    named: impl IntoIterator<Item = (&'a str, &'a Option<String>)>,
+) -> serde_json::Map<String, serde_json::Value> {
+    let given = named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?.into())));
+    std::iter::once(("connection".to_owned(), connection.into())).chain(given).collect()
+}
+
+/// A body that says why, when somebody did.
+fn because(reason: Option<&str>) -> serde_json::Value {
+    reason.map_or(json!({}), |reason| json!({ "reason": reason }))
 }
 
 /// Runs a command by the shell; its exit code.

@@ -56,7 +56,8 @@ struct Tokens {
 /// A provider's answer for another device.
 #[derive(Deserialize)]
 struct Device {
-    device_code: String,
+    #[serde(rename = "device_code")]
+    code: String,
     user_code: String,
     verification_uri: String,
     verification_uri_complete: Option<String>,
@@ -254,7 +255,7 @@ async fn by_device(
         tokio::time::sleep(every).await;
         let mut form = vec![
             ("grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
-            ("device_code", device.device_code.as_str()),
+            ("device_code", device.code.as_str()),
             ("client_id", &way.client_id),
         ];
         form.extend(way.resource.as_deref().map(|resource| ("resource", resource)));

@@ -61,7 +61,8 @@ fn conninfo(endpoint: &Endpoint, connection: &str, via: Option<&str>, connect: &
     );
     if endpoint.tls {
         let roots = connect.ca.as_ref().map_or_else(|| "system".to_owned(), |file| file.display().to_string());
-        text.push_str(&format!(" sslmode=verify-full sslrootcert={}", quote(&roots)));
+        text.push_str(" sslmode=verify-full sslrootcert=");
+        text.push_str(&quote(&roots));
     } else {
         // The gateway takes a token without TLS on this machine only.
         text.push_str(" sslmode=disable");

@@ -60,10 +60,7 @@ impl Reader<'_> {
         let mask_key = mask_key.and_then(|value| self.secret_file(&value));
         let recording = self.recording(node("recording"), state.as_deref());
         let channels = all("channel").into_iter().filter_map(|node| self.channel(node)).collect();
-        let sign_in = match node("sign-in") {
-            Some(node) => Some(self.sign_in(node)),
-            None => None,
-        };
+        let sign_in = node("sign-in").map(|node| self.sign_in(node));
         let drain = self.given(node("drain")).and_then(|value| value.duration(self.findings)).or(|| DRAIN);
         let limits = limits::read(node("limits"), self.findings);
         let state = state?;

@@ -89,7 +89,7 @@ mod tests {
             }
             let text = std::fs::read_to_string(&path).unwrap();
             for (at, _) in text.match_indices("html!(") {
-                let call = &text[at..text[at..].find(");").map_or(text.len(), |end| at + end)];
+                let call = text.get(at..).and_then(|rest| rest.split(");").next()).unwrap_or_default();
                 let named = call.as_bytes().windows(2).any(|two| two[0] == b'{' && two[1].is_ascii_lowercase());
                 assert!(!named, "{}: {call}", path.display());
             }

@@ -19,7 +19,7 @@ pub(super) async fn page(Extracted(state): Extracted<State>, look: Look) -> Answ
     let policy = Policy::of(&caller, &state.api.policy.state(), previous, access.instant(clock::now()));
     let mut body = Html::new();
     in_force(&mut body, &policy);
-    why(&mut body, &state, &look)?;
+    why(&mut body, &state, &look);
     if !caller.connections(&[Operator::Policy]).is_empty() {
         let activations = access.activations(look.identity(), 10).await?;
         changes(&mut body, &activations.iter().map(Activation::of).collect::<Vec<_>>());
@@ -53,7 +53,7 @@ fn in_force(body: &mut Html, policy: &Policy) {
 }
 
 /// What the reader can do on a connection, and why not the rest.
-fn why(body: &mut Html, state: &State, look: &Look) -> Result<(), super::Failed> {
+fn why(body: &mut Html, state: &State, look: &Look) {
     html!(
         body,
         "<section><h2>What can I do, and why not</h2>\n<form method=\"get\" action=\"/policy\" class=\"search\">\
@@ -78,7 +78,6 @@ fn why(body: &mut Html, state: &State, look: &Look) -> Result<(), super::Failed>
         }
     }
     html!(body, "</section>\n");
-    Ok(())
 }
 
 fn changes(body: &mut Html, activations: &[Activation]) {

@@ -80,7 +80,7 @@ pub(super) async fn list(Extracted(state): Extracted<State>, look: Look) -> Answ
         let kept = ["connection", "state", "who", "from", "until"];
         let mut query = format!("cursor={}", super::escape_query(next));
         for (name, value) in kept.iter().filter_map(|name| Some((name, look.get(name)?))) {
-            query.push_str(&format!("&{name}={}", super::escape_query(value)));
+            query.extend(["&", name, "=", &super::escape_query(value)]);
         }
         html!(body, "<p><a rel=\"next\" href=\"/sessions?{}\">Older ones</a></p>\n", query);
     }

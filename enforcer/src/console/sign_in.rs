@@ -152,10 +152,11 @@ fn entered(state: &State, next: &str, value: &str) -> Response {
     for cookie in [
         state.set_cookie(state.visit_cookie(), value, "Strict", 8 * 3_600),
         state.set_cookie(state.start_cookie(), "", "Lax", 0),
-    ] {
-        if let Some(cookie) = cookie {
-            headers.append(SET_COOKIE, cookie);
-        }
+    ]
+    .into_iter()
+    .flatten()
+    {
+        headers.append(SET_COOKIE, cookie);
     }
     response
 }

@@ -124,17 +124,22 @@ pub async fn serve(config: Config, credentials_folder: &Path) -> Result<(), Star
         }
     }
     if let Some(workers) = workers {
-        let joined = tokio::task::spawn_blocking(move || {
-            if let Ok(workers) = Arc::try_unwrap(workers) {
-                workers.join();
-            }
-        });
-        if tokio::time::timeout(LAST_WORDS, joined).await.is_err() {
-            tracing::warn!("sessions did not end in time");
-        }
+        join(workers).await;
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Waits until the sessions' threads have ended.
+async fn join(workers: Arc<Workers>) {
+    let joined = tokio::task::spawn_blocking(move || {
+        if let Ok(workers) = Arc::try_unwrap(workers) {
+            workers.join();
+        }
+    });
+    if tokio::time::timeout(LAST_WORDS, joined).await.is_err() {
+        tracing::warn!("sessions did not end in time");
+    }
 }
 
 fn private_folder(folder: &Path) -> Result<(), StartError> {
@@ -249,7 +254,7 @@ async fn serve_api(
         sign_in: config.sign_in.clone(),
         webhook,
     };
-    Ok(tokio::spawn(api::serve(listener, tls, api::router(state), stopped)))
+    Ok(tokio::spawn(api::serve(listener, tls, api::router(&state), stopped)))
 }
 
 /// Where clients are told to connect: the host of the public address, and the listener's port.

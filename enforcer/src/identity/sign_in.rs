@@ -69,13 +69,12 @@ impl Verifier {
         let posted = self.0.fetch().form(&at.token, at.loopback, form, ANSWER_BYTES_MAX).await;
         let bytes = posted.map_err(|error| failed(&error.to_string()))?;
         let answer = Object::parse(&bytes).ok_or_else(|| failed("its answer is no JSON object"))?;
-        match answer.text("access_token") {
-            Some(token) => Ok(SecretString::from(token)),
-            None => {
-                let word: String = answer.text("error").unwrap_or("no reason").chars().take(60).collect();
-                let known = word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte == b' ');
-                Err(failed(if known { &word } else { "an unknown reason" }))
-            }
+        if let Some(token) = answer.text("access_token") {
+            Ok(SecretString::from(token))
+        } else {
+            let word: String = answer.text("error").unwrap_or("no reason").chars().take(60).collect();
+            let known = word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte == b' ');
+            Err(failed(if known { &word } else { "an unknown reason" }))
         }
     }
 }

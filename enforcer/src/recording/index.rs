@@ -273,10 +273,7 @@ fn take_in(
         params![session.as_str(), bytes],
     )?;
     let id = transaction.last_insert_rowid();
-    let mut reader = match Reader::open(folder, None) {
-        Ok(reader) => reader,
-        Err(_) => return Ok(()),
-    };
+    let Ok(mut reader) = Reader::open(folder, None) else { return Ok(()) };
     let mut transcript = Transcript::default();
     let mut steps = Vec::new();
     let mut last_sql: Option<String> = None;
@@ -435,14 +432,32 @@ mod tests {
         let (first, second) = (opened(1).session.to_string(), opened(2).session.to_string());
         let text = |text: &str| Some(text.to_owned());
         assert_eq!(sessions(&index, Search::default()), [second.clone(), first.clone()]);
-        assert_eq!(sessions(&index, Search { table: text("public.orders"), ..Search::default() }), [first.clone()]);
-        assert_eq!(sessions(&index, Search { outcome: text("denied"), ..Search::default() }), [second.clone()]);
-        assert_eq!(sessions(&index, Search { who: text("théo"), ..Search::default() }), [second.clone()]);
-        assert_eq!(sessions(&index, Search { who: text("MARA"), ..Search::default() }), [first.clone()]);
-        assert_eq!(sessions(&index, Search { connection: text("ledger"), ..Search::default() }), [second.clone()]);
-        assert_eq!(sessions(&index, Search { text: text("where email"), ..Search::default() }), [first.clone()]);
-        assert_eq!(sessions(&index, Search { since: Some(at(40_000)), ..Search::default() }), [second.clone()]);
-        assert_eq!(sessions(&index, Search { until: Some(at(40_000)), ..Search::default() }), [first.clone()]);
+        assert_eq!(
+            sessions(&index, Search { table: text("public.orders"), ..Search::default() }),
+            std::slice::from_ref(&first)
+        );
+        assert_eq!(
+            sessions(&index, Search { outcome: text("denied"), ..Search::default() }),
+            std::slice::from_ref(&second)
+        );
+        assert_eq!(sessions(&index, Search { who: text("théo"), ..Search::default() }), std::slice::from_ref(&second));
+        assert_eq!(sessions(&index, Search { who: text("MARA"), ..Search::default() }), std::slice::from_ref(&first));
+        assert_eq!(
+            sessions(&index, Search { connection: text("ledger"), ..Search::default() }),
+            std::slice::from_ref(&second)
+        );
+        assert_eq!(
+            sessions(&index, Search { text: text("where email"), ..Search::default() }),
+            std::slice::from_ref(&first)
+        );
+        assert_eq!(
+            sessions(&index, Search { since: Some(at(40_000)), ..Search::default() }),
+            std::slice::from_ref(&second)
+        );
+        assert_eq!(
+            sessions(&index, Search { until: Some(at(40_000)), ..Search::default() }),
+            std::slice::from_ref(&first)
+        );
         let fingerprint = pgsql::shape::shape("select * from orders where email = 'x'").unwrap().fingerprint;
         let found = index.search(&Search { fingerprint: Some(fingerprint), limit: 1, ..Search::default() }).unwrap();
         assert_eq!(found[0].text.as_deref(), Some("select * from orders where email = $1"));
@@ -452,7 +467,7 @@ mod tests {
         two.close(at(50_005), &client_left()).unwrap();
         std::fs::remove_dir_all(one.folder()).unwrap();
         index.refresh(&temp.0).unwrap();
-        assert_eq!(sessions(&index, Search { text: text("late"), ..Search::default() }), [second.clone()]);
+        assert_eq!(sessions(&index, Search { text: text("late"), ..Search::default() }), std::slice::from_ref(&second));
         assert_eq!(sessions(&index, Search::default()), [second]);
         drop(index);
         let bytes = std::fs::read(&file).unwrap();

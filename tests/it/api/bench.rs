@@ -206,7 +206,7 @@ impl Bench {
             sign_in: None,
             webhook,
         };
-        tokio::spawn(api::serve(listener, tls, api::router(state), stopped));
+        tokio::spawn(api::serve(listener, tls, api::router(&state), stopped));
         let http = http.clone();
         Self { idp: idp.clone(), url, access, live, publisher, recorder, folder, http, hints, stop, verifier }
     }
