@@ -13,6 +13,8 @@ mod build;
 pub mod expression;
 mod prove;
 mod rewrite;
+#[cfg(test)]
+mod tests;
 mod visit;
 mod write;
 

@@ -1,0 +1,129 @@
+//! The rewriting by itself: what becomes of a statement, and that the proof refuses what the rewriting missed.
+
+use super::{Masks, Outcome, Plan, RelationMasks, prove};
+use crate::bounds::STACK_BYTES;
+use crate::session::SessionFacts;
+use crate::snapshot::{Builder, Catalog};
+use lang::program::rules::MaskAs;
+use std::sync::Arc;
+
+fn catalog() -> Catalog {
+    let mut builder = Builder::default();
+    let mut row = |values: &[&str]| {
+        let values: Vec<Option<&str>> = values.iter().map(|value| (!value.is_empty()).then_some(*value)).collect();
+        builder.row(&values).unwrap();
+    };
+    for (oid, name, kind, definition) in [
+        ("1", "people", "r", ""),
+        ("2", "plain", "r", ""),
+        ("3", "seen", "v", "SELECT id, email FROM people"),
+        ("4", "calls", "v", "SELECT public.secret(id) FROM plain"),
+        ("5", "kept", "m", "SELECT email FROM people"),
+    ] {
+        row(&["relation", oid, "public", name, kind, "f", "f", "f", "f", "f", definition]);
+        row(&["column", oid, "1", "id", "bigint", "f", "f", "t"]);
+        row(&["column", oid, "2", "email", "character varying(40)", "t", "f", "t"]);
+        row(&["column", oid, "3", "city", "text", "t", "f", "t"]);
+    }
+    row(&["derives", "3", "1"]);
+    row(&["derives", "5", "1"]);
+    row(&["index", "1", "t", "t", "1", "1", "t", " "]);
+    builder.build()
+}
+
+fn plan(mask: MaskAs) -> Plan {
+    let mut masks = Masks::default();
+    let columns = [("email".into(), mask)].into_iter().collect();
+    masks.relations.insert(("public".into(), "people".into()), RelationMasks { columns, ..RelationMasks::default() });
+    Plan::new(Arc::new(catalog()), masks, SessionFacts::pinned(15))
+}
+
+/// What the server gets, or why it gets nothing.
+fn covered(plan: &Plan, sql: &str) -> String {
+    let judged = crate::judge(sql, plan.facts()).unwrap();
+    let covered = plan.cover(sql, &judged).unwrap();
+    for outcome in &covered.outcomes {
+        if let Outcome::Refused(why) = outcome {
+            return format!("refused: {why}");
+        }
+    }
+    covered.text.map_or_else(|| "as it is".to_owned(), Into::into)
+}
+
+fn on_a_large_stack(test: impl FnOnce() + Send + 'static) {
+    std::thread::Builder::new().stack_size(STACK_BYTES).spawn(test).unwrap().join().unwrap();
+}
+
+/// The query that stands in for `people`.
+const PEOPLE: &str = "(SELECT m.id AS id, NULL::varchar(40) AS email, m.city AS city FROM public.people m)";
+
+#[test]
+fn each_reference_becomes_a_query_under_the_name_that_the_text_uses() {
+    on_a_large_stack(|| {
+        let plan = plan(MaskAs::Nullify);
+        for (sql, expected) in [
+            ("select * from people", format!("SELECT * FROM {PEOPLE} people")),
+            ("select p.email from public.people p", format!("SELECT p.email FROM {PEOPLE} p")),
+            ("select public.people.email from public.people", format!("SELECT people.email FROM {PEOPLE} people")),
+            ("select 1 where exists (table people)", format!("SELECT 1 WHERE EXISTS (SELECT * FROM {PEOPLE} people)")),
+            ("with people as (select * from people) select * from people", {
+                format!("WITH people AS (SELECT * FROM {PEOPLE} people) SELECT * FROM people")
+            }),
+            ("select id, city, count(*) from people group by id", {
+                format!("SELECT id, city, count(*) FROM {PEOPLE} people GROUP BY id, people.city")
+            }),
+            ("select * from plain", "as it is".to_owned()),
+        ] {
+            assert_eq!(covered(&plan, sql), expected, "{sql}");
+        }
+    });
+}
+
+#[test]
+fn what_cannot_be_shown_or_written_is_refused_with_a_reason() {
+    on_a_large_stack(|| {
+        let plan = plan(MaskAs::Hash);
+        for (sql, reason) in [
+            ("select * from calls", "calls the routine"),
+            ("select * from kept", "copies"),
+            ("update people set city = email where id = 1", "neither test nor store"),
+            ("update people set city = 'x' where email = 'y'", "neither test nor store"),
+            ("update people set city = 'x' where id = 1 returning *", "neither test nor store"),
+            ("delete from people p where p::text like '%x%'", "neither test nor store"),
+            ("insert into people (id, email) values (1, 'x')", "hash"),
+            ("insert into plain select * from people", "neither test nor store"),
+            ("create view v as select email from people", "definition"),
+            ("explain analyze select * from people", "ANALYZE"),
+            ("select current_setting('leasehold.mask_inner')", "gateway's own"),
+            (
+                "create function f() returns int language sql set leasehold.mask_inner from current as 'select 1'",
+                "this connection has masks",
+            ),
+        ] {
+            let found = covered(&plan, sql);
+            assert!(found.starts_with("refused: ") && found.contains(reason), "{sql}: {found}");
+        }
+        assert_eq!(
+            covered(&plan, "update people set city = 'x' where id = 1"),
+            "UPDATE people SET city = 'x' WHERE id = 1"
+        );
+    });
+}
+
+#[test]
+fn the_proof_refuses_a_text_in_which_a_reference_was_missed_or_imitated() {
+    on_a_large_stack(|| {
+        let plan = plan(MaskAs::Nullify);
+        assert!(prove::holds(&plan, &format!("SELECT * FROM {PEOPLE} people"), 1));
+        for missed in [
+            "SELECT * FROM people".to_owned(),
+            format!("SELECT * FROM {PEOPLE} people, public.people p"),
+            format!("SELECT * FROM {PEOPLE} people WHERE (SELECT count(*) FROM people) > 0"),
+            "SELECT * FROM (SELECT m.id AS id, m.email AS email, m.city AS city FROM public.people m) people"
+                .to_owned(),
+            "SELECT * FROM seen".to_owned(),
+        ] {
+            assert!(!prove::holds(&plan, &missed, 1), "{missed}");
+        }
+    });
+}
