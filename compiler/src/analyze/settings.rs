@@ -305,6 +305,8 @@ fn classification(connection: &rules::Connection) -> Entry {
     let fields = [
         ("classify".to_owned(), Held::Demands(items.collect())),
         ("unlisted".to_owned(), Held::Rank(hidden, word.to_owned())),
+        // Where unlisted columns are hidden, a listed one is seen.
+        ("listed".to_owned(), Held::Permits(connection.listed.iter().flatten().cloned().collect())),
     ];
     Entry { connection: Some(connection.name.clone()), coming: Coming::Silent, fields: fields.into_iter().collect() }
 }
