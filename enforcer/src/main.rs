@@ -234,3 +234,22 @@ fn start_log(format: LogFormat) {
         log.with_ansi(io::stderr().is_terminal()).init();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_a_manual_page() {
+        let folder = std::env::temp_dir().join(format!("leasehold-man-{}", std::process::id()));
+        run(Command::Man { folder: folder.clone() }).unwrap();
+        let pages = std::fs::read_dir(&folder).unwrap().count();
+        std::fs::remove_dir_all(folder).unwrap();
+        assert!(pages > Cli::command().get_subcommands().count(), "{pages}");
+    }
+}

@@ -19,6 +19,11 @@ const browser = await chromium.launch({
     '--disable-component-update', '--disable-sync'],
 });
 const problems = [];
+// Nothing here waits for ever.
+setTimeout(() => {
+  process.stderr.write('the run takes too long\n');
+  process.exit(1);
+}, 200000).unref();
 
 async function open(colorScheme = 'light') {
   const context = await browser.newContext({ colorScheme, viewport: { width: 1100, height: 800 }, locale: 'en-GB' });
@@ -109,6 +114,7 @@ function psql(password, statements) {
   child.stderr.on('data', (data) => { said += data; });
   const ended = new Promise((resolve) => { child.on('close', (code) => resolve({ code, said })); });
   for (const statement of statements) child.stdin.write(`${statement};\n`);
+  child.stdin.end();
   return { child, ended, said: () => said };
 }
 
@@ -181,6 +187,11 @@ try {
   saw('the window is open and counts down; psql connects');
 
   await sam.page.goto(`${config.url}/sessions?state=live&connection=payments-db`);
+  for (let look = 0; look < 20 && (await sam.page.locator('tbody a').count()) === 0; look += 1) {
+    await sam.page.waitForTimeout(500);
+    await sam.page.reload();
+  }
+  assert.ok(await sam.page.locator('tbody a').count(), `no live session; psql: ${client.said()}`);
   await sam.page.locator('tbody a').first().click();
   await sam.page.getByText('hello from psql').first().waitFor();
   await sam.page.getByText(/Following/).waitFor();

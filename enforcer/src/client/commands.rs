@@ -91,7 +91,8 @@ pub enum Command {
         common: Common,
     },
     /// Open psql on a connection; asks for access first where there is none
-    Connect {
+    #[command(name = "connect")]
+    Native {
         /// The connection
         #[arg(value_name = "CONNECTION")]
         connection: String,
@@ -270,7 +271,7 @@ impl Command {
             | Self::Extend { common, .. }
             | Self::Revoke { common, .. }
             | Self::Sessions { common, .. }
-            | Self::Connect { common, .. }
+            | Self::Native { common, .. }
             | Self::Reviews { common, .. }
             | Self::Review { common, .. }
             | Self::Audit { common, .. }
@@ -372,7 +373,7 @@ async fn dispatch(command: &Command, api: &Api, shell: &mut Shell<'_>) -> Result
                 (code, _) => Ok(code),
             }
         }
-        Command::Connect { connection, via, reason, ticket, arguments, common } => {
+        Command::Native { connection, via, reason, ticket, arguments, common } => {
             if !native::reachable(api, connection, via.as_deref()).await? {
                 let body = asking(connection, [("via", via), ("reason", reason), ("ticket", ticket)]);
                 let done: Done = api.post(&["v1", "requests"], &body).await?;

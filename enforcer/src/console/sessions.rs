@@ -172,7 +172,7 @@ fn player(body: &mut Html, id: &SessionId, live: bool) {
         body,
         "<div class=\"controls\"><button type=\"button\" id=\"play\">Play</button>\
          <label for=\"timeline\">Timeline</label>\
-         <input type=\"range\" id=\"timeline\" min=\"0\" max=\"0\" value=\"0\" step=\"100\">\
+         <input type=\"range\" id=\"timeline\" min=\"0\" max=\"0\" value=\"0\" step=\"1\">\
          <output id=\"clock\" for=\"timeline\">0 s</output>\
          <label for=\"speed\">Speed</label><select id=\"speed\"><option value=\"1\">1×</option>\
          <option value=\"4\">4×</option><option value=\"16\">16×</option></select>\

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod glass;
+mod kills;
 mod stress;
 mod windows;
 pub(crate) mod world;

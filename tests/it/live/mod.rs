@@ -5,12 +5,14 @@
 
 mod api;
 mod compare;
+mod console;
 mod drivers;
 mod failures;
 mod identity;
 mod masking;
 mod native;
 mod raw;
+mod schema;
 mod startup;
 mod supply;
 mod terminal;

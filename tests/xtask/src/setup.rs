@@ -38,6 +38,7 @@ pub fn run(want: Want) -> Outcome<Places> {
     }
     if want >= Want::Tests {
         program(&mut system, "ssh-keygen", &["openssh-client"])?;
+        program(&mut system, "chromium", &["chromium"])?;
         node_packages(&places, &mut system)?;
         python_packages(&places, &mut system)?;
     }
@@ -145,7 +146,7 @@ fn no_cluster_of_its_own() -> Outcome<()> {
 }
 
 fn node_packages(places: &Places, system: &mut System) -> Outcome<()> {
-    for folder in ["tests/idp", "tests/live/node"] {
+    for folder in ["tests/idp", "tests/live/node", "tests/console"] {
         let folder = places.root.join(folder);
         let lock = folder.join("package-lock.json");
         let done = folder.join("node_modules/.package-lock.json");
