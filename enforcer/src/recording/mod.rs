@@ -13,6 +13,8 @@ mod adopt;
 pub mod age;
 mod commit;
 #[cfg(test)]
+mod cost;
+#[cfg(test)]
 mod crash_tests;
 pub mod decode_postgres;
 mod disk;

@@ -240,25 +240,6 @@ fn long_runs_of_frames_are_split_and_join_again() {
     assert!(folder.join("000001.rec.zst").exists());
 }
 
-/// Prints what a batch costs: `cargo test --release -p enforcer --lib recording::tests::cost -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement, not a check"]
-#[expect(clippy::disallowed_methods, clippy::print_stdout, reason = "a measurement reads the clock and prints")]
-fn cost_of_a_batch() {
-    let temp = TempFolder::new();
-    let recorder = recorder(&temp.0, format::SEGMENT_BYTES);
-    let mut session = recorder.open(at(0), opened(1), Recorded::Full).unwrap();
-    let batch = [from_client(1, vec![b'x'; 80]), decision(1), to_client(1, vec![b'y'; 200])];
-    let started = std::time::Instant::now();
-    let rounds = 50_000_u32;
-    (0..rounds).for_each(|_| session.append(&batch).unwrap());
-    println!(
-        "{} ns for a batch of {} events and one write",
-        started.elapsed().as_nanos() / u128::from(rounds),
-        batch.len()
-    );
-}
-
 #[test]
 fn order_is_enforced() {
     let temp = TempFolder::new();

@@ -7,8 +7,8 @@ mod bouncer;
 mod grants;
 
 use crate::cast::PIPELINE;
-use crate::command::{must_within, on_path};
-use crate::fault::{Fault, Outcome};
+use crate::command::{must_within, on_path, shown};
+use crate::fault::{Fault, Outcome, ensure};
 use crate::postgres::Cluster;
 use crate::say;
 use crate::scene::{self, Choice, Scene};
@@ -47,9 +47,11 @@ grant bench id=bench-standing {
 struct Effort {
     seconds: u32,
     rounds: u32,
+    /// Whether the recorder is measured by itself as well.
+    recording: bool,
 }
 
-/// Runs it. `--seconds N` and `--rounds N` vary the effort.
+/// Runs it. `--seconds N` and `--rounds N` vary the effort; `--recording` adds what recording costs in each mode.
 pub fn run(words: &[&str]) -> Outcome<ExitCode> {
     let effort = effort(words)?;
     let places = setup::run(Want::Everything)?;
@@ -63,13 +65,38 @@ pub fn run(words: &[&str]) -> Outcome<ExitCode> {
     drop(bouncer);
     drop(scene);
     grants::run(&places)?;
+    if effort.recording {
+        recording(&places)?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
+/// What recording costs in each mode, in a release build of the recorder's own measurement.
+fn recording(places: &Places) -> Outcome<()> {
+    say::step("recording: CPU for each event and for each megabyte of rows, by mode");
+    let mut cargo = tools::cargo(places);
+    cargo.args([
+        "test",
+        "--quiet",
+        "--release",
+        "--package",
+        "enforcer",
+        "--lib",
+        "recording::cost::cost_of_recording",
+    ]);
+    cargo.args(["--", "--exact", "--ignored", "--nocapture"]);
+    let ran = shown(&mut cargo)?;
+    ensure(ran.ok(), || "the recorder's measurement failed".to_owned())
+}
+
 fn effort(words: &[&str]) -> Outcome<Effort> {
-    let mut effort = Effort { seconds: 4, rounds: 3 };
+    let mut effort = Effort { seconds: 4, rounds: 3, recording: false };
     let mut rest = words.iter();
     while let Some(word) = rest.next() {
+        if *word == "--recording" {
+            effort.recording = true;
+            continue;
+        }
         let number = rest.next().and_then(|number| number.parse().ok()).filter(|number| (1..=60).contains(number));
         match (*word, number) {
             ("--seconds", Some(number)) => effort.seconds = number,
