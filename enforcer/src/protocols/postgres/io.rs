@@ -304,14 +304,18 @@ pub async fn read_catalog<S: AsyncRead + AsyncWrite + Unpin>(
                     return Err(broken("the connection closed"));
                 }
             }
-            Ok(Some(frame)) => match frame.tag() {
-                ServerTag::ReadyForQuery => return Ok(builder.build()),
-                ServerTag::ErrorResponse => return Err(broken("the target refuses")),
-                ServerTag::DataRow => {
+            Ok(Some(frame)) => {
+                let tag = frame.tag();
+                if tag == ServerTag::ReadyForQuery {
+                    return Ok(builder.build());
+                }
+                if tag == ServerTag::ErrorResponse {
+                    return Err(broken("the target refuses"));
+                }
+                if tag == ServerTag::DataRow {
                     masking::take_row(&mut builder, frame.body()).map_err(|error| broken(&error.to_string()))?;
                 }
-                _ => {}
-            },
+            }
         }
     }
 }

@@ -100,16 +100,20 @@ impl Postgres {
             return Fate::Drop;
         }
         if let Some(Awaited::Catalog(builder)) = self.pipeline.front_mut() {
-            return match frame.tag() {
-                ServerTag::DataRow => match masking::take_row(builder, frame.body()) {
+            let tag = frame.tag();
+            if tag == ServerTag::DataRow {
+                return match masking::take_row(builder, frame.body()) {
                     Ok(()) => Fate::Drop,
                     Err(error) => target_at_fault(format!("the target's catalog cannot be read: {error}")),
-                },
-                ServerTag::ReadyForQuery => self.catalog_read(now, frame),
-                ServerTag::ErrorResponse => target_at_fault("the target's catalog cannot be read: the target refuses"),
-                ServerTag::ParameterStatus => Self::parameter(frame.body()),
-                _ => Fate::Drop,
-            };
+                };
+            }
+            if tag == ServerTag::ReadyForQuery {
+                return self.catalog_read(now, frame);
+            }
+            if tag == ServerTag::ErrorResponse {
+                return target_at_fault("the target's catalog cannot be read: the target refuses");
+            }
+            return if tag == ServerTag::ParameterStatus { Self::parameter(frame.body()) } else { Fate::Drop };
         }
         match frame.tag() {
             ServerTag::DataRow | ServerTag::CopyData => self.row(now, frame.whole().len(), out),
