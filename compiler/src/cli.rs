@@ -112,6 +112,21 @@ enum Command {
     Build(BuildArgs),
     /// Verify the signature and the content of a bundle, and show what it says.
     Verify(VerifyArgs),
+    /// Write a small, commented policy to begin with.
+    #[command(
+        after_help = "Example:\n  leaseholdc init policies && leaseholdc check policies && leaseholdc test policies"
+    )]
+    Init(InitArgs),
+    /// Show who reaches what as a table, or keep the committed one fresh.
+    #[command(after_help = "Examples:\n  leaseholdc matrix\n  leaseholdc matrix policies --check")]
+    Matrix(MatrixArgs),
+    /// Draw who reaches what, or who may hand out what.
+    #[command(after_help = "Examples:\n  leaseholdc graph --format svg -o access.svg\n  \
+                            leaseholdc graph --show delegation --format mermaid")]
+    Graph(GraphArgs),
+    /// Show, write or check the part of CODEOWNERS that follows from the policy's teams.
+    #[command(after_help = "Examples:\n  leaseholdc owners --write\n  leaseholdc owners policies --check")]
+    Owners(OwnersArgs),
     /// Explain a rule, for example P0401; without a rule, list them all.
     Explain(ExplainArgs),
     /// Print a completion script for a shell.
@@ -345,6 +360,87 @@ pub struct VerifyArgs {
     pub public_key: Vec<String>,
 }
 
+/// `init`.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// The folder for the new policy; by default `policies`.
+    pub path: Option<String>,
+}
+
+/// `matrix`.
+#[derive(Debug, Args)]
+pub struct MatrixArgs {
+    /// The folder that holds policy.kdl; by default this one, else `policies`.
+    pub path: Option<String>,
+    /// Write the table to ACCESS.md beside policy.kdl.
+    #[arg(long, conflicts_with = "check")]
+    pub write: bool,
+    /// Change nothing; fail when ACCESS.md is stale.
+    #[arg(long)]
+    pub check: bool,
+    /// The instant that counts as now, in RFC 3339; by default the clock.
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    pub at: Option<Timestamp>,
+}
+
+/// `graph`.
+#[derive(Debug, Args)]
+pub struct GraphArgs {
+    /// The folder that holds policy.kdl; by default this one, else `policies`.
+    pub path: Option<String>,
+    /// What is drawn.
+    #[arg(long, value_enum, default_value_t = GraphView::Access)]
+    pub show: GraphView,
+    /// How it is written down.
+    #[arg(long, value_enum, default_value_t = GraphForm::Dot)]
+    pub format: GraphForm,
+    /// Where it goes; by default the standard output.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<String>,
+    /// The instant that counts as now, in RFC 3339; by default the clock.
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    pub at: Option<Timestamp>,
+}
+
+/// What a graph shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GraphView {
+    /// Who reaches what, by which grant.
+    Access,
+    /// Who maintains which team, and what is delegated to it.
+    Delegation,
+}
+
+/// How a graph is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GraphForm {
+    /// For Graphviz.
+    Dot,
+    /// For Markdown.
+    Mermaid,
+    /// A drawing.
+    Svg,
+}
+
+/// `owners`.
+#[derive(Debug, Args)]
+pub struct OwnersArgs {
+    /// The folder that holds policy.kdl; by default this one, else `policies`.
+    pub path: Option<String>,
+    /// Put the generated part into the file.
+    #[arg(long, conflicts_with = "check")]
+    pub write: bool,
+    /// Change nothing; fail when the file is stale.
+    #[arg(long)]
+    pub check: bool,
+    /// The file.
+    #[arg(long, value_name = "FILE", default_value = ".github/CODEOWNERS")]
+    pub file: String,
+    /// Where the policy lies in the repository; by default its folder as given.
+    #[arg(long, value_name = "FOLDER")]
+    pub prefix: Option<String>,
+}
+
 /// `explain`.
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
@@ -373,6 +469,8 @@ pub enum Format {
     Sarif,
     /// Workflow commands that GitHub shows as annotations.
     Github,
+    /// XML of `JUnit`, a case for each file.
+    Junit,
 }
 
 /// How test results are shown.
@@ -384,8 +482,12 @@ pub enum TestFormat {
     Plain,
     /// One JSON document.
     Json,
+    /// SARIF 2.1.0 of the failures, for code scanning.
+    Sarif,
     /// Workflow commands that GitHub shows as annotations.
     Github,
+    /// XML of `JUnit`, a case for each test.
+    Junit,
 }
 
 fn instant(text: &str) -> Result<Timestamp, String> {
@@ -420,6 +522,10 @@ pub fn run(
         Command::WhyNot(args) => command::ask::why(args, command::ask::Wanted::WhyNot, &mut terminal),
         Command::Build(args) => command::build::run(args, &mut terminal),
         Command::Verify(args) => command::verify::run(args, &mut terminal),
+        Command::Init(args) => command::init::run(args, &mut terminal),
+        Command::Matrix(args) => command::matrix::run(args, &mut terminal),
+        Command::Graph(args) => command::graph::run(args, &mut terminal),
+        Command::Owners(args) => command::owners::run(args, &mut terminal),
         Command::Explain(args) => command::explain::run(args, &mut terminal),
         Command::Completions(args) => command::completions::run(args, Cli::command(), &mut terminal),
     };

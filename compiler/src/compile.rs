@@ -124,7 +124,9 @@ pub fn compile(source: &dyn Source, root: &str, at: Timestamp, options: &Options
     let program = lowered.as_ref().and_then(|lowered| lowered.as_ref().ok());
     let mut tests = Vec::new();
     if let Some(policy) = &policy {
-        let ctx = Ctx::new(policy, &loaded.documents, &loaded.sources, at).with_program(program);
+        let ctx = Ctx::new(policy, &loaded.documents, &loaded.sources, at)
+            .with_program(program)
+            .with_beside(loaded.beside.clone());
         check::run(&ctx, &mut sink);
         let (outcomes, found) = program.map(|program| policy_test::run(policy, program, at)).unwrap_or_default();
         // What proves nothing can be accepted; what fails cannot, and is worth saying of a policy without errors.

@@ -2,6 +2,7 @@
 //! Bounds hold before anything is parsed, because this runs on pull requests of strangers.
 
 use crate::{
+    check::beside::{self, Beside},
     glob,
     system::{Entry, EntryKind, Source, SystemError, join},
 };
@@ -39,6 +40,8 @@ pub struct Loaded {
     pub root: Option<SourceId>,
     /// The digest of all paths and bytes, in hexadecimal.
     pub digest: String,
+    /// What stands beside the policy: snapshots, and the owners of files.
+    pub beside: Beside,
 }
 
 /// Reads and parses a policy. `threads` bounds how many files are parsed at once.
@@ -253,8 +256,24 @@ impl Loader<'_> {
         }
     }
 
+    /// What cannot be read is not there: nothing but warnings rests on it.
+    fn beside(&self) -> Beside {
+        let paths = [beside::DIRECTORY, beside::HISTORY, beside::CODEOWNERS];
+        let read = |path: &'static str| {
+            // Folders that begin with a dot are not listed.
+            if self.entries.get(path).is_none_or(|entry| entry.kind != EntryKind::File) && !path.starts_with('.') {
+                return None;
+            }
+            let content = self.source.read(&join(self.root, path), FILE_BYTES_MAX).ok()?;
+            Some((path, String::from_utf8(content).ok()?))
+        };
+        Beside(paths.into_iter().filter_map(read).collect())
+    }
+
     fn finish(self, documents: Vec<Document>, root: Option<SourceId>) -> Loaded {
-        Loaded { sources: self.sources, documents, root, digest: self.hasher.finalize().to_hex().to_string() }
+        let beside = self.beside();
+        let digest = self.hasher.finalize().to_hex().to_string();
+        Loaded { sources: self.sources, documents, root, digest, beside }
     }
 }
 

@@ -87,7 +87,7 @@ pub trait System: Source {
     /// When there is no repository, no such revision, or no such folder in it.
     fn revision(&self, root: &str, name: &str) -> Result<Revision, SystemError>;
 
-    /// Replaces a file.
+    /// Replaces a file; the folders above it are made when they are missing.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -179,6 +179,9 @@ impl System for Os {
 
     fn write(&self, path: &str, content: &[u8]) -> Result<(), SystemError> {
         let failed = |error: std::io::Error| SystemError::new("write", path, error);
+        if let Some(folder) = Path::new(path).parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(failed)?;
+        }
         // A reader sees the old content or the new one, never a part.
         let temporary = format!("{path}.{}.tmp", std::process::id());
         std::fs::write(&temporary, content).map_err(failed)?;

@@ -34,13 +34,14 @@ struct Wish {
     seed: u64,
     /// One file to run instead of a search.
     file: Option<PathBuf>,
+    /// The repository; the one that this program was built from unless told otherwise.
+    root: PathBuf,
 }
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let result = wish(&arguments).and_then(|wish| {
-        on_a_thread(|| run(&root, &wish)).and_then(|result| result).map_err(|error| error.to_string())
+        on_a_thread(|| run(&wish.root, &wish)).and_then(|result| result).map_err(|error| error.to_string())
     });
     match result {
         Ok(0) => ExitCode::SUCCESS,
@@ -53,7 +54,13 @@ fn main() -> ExitCode {
 }
 
 fn wish(arguments: &[String]) -> Result<Wish, String> {
-    let mut wish = Wish { targets: Vec::new(), seconds: SECONDS, seed: 1, file: None };
+    let mut wish = Wish {
+        targets: Vec::new(),
+        seconds: SECONDS,
+        seed: 1,
+        file: None,
+        root: Path::new(env!("CARGO_MANIFEST_DIR")).join(".."),
+    };
     let mut rest = arguments.iter();
     while let Some(word) = rest.next() {
         let mut number =
@@ -61,6 +68,7 @@ fn wish(arguments: &[String]) -> Result<Wish, String> {
         match word.as_str() {
             "--seconds" => wish.seconds = number()?,
             "--seed" => wish.seed = number()?,
+            "--root" => wish.root = rest.next().map(PathBuf::from).ok_or("--root needs a folder")?,
             "--file" => wish.file = rest.next().map(PathBuf::from),
             name => {
                 let names: Vec<&str> = TARGETS.iter().map(|target| target.name).collect();

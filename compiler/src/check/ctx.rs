@@ -1,5 +1,6 @@
 //! What every check may ask: the resolved policy, its text, and what follows from nesting and kinds.
 
+use super::beside::Beside;
 use lang::{
     model::{ConnectionId, GroupId, Head, Limits, Policy, Principal, TeamId, To},
     program::{Program, SubjectKind},
@@ -22,6 +23,8 @@ pub struct Ctx<'a> {
     pub at: Timestamp,
     /// The policy as tables, when names and values are right.
     pub program: Option<&'a Program>,
+    /// What stands beside the policy.
+    pub beside: Beside,
     closures: Vec<BTreeSet<GroupId>>,
 }
 
@@ -29,13 +32,20 @@ impl<'a> Ctx<'a> {
     /// Prepares the questions that checks ask.
     pub fn new(policy: &'a Policy, documents: &'a [Document], sources: &'a SourceMap, at: Timestamp) -> Self {
         let closures = policy.group_ids().map(|(id, _)| closure(policy, id)).collect();
-        Self { policy, documents, sources, at, program: None, closures }
+        Self { policy, documents, sources, at, program: None, beside: Beside::default(), closures }
     }
 
     /// The same with the policy's tables.
     #[must_use]
     pub const fn with_program(mut self, program: Option<&'a Program>) -> Self {
         self.program = program;
+        self
+    }
+
+    /// The same questions with what stands beside the policy.
+    #[must_use]
+    pub fn with_beside(mut self, beside: Beside) -> Self {
+        self.beside = beside;
         self
     }
 

@@ -3,7 +3,7 @@
 
 use super::Ctx;
 use lang::{
-    model::{ConnectionId, Grant, Limits, Principal},
+    model::{ConnectionId, Grant, Limits, Principal, To},
     program::SubjectKind,
 };
 
@@ -34,6 +34,19 @@ impl<'a> Ctx<'a> {
     /// Normal grants that may be judged: break-glass and broken ones are left out.
     pub fn whole_grants(&self) -> impl Iterator<Item = &'a Grant> {
         self.policy.grants.iter().filter(|grant| !grant.is_break_glass() && !grant.head.broken)
+    }
+
+    /// Every grant on a connection, break-glass too.
+    pub fn grants_on(&self, connection: ConnectionId) -> impl Iterator<Item = &'a Grant> {
+        self.policy.grants.iter().filter(move |grant| grant.connections().contains(&connection))
+    }
+
+    /// Whether somebody who matches an alternative can fall under a rule.
+    pub fn may_fall_under(&self, principal: &Principal, to: &To) -> bool {
+        match to {
+            To::Everybody => self.is_feasible(principal),
+            To::Any(alternatives) => alternatives.iter().any(|other| self.may_meet(principal, other)),
+        }
     }
 
     /// The name of a connection for messages.

@@ -6,6 +6,7 @@
 //! [`CHECKS`], a page `errors/PXXXX.md`, and fixtures that fire and stay silent under `fixtures/policy/PXXXX/`.
 
 mod allow;
+pub mod beside;
 mod ctx;
 mod facts;
 mod overlap;
@@ -20,6 +21,8 @@ mod p0203;
 mod p0204;
 mod p0205;
 mod p0206;
+mod p0207;
+mod p0208;
 mod p0301;
 mod p0302;
 mod p0303;
@@ -34,9 +37,12 @@ mod p0405;
 mod p0406;
 mod p0407;
 mod p0408;
+mod p0409;
 mod p0410;
 mod p0415;
 mod p0416;
+mod p0417;
+mod p0419;
 mod p0420;
 mod p0421;
 mod p0422;
@@ -44,15 +50,38 @@ mod p0501;
 mod p0502;
 mod p0503;
 mod p0504;
+mod p0505;
+mod p0506;
+mod p0507;
 mod p0601;
 mod p0602;
+mod p0603;
+mod p0604;
 mod p0605;
+mod p0606;
+mod p0607;
+mod p0608;
 mod p0701;
+mod p0702;
+mod p0704;
+mod p0706;
+mod p0707;
+mod p0709;
 mod p0801;
+mod p0803;
+mod p0804;
 mod p0806;
+mod p0904;
+mod p1001;
+mod p1002;
 mod p1003;
+mod p1004;
+mod p1006;
+mod p1007;
+mod p1008;
 
 pub use ctx::Ctx;
+pub use p0405::plural;
 
 use lang::diag::{Code, Sink};
 
@@ -80,6 +109,8 @@ pub const CHECKS: &[Check] = &[
     Check { codes: &[Code::P0204], run: p0204::check },
     Check { codes: &[Code::P0205], run: p0205::check },
     Check { codes: &[Code::P0206], run: p0206::check },
+    Check { codes: &[Code::P0207], run: p0207::check },
+    Check { codes: &[Code::P0208], run: p0208::check },
     Check { codes: &[Code::P0301], run: p0301::check },
     Check { codes: &[Code::P0302], run: p0302::check },
     Check { codes: &[Code::P0303], run: p0303::check },
@@ -94,9 +125,12 @@ pub const CHECKS: &[Check] = &[
     Check { codes: &[Code::P0406], run: p0406::check },
     Check { codes: &[Code::P0407], run: p0407::check },
     Check { codes: &[Code::P0408], run: p0408::check },
+    Check { codes: &[Code::P0409], run: p0409::check },
     Check { codes: &[Code::P0415], run: p0415::check },
     Check { codes: &[Code::P0410, Code::P0411, Code::P0413], run: p0410::check },
     Check { codes: &[Code::P0416], run: p0416::check },
+    Check { codes: &[Code::P0417], run: p0417::check },
+    Check { codes: &[Code::P0419], run: p0419::check },
     Check { codes: &[Code::P0420], run: p0420::check },
     Check { codes: &[Code::P0421], run: p0421::check },
     Check { codes: &[Code::P0422], run: p0422::check },
@@ -104,13 +138,35 @@ pub const CHECKS: &[Check] = &[
     Check { codes: &[Code::P0502], run: p0502::check },
     Check { codes: &[Code::P0503], run: p0503::check },
     Check { codes: &[Code::P0504], run: p0504::check },
+    Check { codes: &[Code::P0505], run: p0505::check },
+    Check { codes: &[Code::P0506], run: p0506::check },
+    Check { codes: &[Code::P0507], run: p0507::check },
     Check { codes: &[Code::P0601], run: p0601::check },
     Check { codes: &[Code::P0602], run: p0602::check },
+    Check { codes: &[Code::P0603], run: p0603::check },
+    Check { codes: &[Code::P0604], run: p0604::check },
     Check { codes: &[Code::P0605], run: p0605::check },
+    Check { codes: &[Code::P0606], run: p0606::check },
+    Check { codes: &[Code::P0607], run: p0607::check },
+    Check { codes: &[Code::P0608], run: p0608::check },
     Check { codes: &[Code::P0701], run: p0701::check },
+    Check { codes: &[Code::P0702], run: p0702::check },
+    Check { codes: &[Code::P0704], run: p0704::check },
+    Check { codes: &[Code::P0706], run: p0706::check },
+    Check { codes: &[Code::P0707], run: p0707::check },
+    Check { codes: &[Code::P0709], run: p0709::check },
     Check { codes: &[Code::P0801, Code::P0405, Code::P0802, Code::P0805], run: p0801::check },
+    Check { codes: &[Code::P0803], run: p0803::check },
+    Check { codes: &[Code::P0804], run: p0804::check },
     Check { codes: &[Code::P0806], run: p0806::check },
+    Check { codes: &[Code::P0904], run: p0904::check },
+    Check { codes: &[Code::P1001], run: p1001::check },
+    Check { codes: &[Code::P1002], run: p1002::check },
     Check { codes: &[Code::P1003], run: p1003::check },
+    Check { codes: &[Code::P1004], run: p1004::check },
+    Check { codes: &[Code::P1006], run: p1006::check },
+    Check { codes: &[Code::P1007], run: p1007::check },
+    Check { codes: &[Code::P1008], run: p1008::check },
 ];
 
 /// Codes that are reported outside this folder: by the parser, the loader, the resolution and the tests.

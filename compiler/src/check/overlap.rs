@@ -47,6 +47,11 @@ fn common(a: &[Spanned<String>], b: &[Spanned<String>], meet: impl Fn(&str, &str
     }
 }
 
+/// Whether two `schema.table` patterns have a table in common.
+pub(super) fn tables_meet(a: &str, b: &str) -> bool {
+    table(a, b).is_some()
+}
+
 /// Whether every object of `inner` is one of `outer`; exact for patterns that end in at most one `*` per part, and
 /// otherwise only sure of patterns that are equal.
 pub(super) fn covers(outer: &Objects, inner: &Objects) -> bool {

@@ -102,7 +102,7 @@ fn exceeds_limits(grant: &Grant, limits: &Limits, kind: SubjectKind, seen: &mut 
 }
 
 /// `people`, `services` or `agents`.
-pub(super) const fn plural(kind: SubjectKind) -> &'static str {
+pub const fn plural(kind: SubjectKind) -> &'static str {
     match kind {
         SubjectKind::Human => "people",
         SubjectKind::Service => "services",

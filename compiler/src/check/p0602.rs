@@ -35,7 +35,7 @@ pub(super) fn check(ctx: &Ctx<'_>, sink: &mut Sink) {
 }
 
 /// Whether two class patterns have a class in common.
-fn meet(a: &str, b: &str) -> bool {
+pub(super) fn meet(a: &str, b: &str) -> bool {
     let base = |pattern: &str| pattern.strip_suffix('*').unwrap_or(pattern).to_owned();
     class_matches(a, &base(b)) || class_matches(b, &base(a))
 }

@@ -49,7 +49,7 @@ fn summary(
     match format {
         Format::Human => writeln!(terminal.out, "{line}, {took_ms} ms")?,
         Format::Plain => writeln!(terminal.out, "{line}")?,
-        Format::Json | Format::Sarif | Format::Github => writeln!(terminal.err, "{line}")?,
+        Format::Json | Format::Sarif | Format::Github | Format::Junit => writeln!(terminal.err, "{line}")?,
     }
     Ok(())
 }

@@ -7,14 +7,29 @@ pub mod completions;
 pub mod diff;
 pub mod explain;
 pub mod fmt;
+pub mod graph;
+pub mod init;
+pub mod matrix;
+pub mod owners;
 pub mod test;
 pub mod verify;
 
 use crate::{
-    load::ROOT_FILE,
+    cli::{Exit, Format},
+    compile::{Options, compile},
+    load::{ROOT_FILE, load},
+    report,
+    resolve::resolve,
     system::{System, SystemError, join},
 };
-use lang::{bundle::BundleError, span::SourceMap};
+use lang::{
+    bundle::BundleError,
+    diag::{Severity, Sink},
+    model::Policy,
+    program::Program,
+    span::SourceMap,
+    time::Timestamp,
+};
 use std::io::Write;
 
 /// What a command talks to.
@@ -82,6 +97,38 @@ fn root(path: Option<&str>, system: &dyn System) -> Result<String, Failure> {
     } else {
         Err(Failure::Usage(format!("there is no folder `{path}`")))
     }
+}
+
+/// The resolved policy; when it has errors, they are shown and the exit says so.
+fn model(root: &str, terminal: &mut Terminal<'_>) -> Result<Result<Policy, Exit>, Failure> {
+    let mut sink = Sink::new();
+    let loaded = load(terminal.system, root, threads(), &mut sink)?;
+    let policy = loaded.root.and_then(|file| resolve(&loaded.documents, file, &mut sink));
+    match policy.filter(|_| !sink.has_errors()) {
+        Some(policy) => Ok(Ok(policy)),
+        None => {
+            let found = sink.finish(&loaded.sources);
+            report::findings(Format::Human, &found, &located(&loaded.sources, root), terminal)?;
+            Ok(Err(Exit::Found))
+        }
+    }
+}
+
+/// The program of a policy; when it has errors, they are shown and the exit says so.
+fn program(root: &str, at: Option<Timestamp>, terminal: &mut Terminal<'_>) -> Result<Result<Program, Exit>, Failure> {
+    let at = at.unwrap_or_else(|| terminal.system.now());
+    let compilation = compile(terminal.system, root, at, &Options { threads: threads() })?;
+    if let Some(checked) = compilation.checked {
+        let policy = checked.into_inner();
+        return match Program::new(policy.rules, policy.sources) {
+            Ok(program) => Ok(Ok(program)),
+            Err(invalid) => Err(Failure::Usage(invalid.to_string())),
+        };
+    }
+    let errors: Vec<_> =
+        compilation.diagnostics.iter().filter(|found| found.severity == Severity::Error).cloned().collect();
+    report::findings(Format::Human, &errors, &located(&compilation.sources, root), terminal)?;
+    Ok(Err(Exit::Found))
 }
 
 /// The same texts with paths as the shell sees them.

@@ -33,7 +33,9 @@ pub fn run(args: &TestArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Failure
             TestFormat::Human => Format::Human,
             TestFormat::Plain => Format::Plain,
             TestFormat::Json => Format::Json,
+            TestFormat::Sarif => Format::Sarif,
             TestFormat::Github => Format::Github,
+            TestFormat::Junit => Format::Junit,
         };
         report::findings(format, &others, &sources, terminal)?;
         writeln!(terminal.err, "the tests were not run: the policy has {}", count(others.len(), "error"))?;
@@ -50,7 +52,8 @@ pub fn run(args: &TestArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Failure
     match args.format {
         TestFormat::Human | TestFormat::Plain => lines(args.format, &shown, &sources, terminal)?,
         TestFormat::Json => json(&shown, &sources, terminal)?,
-        TestFormat::Github => {
+        TestFormat::Junit => terminal.out.write_all(junit::report(&shown, &sources).as_bytes())?,
+        TestFormat::Sarif | TestFormat::Github => {
             let failed: Vec<_> = compilation
                 .diagnostics
                 .iter()
@@ -58,7 +61,8 @@ pub fn run(args: &TestArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Failure
                 .filter(|found| shown.iter().any(|test| found.span().is_some_and(|span| test.span.contains(span))))
                 .cloned()
                 .collect();
-            report::findings(Format::Github, &failed, &sources, terminal)?;
+            let format = if args.format == TestFormat::Sarif { Format::Sarif } else { Format::Github };
+            report::findings(format, &failed, &sources, terminal)?;
         }
     }
     let failed = shown.iter().filter(|test| test.failure.is_some()).count();

@@ -288,3 +288,106 @@ fn assertions_are_proved_or_answered_with_a_request() {
     assert!(ran.out.contains("FAILED  a reason is always given  (policy.kdl:"), "{}", ran.out);
     assert!(ran.out.contains("witness: kind=human groups={dev}  orders-db  select x.x"), "{}", ran.out);
 }
+
+fn a_new_policy_is_valid_formatted_and_never_written_over() {
+    let system = memory(&[("notes.txt", "x")]);
+    let ran = leaseholdc(&system, &["init"]);
+    assert_eq!(ran.exit, Exit::Clean, "{}{}", ran.out, ran.err);
+    let ran = leaseholdc(&system, &["check", "policies", "--format", "plain"]);
+    assert_eq!(ran.exit, Exit::Clean, "{}", ran.out);
+    let unexpected: Vec<&str> =
+        ran.out.lines().filter(|line| line.contains(": warning[") && !line.contains("P0422")).collect();
+    assert!(unexpected.is_empty(), "{unexpected:#?}");
+    let ran = leaseholdc(&system, &["test", "policies"]);
+    assert_eq!((ran.exit, ran.out.contains("5 passed, 0 failed")), (Exit::Clean, true), "{}", ran.out);
+    assert_eq!(leaseholdc(&system, &["fmt", "--check", "policies"]).exit, Exit::Clean);
+    let again = leaseholdc(&system, &["init"]);
+    assert_eq!(again.exit, Exit::Usage);
+    assert!(again.err.contains("exists already"), "{}", again.err);
+    let partly = memory(&[("new/grants.kdl", "")]);
+    assert_eq!(leaseholdc(&partly, &["init", "new"]).exit, Exit::Usage);
+    assert!(!partly.is_file("new/policy.kdl"), "nothing is written beside what is there");
+}
+
+#[test]
+fn the_matrix_is_written_checked_and_stale_after_a_change() {
+    let system = memory(&[("policy.kdl", GOOD)]);
+    assert_eq!(leaseholdc(&system, &["matrix", "--check"]).exit, Exit::Found);
+    assert_eq!(leaseholdc(&system, &["matrix", "--write"]).exit, Exit::Clean);
+    assert_eq!(leaseholdc(&system, &["matrix", "--check"]).exit, Exit::Clean);
+    let ran = leaseholdc(&system, &["matrix"]);
+    let line = "| dev · human | requested, 1h | read | everything | cooldown 5m | full | orders-db |";
+    assert!(ran.out.contains(line), "{}", ran.out);
+    let wider = memory(&[
+        ("policy.kdl", &GOOD.replace("    cooldown", "    permit read write\n    cooldown")),
+        ("ACCESS.md", &ran.out),
+    ]);
+    assert_eq!(leaseholdc(&wider, &["matrix", "--check"]).exit, Exit::Found);
+    assert!(leaseholdc(&wider, &["matrix"]).out.contains("| read write |"));
+}
+
+#[test]
+fn a_graph_names_every_party_in_every_form() {
+    let escalating = GOOD
+        .replace("    timezone \"UTC\"\n", "    timezone \"UTC\"\n    labels { controls secrets; }\n")
+        .replace("    owner team:core\n", "    owner team:core\n    label controls=secrets\n")
+        .replace(
+            "    cooldown",
+            "    permit read write\n    allow P0709 reason=\"x\" until=\"2027-01-01\"\n    cooldown",
+        );
+    for (text, mark) in [(GOOD, None), (escalating.as_str(), Some("escalat"))] {
+        let system = memory(&[("policy.kdl", text)]);
+        for format in ["dot", "mermaid", "svg"] {
+            let ran = leaseholdc(&system, &["graph", "--format", format]);
+            assert_eq!(ran.exit, Exit::Clean, "{}{}", ran.out, ran.err);
+            assert!(ran.out.contains("dev") && ran.out.contains("orders-db"), "{}", ran.out);
+            if let Some(mark) = mark.filter(|_| format != "svg") {
+                assert!(ran.out.contains(mark), "{}", ran.out);
+            }
+        }
+    }
+    let ran = leaseholdc(&memory(&[("policy.kdl", GOOD)]), &["graph", "--show", "delegation", "--format", "svg"]);
+    assert!(ran.out.contains(">core<"), "{}", ran.out);
+}
+
+#[test]
+fn owners_are_printed_written_and_checked() {
+    let text = GOOD.replace(
+        "    maintainers group:dev\n",
+        "    maintainers group:dev\n    reviewers \"@acme/core\"\n    folder \"teams/core\"\n",
+    );
+    let system = memory(&[("policies/policy.kdl", &text), (".github/CODEOWNERS", "* @acme/root\n")]);
+    let ran = leaseholdc(&system, &["owners"]);
+    assert!(ran.out.contains("/policies/teams/core/ @acme/core\n"), "{}", ran.out);
+    assert_eq!(leaseholdc(&system, &["owners", "--check"]).exit, Exit::Found);
+    assert_eq!(leaseholdc(&system, &["owners", "--write"]).exit, Exit::Clean);
+    assert_eq!(leaseholdc(&system, &["owners", "--check"]).exit, Exit::Clean);
+    assert_eq!(leaseholdc(&system, &["owners", "--check", "--prefix", "elsewhere"]).exit, Exit::Found);
+}
+
+#[test]
+fn findings_and_results_come_in_every_format() {
+    let wrong = GOOD.replace("expect requested grant", "expect requested lifetime=\"2h\" grant");
+    let system = memory(&[("policy.kdl", &wrong)]);
+    for (format, mark) in [
+        ("human", "P0901"),
+        ("plain", "error[P0901]"),
+        ("json", "\"code\": \"P0901\""),
+        ("sarif", "\"ruleId\": \"P0901\""),
+        ("github", "::error "),
+        ("junit", "<failure type=\"P0901\""),
+    ] {
+        let ran = leaseholdc(&system, &["check", "--format", format]);
+        assert_eq!(ran.exit, Exit::Found);
+        assert!(ran.out.contains(mark), "{format}: {}", ran.out);
+        assert!(!ran.out.contains('\u{1b}'), "{format} is coloured although this is no terminal");
+        let ran = leaseholdc(&system, &["test", "--format", format]);
+        assert_eq!(ran.exit, Exit::Found, "{format}");
+        assert!(!ran.out.is_empty() && !ran.out.contains('\u{1b}'), "{format}: {}", ran.out);
+    }
+    assert!(leaseholdc(&system, &["check", "--color", "always"]).out.contains('\u{1b}'));
+    let script = leaseholdc(&system, &["completions", "bash"]).out;
+    for word in ["init", "matrix", "graph", "owners"] {
+        assert!(script.contains(word), "{word}");
+    }
+}

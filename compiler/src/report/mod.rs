@@ -28,6 +28,7 @@ pub fn findings(
         Format::Json => render::Format::Json,
         Format::Sarif => render::Format::Sarif,
         Format::Github => render::Format::Github,
+        Format::Junit => render::Format::Junit,
     };
     let text = render::render(format, found, sources);
     // The commands end with a line of their own, which says more.

@@ -96,6 +96,7 @@ impl Pass<'_> {
                 && last.children.is_none()
             {
                 last.entries.append(&mut node.entries);
+                last.span = last.span.to(node.span);
                 last.broken = true;
             }
             return;
@@ -119,7 +120,10 @@ impl Pass<'_> {
         let mut clauses: Vec<TreeNode> = Vec::new();
         for mut node in block {
             match clauses.last_mut() {
-                Some(last) if is_item(&node) => last.entries.append(&mut node.entries),
+                Some(last) if is_item(&node) => {
+                    last.entries.append(&mut node.entries);
+                    last.span = last.span.to(node.span);
+                }
                 Some(_) | None => {
                     strip_colons(&mut node);
                     clauses.push(node);

@@ -1,6 +1,7 @@
 //! Workflow commands of GitHub Actions: an annotation at the line of each finding.
 //= https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands
 
+use super::visible;
 use crate::{
     diag::{Diagnostic, Severity},
     span::SourceMap,
@@ -45,7 +46,7 @@ fn format_label(sources: &SourceMap, label: &crate::diag::Label) -> String {
 
 /// The text of a command: an end of line or a percent sign would end or change it.
 fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    visible(text, true).replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
 fn property(text: &str) -> String {

@@ -65,6 +65,26 @@ pub fn render(format: Format, diagnostics: &[Diagnostic], sources: &SourceMap) -
     };
     // Writing to a string does not fail.
     debug_assert!(done.is_ok());
+    match format {
+        Format::Json | Format::Sarif => escaped(&out),
+        Format::Human { .. } | Format::Plain | Format::Github | Format::Junit => out,
+    }
+}
+
+/// JSON in which direction marks stand as escapes: equal to whoever parses it, harmless to whoever looks at it.
+fn escaped(json: &str) -> String {
+    if !json.contains(is_direction) {
+        return json.to_owned();
+    }
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_direction(c) {
+            let spelt = write!(out, "\\u{:04x}", u32::from(c));
+            debug_assert!(spelt.is_ok());
+        } else {
+            out.push(c);
+        }
+    }
     out
 }
 

@@ -1,0 +1,58 @@
+//! P0606: a way around a mask: who may read a masked table and write elsewhere can copy it to where no class says what
+//! it is. Masks hide what is shown; they cannot follow what was stored.
+
+use super::{Ctx, overlap::tables_meet, p0602::meet, p0603::reads};
+use lang::{
+    diag::{Code, Diagnostic, Sink},
+    model::{ConnectionId, Grant, Mask},
+    protocol::{OpSet, Operation},
+};
+
+pub(super) fn check(ctx: &Ctx<'_>, sink: &mut Sink) {
+    let leaks: OpSet =
+        [Operation::CopyOut, Operation::CreateAs, Operation::DdlCreate, Operation::Insert, Operation::Merge]
+            .into_iter()
+            .collect();
+    let masks: Vec<(&Mask, Vec<(ConnectionId, String)>)> =
+        ctx.policy.masks.iter().filter(|mask| !mask.head.broken).map(|mask| (mask, ctx.hidden_tables(mask))).collect();
+    for grant in ctx.policy.grants.iter().filter(|grant| !grant.head.broken) {
+        let Some(permit) = &grant.permit else { continue };
+        let leaking = permit.words.iter().find(|word| !word.set.intersection(leaks).is_empty());
+        let Some(word) = leaking.filter(|_| !grant.ops.intersection(reads()).is_empty()) else { continue };
+        let Some((mask, table)) = masks.iter().find_map(|(mask, tables)| hidden(ctx, grant, mask, tables)) else {
+            continue;
+        };
+        let op = word.set.intersection(leaks).iter().next().map_or("", Operation::word);
+        let (id, name) = (&grant.head.name.value, &mask.head.name.value);
+        let message = format!("`{id}` can copy `{table}`, which the mask `{name}` hides, by `{op}`");
+        sink.push(
+            Diagnostic::new(Code::P0606, word.word.span, message)
+                .label(format!("permits `{op}`"))
+                .also(mask.head.name.span, "hides what is shown, not what is stored")
+                .help("split the grant: one that reads the table, one that writes the others"),
+        );
+    }
+}
+
+/// A table under a mask that the grant reads and does not reveal.
+fn hidden<'a>(
+    ctx: &Ctx<'_>,
+    grant: &Grant,
+    mask: &'a Mask,
+    tables: &'a [(ConnectionId, String)],
+) -> Option<(&'a Mask, &'a str)> {
+    let revealed = mask.reveal_by_grant.as_ref().is_some_and(|by_grant| by_grant.value)
+        && !mask.classes.is_empty()
+        && mask.classes.iter().all(|class| grant.reveal.iter().any(|reveal| meet(&reveal.value, &class.value)));
+    let concerned = grant.to.iter().any(|principal| ctx.may_fall_under(principal, &mask.to));
+    if revealed || !concerned {
+        return None;
+    }
+    let on = grant.connections();
+    let hit = tables.iter().find(|(connection, table)| {
+        on.contains(connection)
+            && (grant.objects.tables.is_empty()
+                || grant.objects.tables.iter().any(|own| tables_meet(&own.value, table)))
+    });
+    hit.map(|(_, table)| (mask, table.as_str()))
+}
