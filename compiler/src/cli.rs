@@ -127,6 +127,8 @@ enum Command {
     /// Show, write or check the part of CODEOWNERS that follows from the policy's teams.
     #[command(after_help = "Examples:\n  leaseholdc owners --write\n  leaseholdc owners policies --check")]
     Owners(OwnersArgs),
+    /// Serve an editor: the language server, over standard input and output.
+    Lsp(LspArgs),
     /// Explain a rule, for example P0401; without a rule, list them all.
     Explain(ExplainArgs),
     /// Print a completion script for a shell.
@@ -441,6 +443,13 @@ pub struct OwnersArgs {
     pub prefix: Option<String>,
 }
 
+/// `lsp`.
+#[derive(Debug, Args)]
+pub struct LspArgs {
+    /// The folder that holds policy.kdl, as an absolute path; by default the one that the editor opened.
+    pub path: Option<String>,
+}
+
 /// `explain`.
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
@@ -526,6 +535,7 @@ pub fn run(
         Command::Matrix(args) => command::matrix::run(args, &mut terminal),
         Command::Graph(args) => command::graph::run(args, &mut terminal),
         Command::Owners(args) => command::owners::run(args, &mut terminal),
+        Command::Lsp(args) => command::lsp::run(args, &mut terminal),
         Command::Explain(args) => command::explain::run(args, &mut terminal),
         Command::Completions(args) => command::completions::run(args, Cli::command(), &mut terminal),
     };

@@ -14,6 +14,7 @@ pub mod glob;
 pub mod graph;
 pub mod load;
 pub mod lower;
+pub mod lsp;
 pub mod matrix;
 pub mod owners;
 pub mod policy_test;

@@ -4,7 +4,8 @@ use compiler::{cli, system::Os};
 use std::{io::Write as _, process::ExitCode};
 
 fn main() -> ExitCode {
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    // Not locked: the language server writes from a thread of its own.
+    let mut out = std::io::BufWriter::new(std::io::stdout());
     let mut err = std::io::stderr().lock();
     let exit = cli::run(std::env::args_os(), &Os, &mut out, &mut err);
     // A reader that went away, as `head` does, is no failure of the policy.

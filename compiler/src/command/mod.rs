@@ -9,6 +9,7 @@ pub mod explain;
 pub mod fmt;
 pub mod graph;
 pub mod init;
+pub mod lsp;
 pub mod matrix;
 pub mod owners;
 pub mod test;
