@@ -105,7 +105,7 @@ impl Question<'_, '_> {
                     continue;
                 }
                 *concerned = true;
-                let violated = self.violated(at, holder, &point.access.op, &point.access.object, &piece.offer);
+                let violated = self.violated(at, holder, point.access.op, &point.access.object, &piece.offer);
                 let better = |(old, ..): &(usize, &Offer, usize)| touches(at, cell) && !touches(at, *old);
                 if violated && least.as_ref().is_none_or(better) {
                     least = Some((cell, &piece.offer, piece.grant));
@@ -124,11 +124,11 @@ impl Question<'_, '_> {
         }))
     }
 
-    fn violated(&self, at: &At<'_>, holder: &Holder, op: &Operation, object: &Object, offer: &Offer) -> bool {
+    fn violated(&self, at: &At<'_>, holder: &Holder, op: Operation, object: &Object, offer: &Offer) -> bool {
         match self.claim {
             Claim::NeverMode(mode) => offer.terms.mode == mode.value,
-            Claim::NeverOp(ops) => ops.set.contains(*op),
-            Claim::NeverRaw(class) => raw(at, *op, object, offer, &class.value),
+            Claim::NeverOp(ops) => ops.set.contains(op),
+            Claim::NeverRaw(class) => raw(at, op, object, offer, &class.value),
             Claim::Only(principals) => {
                 let Some(seat) = self.estate.people.seat(0, &holder.who) else { return false };
                 !principals.iter().any(|one| {

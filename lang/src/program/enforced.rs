@@ -25,14 +25,8 @@ pub enum Gap {
 
 impl Gap {
     /// Every gap.
-    pub const ALL: [Self; 6] = [
-        Self::ConnectionKind,
-        Self::Credential,
-        Self::MaskingDatabase,
-        Self::Mask,
-        Self::Review,
-        Self::Overage,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::ConnectionKind, Self::Credential, Self::MaskingDatabase, Self::Mask, Self::Review, Self::Overage];
 
     /// What happens instead, as a sentence for people.
     pub const fn instead(self) -> &'static str {
