@@ -9,7 +9,7 @@ use super::{
 };
 use lang::{
     program::{
-        Access, Object, Outcome, Reason, Request, SubjectKind, Verdict,
+        Access, Contract, Judgement, Object, Outcome, Program, Reason, Request, Subject, SubjectKind, Verdict,
         rules::{Grant, Principal, RuleId, RuleKind},
     },
     protocol::OpSet,
@@ -219,50 +219,57 @@ pub fn why(estate: &Estate<'_>, asked: &Asked<'_>) -> Result<Why, TooComplex> {
         match decision.outcome {
             Outcome::Permitted { contract, judgement } => {
                 why.permitted = true;
-                let mut rules: BTreeSet<RuleId> = judgement.masks.iter().map(|hit| hit.rule.clone()).collect();
-                if let Verdict::Review(reviews) = &judgement.verdict {
-                    rules.extend(reviews.iter().map(|(rule, _)| rule.clone()));
-                    rules.extend(reviews.iter().map(|(_, by)| RuleId::new(RuleKind::Approval, by)));
-                }
-                let limits = &judgement.limits;
-                let bounds = [&limits.rows, &limits.seconds, &limits.bytes];
-                rules.extend(bounds.into_iter().flatten().map(|(_, rule)| rule.clone()));
-                let applying = program.limits_of(&subject, asked.connection);
-                rules.extend(applying.map(|rule| RuleId::new(RuleKind::Limits, &rule.name)));
-                rules.extend(contract.terms.approvals.iter().map(|name| RuleId::new(RuleKind::Approval, name)));
-                let offer = offer(&contract.terms, &judgement);
-                why.via.push(Permits {
-                    grant: grant.id.clone(),
-                    place,
-                    terms: offer,
-                    obligations: rules
-                        .into_iter()
-                        .map(|rule| Obligation {
-                            place: program.place(&rule).map(ToString::to_string),
-                            rule: rule.to_string(),
-                        })
-                        .collect(),
-                });
+                let obligations = obligations(program, &subject, asked.connection, &contract, &judgement);
+                let terms = offer(&contract.terms, &judgement);
+                why.via.push(Permits { grant: grant.id.clone(), place, terms, obligations });
             }
             Outcome::Denied => {
-                let held: BTreeSet<String> = program.group_names(&subject).into_iter().collect();
-                let mut because: Vec<String> = missing(grant, &held, subject.kind).into_iter().collect();
-                let stated = |reason: &&Reason| because.is_empty() || reason.rule.is_some();
-                let others: Vec<String> = decision.reasons.iter().filter(stated).map(ToString::to_string).collect();
-                because.extend(others);
-                if !grant.permit.contains(asked.access.op) && !because.iter().any(|one| one.contains("permitted")) {
-                    because.push(format!("`{}` is not among the operations that it permits", asked.access.op));
-                } else if !grant.scope.covers(&asked.access.object)
-                    && !because.iter().any(|one| one.contains("outside"))
-                {
-                    because.push(format!("`{}` is outside its objects", asked.access.object));
-                }
+                let because = nearest(program, &subject, grant, &asked.access, &decision.reasons);
                 why.not.push(Misses { grant: grant.id.clone(), place, because });
             }
         }
     }
     why.not.sort_by_key(|miss| (miss.because.len(), miss.grant.clone()));
     Ok(why)
+}
+
+/// Every rule behind a permission besides its grant, with its place.
+fn obligations(
+    program: &Program,
+    subject: &Subject,
+    connection: &str,
+    contract: &Contract<'_>,
+    judgement: &Judgement,
+) -> Vec<Obligation> {
+    let mut rules: BTreeSet<RuleId> = judgement.masks.iter().map(|hit| hit.rule.clone()).collect();
+    if let Verdict::Review(reviews) = &judgement.verdict {
+        rules.extend(reviews.iter().map(|(rule, _)| rule.clone()));
+        rules.extend(reviews.iter().map(|(_, by)| RuleId::new(RuleKind::Approval, by)));
+    }
+    let limits = &judgement.limits;
+    let bounds = [&limits.rows, &limits.seconds, &limits.bytes];
+    rules.extend(bounds.into_iter().flatten().map(|(_, rule)| rule.clone()));
+    let applying = program.limits_of(subject, connection);
+    rules.extend(applying.map(|rule| RuleId::new(RuleKind::Limits, &rule.name)));
+    rules.extend(contract.terms.approvals.iter().map(|name| RuleId::new(RuleKind::Approval, name)));
+    let placed =
+        |rule: RuleId| Obligation { place: program.place(&rule).map(ToString::to_string), rule: rule.to_string() };
+    rules.into_iter().map(placed).collect()
+}
+
+/// What a grant lacks to permit an access.
+fn nearest(program: &Program, subject: &Subject, grant: &Grant, access: &Access, reasons: &[Reason]) -> Vec<String> {
+    let held: BTreeSet<String> = program.group_names(subject).into_iter().collect();
+    let mut because: Vec<String> = missing(grant, &held, subject.kind).into_iter().collect();
+    let stated = |reason: &&Reason| because.is_empty() || reason.rule.is_some();
+    let others: Vec<String> = reasons.iter().filter(stated).map(ToString::to_string).collect();
+    because.extend(others);
+    if !grant.permit.contains(access.op) && !because.iter().any(|one| one.contains("permitted")) {
+        because.push(format!("`{}` is not among the operations that it permits", access.op));
+    } else if !grant.scope.covers(&access.object) && !because.iter().any(|one| one.contains("outside")) {
+        because.push(format!("`{}` is outside its objects", access.object));
+    }
+    because
 }
 
 /// What somebody lacks to match a grant at all; by the alternative that they are nearest to.
