@@ -285,12 +285,11 @@ fn cover(relation: &Relation, masks: &BTreeMap<i16, MaskAs>, from: &str, from_on
     let (mut shown, mut raw, mut columns) = (Vec::new(), Vec::new(), Vec::new());
     for column in &relation.columns {
         let name = quoted(&column.name);
-        match masks.get(&column.number) {
-            Some(mask) => shown.push(format!("{} AS {name}", masked(mask, column))),
-            None => {
-                shown.push(format!("m.{name} AS {name}"));
-                raw.push(format!("m.{name} AS {name}"));
-            }
+        if let Some(mask) = masks.get(&column.number) {
+            shown.push(format!("{} AS {name}", masked(mask, column)))
+        } else {
+            shown.push(format!("m.{name} AS {name}"));
+            raw.push(format!("m.{name} AS {name}"));
         }
         columns.push((column.name.clone(), column.groups));
     }

@@ -65,7 +65,7 @@ fn hashed(value: &str) -> String {
 /// The ends of a text that is long enough for the ends to say little; else nothing of it.
 fn partial(value: &str, first: u32, last: u32, kind: &str) -> String {
     let text = format!("{value}::pg_catalog.text");
-    let least = u64::from(first).saturating_add(u64::from(last)).saturating_mul(2).min(1 << 30);
+    let long_enough = u64::from(first).saturating_add(u64::from(last)).saturating_mul(2).min(1 << 30);
     let (first, last) = (first.min(1 << 20), last.min(1 << 20));
     let mut parts = Vec::new();
     if first > 0 {
@@ -78,7 +78,7 @@ fn partial(value: &str, first: u32, last: u32, kind: &str) -> String {
     let shown = parts.join(" OPERATOR(pg_catalog.||) ");
     format!(
         "CASE WHEN {value} IS NULL THEN NULL \
-         WHEN pg_catalog.char_length({text}) OPERATOR(pg_catalog.>=) {least} THEN {shown} ELSE {} END::{kind}",
+         WHEN pg_catalog.char_length({text}) OPERATOR(pg_catalog.>=) {long_enough} THEN {shown} ELSE {} END::{kind}",
         literal(REDACTED)
     )
 }

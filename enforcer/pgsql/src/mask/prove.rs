@@ -99,19 +99,27 @@ impl<'p> Eraser<'p> {
         }
     }
 
-    /// Whether the query is one that stands in for a relation; a sample is taken off it first.
-    fn is_shape(&mut self, query: &pg::Node) -> Option<Option<Box<pg::RangeTableSample>>> {
+    /// What stands in for a relation, when the query does; a sample is taken off it first.
+    fn shape(&mut self, query: &pg::Node) -> Option<Shape> {
         let Some(E::SelectStmt(select)) = query.node.as_ref() else { return None };
         let [from] = select.from_clause.as_slice() else { return None };
         self.looks_left = self.looks_left.checked_sub(1)?;
         let Some(E::RangeTableSample(sample)) = from.node.as_ref() else {
-            return rewrite::deparse(query).filter(|text| self.shapes.contains(text.as_str())).map(|_| None);
+            return rewrite::deparse(query).filter(|text| self.shapes.contains(text.as_str())).map(|_| Shape::Whole);
         };
         let mut bare = select.as_ref().clone();
         *bare.from_clause.first_mut()? = sample.relation.as_deref()?.clone();
         let text = rewrite::deparse(&pg::Node { node: Some(E::SelectStmt(Box::new(bare))) })?;
-        self.shapes.contains(text.as_str()).then(|| Some(sample.clone()))
+        self.shapes.contains(text.as_str()).then(|| Shape::Sampled(sample.clone()))
     }
+}
+
+/// A query that stands in for a relation.
+enum Shape {
+    /// With all its rows.
+    Whole,
+    /// With a sample of them.
+    Sampled(Box<pg::RangeTableSample>),
 }
 
 impl Visitor for Eraser<'_> {
@@ -132,15 +140,15 @@ impl Visitor for Eraser<'_> {
 
     fn subselect(&mut self, item: &mut pg::RangeSubselect) -> Result<bool, Refusal> {
         let Some(query) = item.subquery.as_deref() else { return Ok(true) };
-        let Some(sample) = self.is_shape(query) else { return Ok(true) };
+        let Some(shape) = self.shape(query) else { return Ok(true) };
         self.found += 1;
         // What remains of it: nothing but the arguments of its sample.
         let mut rest = pg::SelectStmt::default();
-        if let Some(mut sample) = sample {
+        if let Shape::Sampled(mut sample) = shape {
             visit::nodes(self, &mut sample.args)?;
             boxed(self, sample.repeatable.as_mut())?;
-            rest.where_clause = sample.repeatable.clone();
-            rest.target_list = sample.args.clone();
+            rest.where_clause = sample.repeatable;
+            rest.target_list = sample.args;
         }
         item.subquery = Some(Box::new(pg::Node { node: Some(E::SelectStmt(Box::new(rest))) }));
         Ok(false)

@@ -133,21 +133,22 @@ fn relation_of(access: &Access) -> Option<Name> {
 fn forbidden(plan: &Plan, tree: &pg::Node, judged: &Statement) -> Option<String> {
     for access in &judged.accesses {
         let name = access.object.as_ref().map_or("", |object| &object.name);
-        if access.operation == Operation::Do {
+        let operation = access.operation;
+        if operation == Operation::Do {
             return Some("the gateway cannot see what a block of code reads, and this connection has masks".to_owned());
         }
-        if access.operation == Operation::Call && !is_listed(plan, access) {
+        if operation == Operation::Call && !is_listed(plan, access) {
             return Some(format!(
                 "the gateway cannot see what the routine `{name}` reads, and this connection has masks"
             ));
         }
-        if access.operation == Operation::Show && access.object.is_none() {
+        if operation == Operation::Show && name.is_empty() && access.object.is_none() {
             return Some(
                 "a parameter is read by a name that only the running statement knows; write the name as a constant"
                     .to_owned(),
             );
         }
-        if access.operation == Operation::Show && expression::is_reserved(name) {
+        if operation == Operation::Show && expression::is_reserved(name) {
             return Some(format!("`{name}` is the gateway's own parameter"));
         }
     }
