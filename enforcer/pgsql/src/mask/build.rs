@@ -286,7 +286,7 @@ fn cover(relation: &Relation, masks: &BTreeMap<i16, MaskAs>, from: &str, from_on
     for column in &relation.columns {
         let name = quoted(&column.name);
         if let Some(mask) = masks.get(&column.number) {
-            shown.push(format!("{} AS {name}", masked(mask, column)))
+            shown.push(format!("{} AS {name}", masked(mask, column)));
         } else {
             shown.push(format!("m.{name} AS {name}"));
             raw.push(format!("m.{name} AS {name}"));

@@ -35,7 +35,10 @@ pub(super) fn refused(plan: &Plan, tree: &pg::Node, judged: &Statement) -> Optio
     let mut tree = tree.clone();
     let mut found =
         Found { plan, columns: Vec::new(), relations: Vec::new(), changes: Vec::new(), into: false, ctes: Vec::new() };
-    let top = query_of(&mut tree, &mut found)?;
+    let top = query_of(&mut tree, &mut found);
+    if top.is_none() && found.changes.is_empty() {
+        return None;
+    }
     if let Some(top) = top
         && visit::node(&mut found, top).is_err()
     {
@@ -50,13 +53,13 @@ pub(super) fn refused(plan: &Plan, tree: &pg::Node, judged: &Statement) -> Optio
     found.changes.iter().find_map(|change| target(plan, change)).or_else(|| found.reads())
 }
 
-/// The query inside a statement; `None` for a statement without one. COPY FROM is an INSERT.
+/// The query inside a statement; `None` for a statement without one. COPY FROM has none, and is found to be an INSERT.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the tree's own enum; other statements hold no query that runs")]
-fn query_of<'t>(tree: &'t mut pg::Node, found: &mut Found<'_>) -> Option<Option<&'t mut pg::Node>> {
+fn query_of<'t>(tree: &'t mut pg::Node, found: &mut Found<'_>) -> Option<&'t mut pg::Node> {
     if let Some(E::SelectStmt(_) | E::InsertStmt(_) | E::UpdateStmt(_) | E::DeleteStmt(_) | E::MergeStmt(_)) =
         &tree.node
     {
-        return Some(Some(tree));
+        return Some(tree);
     }
     match tree.node.as_mut()? {
         E::ExplainStmt(n) => query_of(n.query.as_deref_mut()?, found),
@@ -64,7 +67,7 @@ fn query_of<'t>(tree: &'t mut pg::Node, found: &mut Found<'_>) -> Option<Option<
         E::DeclareCursorStmt(n) => query_of(n.query.as_deref_mut()?, found),
         E::CreateTableAsStmt(n) => {
             found.into = true;
-            n.query.as_deref_mut().map(Some)
+            n.query.as_deref_mut()
         }
         E::CopyStmt(n) if n.is_from => {
             let relation = n.relation.clone()?;
@@ -75,7 +78,7 @@ fn query_of<'t>(tree: &'t mut pg::Node, found: &mut Found<'_>) -> Option<Option<
                 deletes: false,
                 named,
             });
-            Some(None)
+            None
         }
         E::CopyStmt(n) => query_of(n.query.as_deref_mut()?, found),
         _ => None,
@@ -289,7 +292,7 @@ fn target(plan: &Plan, written: &Written) -> Option<String> {
                     "{name} has masked columns and triggers, which would see and could repeat the real values; write with an account of your own"
                 ));
             }
-            let named = |column: &Box<str>| written.named.as_ref().is_none_or(|named| named.contains(column));
+            let named = |column: &str| written.named.as_ref().is_none_or(|named| named.contains(column));
             let writes_values = written.inserts || written.named.as_ref().is_some_and(|named| !named.is_empty());
             if writes_values && let Some(column) = cover.hashed.iter().find(|column| named(column)) {
                 return Some(format!(
