@@ -135,11 +135,8 @@ pub fn objects(grant: &Grant) -> String {
 /// How access is had and for how long: `requested, 1h, 2 extensions of 30m`.
 pub fn duration(terms: &Terms, grant: &Grant) -> String {
     let mode = if grant.break_glass.is_some() { "break-glass" } else { terms.mode.word() };
-    let mut text = format!("{mode}, {}", terms.lifetime);
-    if terms.extend > 0 {
-        text.push_str(&format!(" + {} × {}", terms.extend, terms.extend_by));
-    }
-    text
+    let text = format!("{mode}, {}", terms.lifetime);
+    if terms.extend > 0 { format!("{text} + {} × {}", terms.extend, terms.extend_by) } else { text }
 }
 
 /// What must be shown or done first.

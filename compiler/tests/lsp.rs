@@ -1,6 +1,14 @@
 //! An editor, played by a script: it starts the language server as editors do, over standard input and output, and
 //! looks at every answer.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test, with helpers outside its functions"
+)]
+
 use serde_json::{Value, json};
 use std::{
     fs,

@@ -172,7 +172,6 @@ pub fn what_can(
 ///
 /// # Errors
 /// When the connection's patterns cannot be looked at.
-#[expect(clippy::too_many_lines, reason = "one pass over the grants, each answered where it is asked")]
 pub fn why(estate: &Estate<'_>, asked: &Asked<'_>) -> Result<Why, TooComplex> {
     let program = estate.program;
     let object = match &asked.access.object {

@@ -105,14 +105,12 @@ fn model(root: &str, terminal: &mut Terminal<'_>) -> Result<Result<Policy, Exit>
     let mut sink = Sink::new();
     let loaded = load(terminal.system, root, threads(), &mut sink)?;
     let policy = loaded.root.and_then(|file| resolve(&loaded.documents, file, &mut sink));
-    match policy.filter(|_| !sink.has_errors()) {
-        Some(policy) => Ok(Ok(policy)),
-        None => {
-            let found = sink.finish(&loaded.sources);
-            report::findings(Format::Human, &found, &located(&loaded.sources, root), terminal)?;
-            Ok(Err(Exit::Found))
-        }
+    if let Some(policy) = policy.filter(|_| !sink.has_errors()) {
+        return Ok(Ok(policy));
     }
+    let found = sink.finish(&loaded.sources);
+    report::findings(Format::Human, &found, &located(&loaded.sources, root), terminal)?;
+    Ok(Err(Exit::Found))
 }
 
 /// The program of a policy; when it has errors, they are shown and the exit says so.

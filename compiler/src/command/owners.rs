@@ -29,13 +29,11 @@ pub fn run(args: &OwnersArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Failu
         String::new()
     };
     if args.check {
-        return Ok(match owners::is_fresh(&file, &section) {
-            Some(true) => Exit::Clean,
-            Some(false) | None => {
-                writeln!(terminal.out, "error[P0804]: {} is stale; run `leaseholdc owners --write`", args.file)?;
-                Exit::Found
-            }
-        });
+        if owners::is_fresh(&file, &section) == Some(true) {
+            return Ok(Exit::Clean);
+        }
+        writeln!(terminal.out, "error[P0804]: {} is stale; run `leaseholdc owners --write`", args.file)?;
+        return Ok(Exit::Found);
     }
     if args.write {
         let merged = owners::merged(&file, &section);

@@ -289,6 +289,7 @@ fn assertions_are_proved_or_answered_with_a_request() {
     assert!(ran.out.contains("witness: kind=human groups={dev}  orders-db  select x.x"), "{}", ran.out);
 }
 
+#[test]
 fn a_new_policy_is_valid_formatted_and_never_written_over() {
     let system = memory(&[("notes.txt", "x")]);
     let ran = leaseholdc(&system, &["init"]);

@@ -101,9 +101,9 @@ pub struct Graph {
 }
 
 impl Graph {
-    fn node(&mut self, id: String, title: &str, note: String, kind: Kind) -> String {
+    fn node(&mut self, id: String, title: &str, note: &str, kind: Kind) -> String {
         let title = crate::report::visible(title);
-        self.nodes.entry(id.clone()).or_insert(Node { title, note: crate::report::visible(&note), kind });
+        self.nodes.entry(id.clone()).or_insert(Node { title, note: crate::report::visible(note), kind });
         id
     }
 
@@ -161,7 +161,7 @@ fn add_row(graph: &mut Graph, program: &Program, row: &Row<'_>) {
     let Some(gets) = &row.gets else { return };
     let mut note = vec![view::duration(&gets.terms, row.grant)];
     note.extend(view::conditions(&gets.terms).into_iter().filter(|one| one.starts_with("approval")));
-    let grant = graph.node(format!("grant:{}", row.grant.id), &row.grant.id, note.join(" · "), kind);
+    let grant = graph.node(format!("grant:{}", row.grant.id), &row.grant.id, &note.join(" · "), kind);
     let target = connection_node(graph, row.connection);
     let changes =
         gets.allowed.union(gets.reviewed).iter().any(|op| op.family() != Some("read") && op != Operation::Listen);
@@ -170,7 +170,7 @@ fn add_row(graph: &mut Graph, program: &Program, row: &Row<'_>) {
     graph.edge(&grant, &target, bond);
     if row.who.groups.is_empty() {
         let name = format!("every {}", row.kind);
-        let everyone = graph.node(format!("every:{}", row.kind), &name, String::new(), Kind::Group(Some(row.kind)));
+        let everyone = graph.node(format!("every:{}", row.kind), &name, "", Kind::Group(Some(row.kind)));
         graph.edge(&everyone, &grant, bond);
     }
     for group in &row.who.groups {
@@ -183,7 +183,7 @@ fn group_node(graph: &mut Graph, program: &Program, name: &str) -> String {
     let group = program.rules().groups.iter().find(|group| group.name == name);
     let kind = group.and_then(|group| group.kind);
     let note = kind.map_or_else(|| "any kind".to_owned(), |kind| super::check::plural(kind).to_owned());
-    graph.node(format!("group:{name}"), name, note, Kind::Group(kind))
+    graph.node(format!("group:{name}"), name, &note, Kind::Group(kind))
 }
 
 fn connection_node(graph: &mut Graph, connection: &Connection) -> String {
@@ -196,7 +196,7 @@ fn connection_node(graph: &mut Graph, connection: &Connection) -> String {
     let mut note: Vec<String> = vec![connection.kind.to_string()];
     note.extend(["env", "data"].into_iter().filter_map(|key| label(key).map(str::to_owned)));
     note.extend(label(CONTROLS).map(|what| format!("controls {what}")));
-    graph.node(format!("connection:{}", connection.name), &connection.name, note.join(" · "), kind)
+    graph.node(format!("connection:{}", connection.name), &connection.name, &note.join(" · "), kind)
 }
 
 /// Who may hand out what: maintainers, teams, and the connections delegated to them.
@@ -204,15 +204,15 @@ pub fn delegation(policy: &Policy) -> Graph {
     let mut graph = Graph { title: format!("{}: who may hand out what", policy.name.value), ..Graph::default() };
     for (id, team) in policy.team_ids() {
         let name = &team.head.name.value;
-        let note = team.folder.as_ref().map_or_else(|| "no folder".to_owned(), |folder| folder.value.clone());
-        let node = graph.node(format!("team:{name}"), name, note, Kind::Team);
+        let folder = team.folder.as_ref().map_or("no folder", |folder| folder.value.as_str());
+        let node = graph.node(format!("team:{name}"), name, folder, Kind::Team);
         for maintainer in &team.maintainers {
             let group = &policy[maintainer.value];
             let kind = group.kind.as_ref().map(|kind| kind.value);
             let from = graph.node(
                 format!("group:{}", group.head.name.value),
                 &group.head.name.value,
-                "maintains".to_owned(),
+                "maintains",
                 Kind::Group(kind),
             );
             graph.edge(&from, &node, Bond::Reaches);
@@ -243,5 +243,5 @@ fn delegated(graph: &mut Graph, policy: &Policy, id: ConnectionId, limits: &[Str
         (None, Some(_) | None) => Kind::Connection,
     };
     let name = &connection.head.name.value;
-    graph.node(format!("connection:{name}"), name, limits.join(" · "), kind)
+    graph.node(format!("connection:{name}"), name, &limits.join(" · "), kind)
 }
