@@ -374,11 +374,9 @@ async fn dispatch(command: &Command, api: &Api, shell: &mut Shell<'_>) -> Result
             }
         }
         Command::Native { connection, via, reason, ticket, arguments, common } => {
+            let body = asking(connection, [("via", via), ("reason", reason), ("ticket", ticket)]);
             if !native::reachable(api, connection, via.as_deref()).await? {
-                let body = asking(connection, [("via", via), ("reason", reason), ("ticket", ticket)]);
-                let done: Done = api.post(&["v1", "requests"], &body).await?;
-                let mut aside = Shell { format: Format::Human, out: &mut io::sink(), notes: &mut *shell.notes };
-                let code = asked(api, &mut aside, done, true).await?;
+                let code = first_ask(api, shell, &body).await?;
                 if code != 0 {
                     return Ok(code);
                 }
@@ -446,6 +444,17 @@ fn asking<'a>(
 /// A body that says why, when somebody did.
 fn because(reason: Option<&str>) -> serde_json::Value {
     reason.map_or(json!({}), |reason| json!({ "reason": reason }))
+}
+
+/// Asks and waits; what it says goes to the notes, since the answer is the native client's.
+async fn first_ask(
+    api: &Api,
+    shell: &mut Shell<'_>,
+    body: &serde_json::Map<String, serde_json::Value>,
+) -> Result<u8, Stop> {
+    let done: Done = api.post(&["v1", "requests"], body).await?;
+    let mut aside = Shell { format: Format::Human, out: &mut io::sink(), notes: &mut *shell.notes };
+    asked(api, &mut aside, done, true).await
 }
 
 /// Runs a command by the shell; its exit code.

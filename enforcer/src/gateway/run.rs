@@ -63,8 +63,7 @@ pub async fn serve(config: Config, credentials_folder: &Path) -> Result<(), Star
     let live = Live::default();
     let metrics = Metrics::default();
     let store: Arc<dyn Store> = Arc::new(open_store(&config)?);
-    let poster = Poster::new(Arc::clone(&store), &config.channels, config.name.clone(), config.public_url.clone())
-        .map_err(|error| cannot("notices cannot be posted", &error))?;
+    let poster = open_poster(&config, &store)?;
     let access = Access::new(store, policy.clone(), live.clone(), config.name.clone());
     access.announce_to(config.channels.iter().map(|channel| channel.name.clone()));
     match access.close_orphans(clock::now()).await {
@@ -179,6 +178,11 @@ fn open_recorder(config: &Config) -> Result<Recorder, StartError> {
 async fn follow(follower: gitops::Follower, access: Access, stopped: watch::Receiver<bool>) {
     let (journal, activations) = mpsc::channel(activation::WAITING_MAX);
     tokio::join!(follower.journal(journal).run(stopped), access.keep_journal(activations));
+}
+
+fn open_poster(config: &Config, store: &Arc<dyn Store>) -> Result<Poster, StartError> {
+    Poster::new(Arc::clone(store), &config.channels, config.name.clone(), config.public_url.clone())
+        .map_err(|error| cannot("notices cannot be posted", &error))
 }
 
 fn open_webhook(config: &Config, nudge: gitops::Nudge) -> Result<Option<Webhook>, StartError> {
