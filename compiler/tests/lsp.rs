@@ -4,7 +4,8 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::expect_used,
+    clippy::string_slice,
+    clippy::cast_possible_truncation,
     clippy::panic,
     reason = "a test, with helpers outside its functions"
 )]

@@ -106,8 +106,8 @@ pub(crate) fn startup(input: &[u8]) -> Result<(), String> {
     {
         drop(Asked::read(&startup));
     }
-    drop(Packet::read(input));
-    Ok(())
+    let (one, again) = (Packet::read(input), Packet::read(input));
+    if one == again { Ok(()) } else { Err("a second reading differs".to_owned()) }
 }
 
 /// A statement: the judgement is the same each time.

@@ -69,9 +69,12 @@ pub async fn export(args: &Args, out: &mut dyn Write) -> io::Result<u8> {
     Ok(0)
 }
 
+/// The tables of a schema, each with its columns and their types.
+type Tables<'a> = BTreeMap<&'a str, Vec<(&'a str, &'a str)>>;
+
 /// The catalog in the words of the policy language, in one order whatever the target's.
 fn write(connection: &str, catalog: &Catalog, out: &mut dyn Write) -> io::Result<()> {
-    let mut schemas: BTreeMap<&str, BTreeMap<&str, Vec<(&str, &str)>>> = BTreeMap::new();
+    let mut schemas: BTreeMap<&str, Tables<'_>> = BTreeMap::new();
     for ((schema, name), relation) in catalog.relations() {
         if schema.starts_with("pg_") || relation.columns.is_empty() {
             continue;
@@ -113,7 +116,7 @@ fn word(text: &str) -> String {
             '\n' => quoted.push_str("\\n"),
             '\r' => quoted.push_str("\\r"),
             '\t' => quoted.push_str("\\t"),
-            c if c.is_control() => quoted.push_str(&format!("\\u{{{:x}}}", u32::from(c))),
+            c if c.is_control() => quoted.extend(c.escape_unicode()),
             c => quoted.push(c),
         }
     }

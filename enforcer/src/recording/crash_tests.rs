@@ -335,7 +335,6 @@ fn writes_until_it_is_killed() {
 /// load, again and again over one folder.
 #[test]
 #[ignore = "a hundred processes; the command stands above"]
-#[expect(clippy::disallowed_methods, reason = "a test that starts processes")]
 fn killed_a_hundred_times() {
     use std::io::BufRead;
     let temp = TempFolder::new();

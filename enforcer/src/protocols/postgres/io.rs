@@ -21,6 +21,7 @@ use crate::gateway::live::Facts;
 use crate::gateway::policy::Staleness;
 use crate::gateway::pump::{self, Durable, Recording};
 use crate::gateway::shared::Shared;
+use crate::gateway::stream::Stream;
 use crate::gateway::tls::UpstreamTls;
 use crate::gateway::{clock, metrics::Metrics};
 use crate::recording::{Pending, SessionRecorder};
@@ -395,9 +396,7 @@ async fn run(listener: Listener, login: Login<TcpStream>, ready: Ready, peer: So
     let route = Arc::new(route);
     let Ok(key) = shared.cancels.register(Arc::clone(&route), login.asked.minor) else {
         let close = Close { cause: Cause::Fault, sentence: "no cancel key is free".to_owned() };
-        let mut stream = login.stream;
-        startup::refuse(&mut stream, &reply::internal(), &shared.limits).await;
-        return finish(&shared, &mut recorder, &session, &close).await;
+        return turn_away(login.stream, &reply::internal(), &shared, &mut recorder, &session, &close).await;
     };
     let (seat, orders) = shared.live.enter(Facts {
         session: session.clone(),
@@ -411,9 +410,8 @@ async fn run(listener: Listener, login: Login<TcpStream>, ready: Ready, peer: So
         ends: opened.ends,
     });
     if let Err(close) = still_open(&shared, &opened).await {
-        let mut stream = login.stream;
-        startup::refuse(&mut stream, &reply::ended(close.cause, &close.sentence), &shared.limits).await;
-        return finish(&shared, &mut recorder, &session, &close).await;
+        let notice = reply::ended(close.cause, &close.sentence);
+        return turn_away(login.stream, &notice, &shared, &mut recorder, &session, &close).await;
     }
     let active = Arc::clone(lease.active());
     let now = clock::now();
@@ -460,6 +458,19 @@ async fn run(listener: Listener, login: Login<TcpStream>, ready: Ready, peer: So
     drop(seat);
     closed(&shared.metrics, &session, &close);
     finish(&shared, &mut recorder, &session, &close).await;
+}
+
+/// Refuses a client whose session was opened already.
+async fn turn_away(
+    mut stream: Stream<TcpStream>,
+    notice: &Notice,
+    shared: &Shared,
+    recorder: &mut SessionRecorder,
+    session: &SessionId,
+    close: &Close,
+) {
+    startup::refuse(&mut stream, notice, &shared.limits).await;
+    finish(shared, recorder, session, close).await;
 }
 
 fn closed(metrics: &Metrics, session: &SessionId, close: &Close) {

@@ -64,6 +64,7 @@ pub(super) enum Skipping {
 
 /// The machine.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "facts of a session that are independent of each other")]
 pub struct Postgres {
     pub(super) lease: Lease,
     pub(super) limits: Limits,

@@ -99,21 +99,8 @@ impl Postgres {
         if self.skipping != Skipping::No && frame.tag() != ServerTag::ReadyForQuery {
             return Fate::Drop;
         }
-        if let Some(Awaited::Catalog(builder)) = self.pipeline.front_mut() {
-            let tag = frame.tag();
-            if tag == ServerTag::DataRow {
-                return match masking::take_row(builder, frame.body()) {
-                    Ok(()) => Fate::Drop,
-                    Err(error) => target_at_fault(format!("the target's catalog cannot be read: {error}")),
-                };
-            }
-            if tag == ServerTag::ReadyForQuery {
-                return self.catalog_read(now, frame);
-            }
-            if tag == ServerTag::ErrorResponse {
-                return target_at_fault("the target's catalog cannot be read: the target refuses");
-            }
-            return if tag == ServerTag::ParameterStatus { Self::parameter(frame.body()) } else { Fate::Drop };
+        if let Some(Awaited::Catalog(_)) = self.pipeline.front() {
+            return self.catalog_frame(now, frame);
         }
         match frame.tag() {
             ServerTag::DataRow | ServerTag::CopyData => self.row(now, frame.whole().len(), out),
@@ -174,6 +161,25 @@ impl Postgres {
                 target_at_fault("the target sent a message that has no place in a session")
             }
         }
+    }
+
+    /// One frame of the answer to the gateway's own question for the catalog.
+    fn catalog_frame(&mut self, now: Now, frame: &Frame<ServerTag>) -> Fate {
+        let tag = frame.tag();
+        if tag == ServerTag::DataRow {
+            let Some(Awaited::Catalog(builder)) = self.pipeline.front_mut() else { return Fate::Drop };
+            return match masking::take_row(builder, frame.body()) {
+                Ok(()) => Fate::Drop,
+                Err(error) => target_at_fault(format!("the target's catalog cannot be read: {error}")),
+            };
+        }
+        if tag == ServerTag::ReadyForQuery {
+            return self.catalog_read(now, frame);
+        }
+        if tag == ServerTag::ErrorResponse {
+            return target_at_fault("the target's catalog cannot be read: the target refuses");
+        }
+        if tag == ServerTag::ParameterStatus { Self::parameter(frame.body()) } else { Fate::Drop }
     }
 
     /// The front entry is answered; the next one's turn begins.
