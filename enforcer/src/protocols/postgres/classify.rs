@@ -92,12 +92,14 @@ pub struct Text {
 pub fn classify(sql: &str, facts: &SessionFacts, plan: Option<&Arc<Plan>>) -> Result<Text, Refusal> {
     let judged = pgsql::judge(sql, plan.map_or(facts, |plan| plan.facts()))?;
     let covered = plan.map(|plan| plan.cover(sql, &judged)).transpose()?;
-    let (rewritten, mut outcomes) = match covered {
-        Some(covered) => (covered.text, covered.outcomes.into_iter()),
-        None => (None, Vec::new().into_iter()),
-    };
+    let rewritten = covered.as_ref().and_then(|covered| covered.text.clone());
+    let mut outcomes = covered.map(|covered| covered.outcomes.into_iter());
     let statements = judged.into_iter().map(|judged| {
-        let outcome = outcomes.next().unwrap_or(Outcome::Untouched);
+        // Where masks stand, a statement that nothing was said of does not run.
+        let outcome = match &mut outcomes {
+            None => Outcome::Untouched,
+            Some(outcomes) => outcomes.next().unwrap_or_else(|| Outcome::Refused("it was not looked at".into())),
+        };
         Arc::new(statement(judged, outcome, Under(plan.cloned())))
     });
     Ok(Text { statements: statements.collect(), rewritten })
