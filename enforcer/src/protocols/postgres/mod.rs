@@ -13,10 +13,13 @@
 
 pub mod cancel;
 pub mod classify;
+mod definitions;
 pub mod io;
+mod judging;
 pub mod login;
 pub mod machine;
 pub mod masking;
+mod messages;
 pub mod names;
 pub mod pipeline;
 mod replies;

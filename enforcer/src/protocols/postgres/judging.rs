@@ -1,0 +1,184 @@
+//! How a session judges a text: statement by statement, with everything that is executed by name.
+//!
+//! Synchronous. What the gateway cannot analyse must never be permitted.
+
+use super::classify::{Classified, Text, Under};
+use super::machine::Postgres;
+use super::names::{Full, Meanings};
+use super::pipeline::{Freed, Run, redefines};
+use super::reply::{self, Rule};
+use super::verdict::{self, Context, Denial};
+use super::wire::sqlstate::SqlState;
+use super::wire::write::Notice;
+use crate::core::machine::Now;
+use lang::program::StatementLimits;
+use pgsql::mask::Outcome;
+use pgsql::refusal::Refusal;
+use pgsql::statement::{Action, Discard};
+use std::sync::{Arc, PoisonError};
+
+/// What a message calls a prepared statement.
+pub(super) const STATEMENT: &str = "prepared statement";
+
+impl Postgres {
+    pub(super) fn text(&self, sql: &str) -> Result<Arc<Text>, Box<Denial>> {
+        // A panic while the cache was held leaves it whole.
+        let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        texts.get(sql, &self.facts, self.plan.as_ref()).map_err(|refusal| {
+            let code = match &refusal {
+                Refusal::Unparsed { .. } => SqlState::SYNTAX_ERROR,
+                Refusal::TooLong { .. } | Refusal::TooDeep { .. } => SqlState::PROGRAM_LIMIT_EXCEEDED,
+                Refusal::UnknownNode { .. } | Refusal::NeverRuns { .. } => SqlState::INSUFFICIENT_PRIVILEGE,
+            };
+            let mut denial = Denial::saying(refusal.to_string()).with_code(code);
+            denial.hint = Some("What the gateway cannot analyse does not run.".to_owned());
+            denial
+        })
+    }
+
+    /// Judges a text; what is permitted, ready to run.
+    pub(super) fn judge_text(&self, now: Now, text: &Text) -> Result<Run, Box<Denial>> {
+        let mut permitted = Run::default();
+        if self.plan.is_some() && text.statements.len() > 1 && text.statements.iter().any(|one| redefines(one)) {
+            let sentence = "where masks stand, definitions are changed by a message of their own: what follows must be judged by what they made";
+            return Err(Denial::saying(sentence));
+        }
+        for statement in &text.statements {
+            // A string may make a name and run it. What the name meant before is judged as well: it may run first.
+            let made_here = text.statements.iter().any(|other| makes(other, statement));
+            self.judge_one(now, statement, made_here, &mut permitted)?;
+        }
+        Ok(permitted)
+    }
+
+    /// Judges one statement with everything that it executes by name, and adds it to what is permitted.
+    pub(super) fn judge_one(
+        &self,
+        now: Now,
+        statement: &Arc<Classified>,
+        made_here: bool,
+        permitted: &mut Run,
+    ) -> Result<(), Box<Denial>> {
+        let pending = || self.pipeline.runs().any(Run::redefines);
+        if self.plan.is_some() && !matches!(statement.action, Action::Transaction(_)) && (self.redefined || pending()) {
+            let sentence = "definitions were changed in this pipeline: end it (Sync) before the next statement, which must be judged by what they made";
+            return Err(Denial::saying(sentence));
+        }
+        let mut judged = vec![Arc::clone(statement)];
+        let mut named = |meanings: Option<&Meanings>, missing: Box<Denial>| match meanings {
+            // EXECUTE of an EXECUTE does not exist: one level is all.
+            Some(meanings) => {
+                judged.extend(meanings.iter().cloned());
+                Ok(())
+            }
+            None if made_here => Ok(()),
+            None => Err(missing),
+        };
+        if let Some(name) = &statement.executes {
+            named(self.statements.meanings(name), unknown(STATEMENT, name))?;
+        }
+        if let Action::Fetch { cursor } | Action::Move { cursor } = &statement.action {
+            named(self.portals.meanings(cursor), unknown("cursor", cursor))?;
+            permitted.fetches.push(cursor.clone());
+        }
+        if let Action::DeclareCursor { name, .. } = &statement.action {
+            permitted.opens.push(name.clone());
+        }
+        let context = self.context(now);
+        for statement in &judged {
+            permitted.limits = tighter(std::mem::take(&mut permitted.limits), verdict::judge(&context, statement)?);
+        }
+        permitted.frees.extend(frees(statement));
+        permitted.statements.extend(judged);
+        Ok(())
+    }
+
+    pub(super) fn context(&self, now: Now) -> Context<'_> {
+        Context { lease: &self.lease, plan: self.plan.as_ref(), read_only: self.read_only, at: now.wall }
+    }
+
+    /// Takes the names that a permitted text makes.
+    pub(super) fn learn(&mut self, text: &Text) -> Result<(), Box<Denial>> {
+        let names_max = self.limits.statements_per_session_max;
+        for statement in &text.statements {
+            if let Action::Prepare { name, .. } = &statement.action {
+                self.statements.take(name, vec![Arc::clone(statement)], names_max).map_err(|Full| too_many())?;
+            }
+            if let Action::DeclareCursor { name, holds, .. } = &statement.action {
+                self.holds_cursors |= holds;
+                self.portals.take(name, vec![Arc::clone(statement)], names_max).map_err(|Full| too_many())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn empty() -> Classified {
+    Classified {
+        action: Action::Other,
+        accesses: Vec::new(),
+        relations: Vec::new(),
+        sensitive: Vec::new(),
+        executes: None,
+        never: None,
+        leaves_read_only: false,
+        writes_rows: false,
+        outcome: Outcome::Untouched,
+        under: Under::default(),
+    }
+}
+
+/// Whether `maker` makes the name that `user` runs.
+fn makes(maker: &Classified, user: &Classified) -> bool {
+    if let Action::Prepare { name, .. } = &maker.action {
+        return user.executes.as_ref() == Some(name);
+    }
+    if let Action::DeclareCursor { name, .. } = &maker.action
+        && let Action::Fetch { cursor } | Action::Move { cursor } = &user.action
+    {
+        return name == cursor;
+    }
+    false
+}
+
+/// Names that the statement's success frees.
+fn frees(statement: &Classified) -> Vec<Freed> {
+    if let Action::Deallocate { name } = &statement.action {
+        return vec![name.as_ref().map_or(Freed::Statements, |name| Freed::Statement(name.clone()))];
+    }
+    if let Action::CloseCursor { cursor } = &statement.action {
+        return vec![cursor.as_ref().map_or(Freed::Portals, |name| Freed::Portal(name.clone()))];
+    }
+    if matches!(statement.action, Action::Discard(Discard::All)) {
+        return vec![Freed::Statements, Freed::Portals];
+    }
+    Vec::new()
+}
+
+pub(super) fn unknown(what: &str, name: &str) -> Box<Denial> {
+    let code = if what == STATEMENT { SqlState::INVALID_STATEMENT_NAME } else { SqlState::INVALID_CURSOR_NAME };
+    Denial::saying(format!("{what} \"{name}\" does not exist in this session")).with_code(code)
+}
+
+pub(super) fn too_many() -> Box<Denial> {
+    Denial::saying("the session holds too many prepared statements or portals; close some of them")
+}
+
+fn tighter(a: StatementLimits, b: StatementLimits) -> StatementLimits {
+    let min = |a: Option<(u64, _)>, b: Option<(u64, _)>| match (a, b) {
+        (Some(a), Some(b)) => Some(if b.0 < a.0 { b } else { a }),
+        (a, b) => a.or(b),
+    };
+    StatementLimits { rows: min(a.rows, b.rows), seconds: min(a.seconds, b.seconds), bytes: min(a.bytes, b.bytes) }
+}
+
+/// The ERROR that a denial is on the wire.
+pub(super) fn notice_of(denial: &Denial) -> Notice {
+    let (name, place) = (denial.rule.as_ref().map(ToString::to_string), denial.place.as_ref().map(ToString::to_string));
+    let rule = Rule { name: name.as_deref(), place: place.as_deref() };
+    let notice = Notice { code: denial.code, ..reply::denied(&denial.sentence, rule) };
+    match &denial.hint {
+        Some(hint) => notice.with_hint(hint.clone()),
+        None => notice,
+    }
+}
