@@ -116,6 +116,12 @@ impl Cells {
         self.region(|_, _| true, |_| true)
     }
 
+    /// The cells in which something is reached: an object, or what an operation does without one. A statement that
+    /// touches nothing, such as `select 1`, is within every scope and gives nothing.
+    pub fn reaching(&self) -> Bits {
+        self.region(|op, object| *object != Object::Nothing || stands_alone(self.kind, op), |_| true)
+    }
+
     /// The cells whose operation on its object, and whose instant, satisfy a rule.
     pub fn region(&self, mut what: impl FnMut(Operation, &Object) -> bool, when: impl Fn(Timestamp) -> bool) -> Bits {
         let mut region = self.none();
@@ -198,6 +204,12 @@ impl Cells {
         })
     }
 
+    /// The operations of a region.
+    pub fn ops_of(&self, region: &Bits) -> OpSet {
+        let each = (self.objects.len() * self.times.len()).max(1);
+        region.iter().filter_map(|cell| self.ops.get(cell / each)).copied().collect()
+    }
+
     /// The position of a cell's object.
     pub fn object_of(&self, cell: usize) -> usize {
         (cell / self.times.len().max(1)) % self.objects.len().max(1)
@@ -222,6 +234,17 @@ fn possible(kind: ConnectionKind, op: Operation, object: &Object) -> bool {
     match kind {
         ConnectionKind::Ssh => op == Operation::Exec || !matches!(object, Object::Argv(_)),
         ConnectionKind::Postgres | ConnectionKind::Mysql | ConnectionKind::Kubernetes | ConnectionKind::Http => true,
+    }
+}
+
+/// Whether an operation does something although it names no object.
+fn stands_alone(kind: ConnectionKind, op: Operation) -> bool {
+    match kind {
+        ConnectionKind::Postgres | ConnectionKind::Mysql => {
+            [Operation::Do, Operation::Set, Operation::Listen, Operation::DclRole].contains(&op)
+        }
+        ConnectionKind::Ssh => op != Operation::Exec,
+        ConnectionKind::Kubernetes | ConnectionKind::Http => false,
     }
 }
 

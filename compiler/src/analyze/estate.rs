@@ -6,11 +6,14 @@ use super::{
     bits::Bits,
     cells::Cells,
     local::Local,
-    people::{People, Person},
-    side::{Piece, Side},
+    people::{People, Person, Seat},
+    side::{Alternative, Piece, Side},
 };
 use lang::{
-    program::{Object, Program, SubjectKind},
+    program::{
+        Object, Program, SubjectKind,
+        rules::{Principal, To},
+    },
     time::Timestamp,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -90,13 +93,12 @@ impl<'r> Estate<'r> {
         at.side.offers(&self.people, who)
     }
 
-    /// Everybody who gets something from a grant: for each alternative and kind the fewest principals. `besides`
-    /// are groups and a kind that they hold as well.
-    pub fn holders(&self, at: &At<'r>, grant: usize, besides: &[(Bits, Option<SubjectKind>)]) -> Vec<Holder> {
-        let Some(row) = at.side.grants.get(grant) else { return Vec::new() };
+    /// Everybody who matches one of these alternatives: for each of them and each kind the fewest principals.
+    /// `besides` are groups and a kind that they hold as well.
+    pub fn seats(&self, to: &[Alternative], besides: &[(Bits, Option<SubjectKind>)]) -> Vec<(Person, Seat)> {
         let mut found = Vec::new();
         let mut seen = BTreeSet::new();
-        for alternative in &row.to {
+        for alternative in to {
             for (groups, kind) in besides {
                 let wanted = alternative.groups.or(groups);
                 for idp in self.people.providers() {
@@ -105,13 +107,9 @@ impl<'r> Estate<'r> {
                             let Some(seat) = self.people.seat(0, &who) else { continue };
                             // A service that is an agent is looked at as an agent.
                             let turned = seat.kind != who.kind;
-                            if turned || kind.is_some_and(|kind| kind != seat.kind) || !seen.insert(who.clone()) {
-                                continue;
-                            }
-                            let pieces = at.side.offers_to(&seat);
-                            let pieces: Vec<Piece> = pieces.into_iter().filter(|piece| piece.grant == grant).collect();
-                            if !pieces.is_empty() {
-                                found.push(Holder { who, pieces });
+                            let matches = alternative.matches(&seat) && kind.is_none_or(|kind| kind == seat.kind);
+                            if !turned && matches && seen.insert(who.clone()) {
+                                found.push((who, seat));
                             }
                         }
                     }
@@ -121,7 +119,34 @@ impl<'r> Estate<'r> {
         found
     }
 
-    /// Nothing besides: for [`Estate::holders`].
+    /// Everybody who gets something from a grant, with the fewest principals that it takes.
+    pub fn holders(&self, at: &At<'r>, grant: usize, besides: &[(Bits, Option<SubjectKind>)]) -> Vec<Holder> {
+        let Some(row) = at.side.grants.get(grant) else { return Vec::new() };
+        let mut found = Vec::new();
+        for (who, seat) in self.seats(&row.to, besides) {
+            let mut pieces = at.side.offers_to(&seat);
+            pieces.retain(|piece| piece.grant == grant);
+            if !pieces.is_empty() {
+                found.push(Holder { who, pieces });
+            }
+        }
+        found
+    }
+
+    /// The alternatives of a rule's `to`.
+    pub fn alternatives(&self, to: &[Principal]) -> Vec<Alternative> {
+        Alternative::all(&self.people, 0, to)
+    }
+
+    /// Whether a rule concerns somebody.
+    pub fn concerns(&self, to: &To, seat: &Seat) -> bool {
+        match to {
+            To::Everybody => true,
+            To::Any(any) => self.alternatives(any).iter().any(|one| one.matches(seat)),
+        }
+    }
+
+    /// Nothing besides: for [`Estate::seats`].
     pub fn anybody(&self) -> Vec<(Bits, Option<SubjectKind>)> {
         vec![(self.people.groups(0, &[]), None)]
     }

@@ -45,8 +45,8 @@ pub struct Versus<'a, 'r> {
     pub less: Option<&'a Side<'r>>,
     /// The tables of both sides, the gaining one first.
     pub approvers: (Approvers<'a>, Approvers<'a>),
-    /// A grant of the lesser side that does not count, and break-glass with it: both sides are then one revision.
-    pub except: Option<usize>,
+    /// Grants of the lesser side that do not count, and break-glass with them: both sides are then one revision.
+    pub except: Option<&'a BTreeSet<usize>>,
 }
 
 /// A subject of the search: somebody, and the cells that are still to be gained.
@@ -88,7 +88,7 @@ impl<'r> Versus<'_, 'r> {
     fn theirs(&self, who: &Person) -> Vec<Piece> {
         let mut theirs = self.less.map_or_else(Vec::new, |less| less.offers(self.people, who));
         if let Some(except) = self.except {
-            theirs.retain(|piece| piece.grant != except && piece.offer.glass.is_none());
+            theirs.retain(|piece| !except.contains(&piece.grant) && piece.offer.glass.is_none());
         }
         theirs
     }

@@ -28,7 +28,13 @@ pub struct Alternative {
 }
 
 impl Alternative {
-    fn matches(&self, seat: &Seat) -> bool {
+    /// The alternatives of a revision's `to`.
+    pub fn all(people: &People, view: usize, to: &[Principal]) -> Vec<Self> {
+        to.iter().map(|one| Self { groups: people.groups(view, &one.groups), kind: one.kind }).collect()
+    }
+
+    /// Whether somebody matches it.
+    pub fn matches(&self, seat: &Seat) -> bool {
         self.kind.is_none_or(|kind| kind == seat.kind) && self.groups.is_subset(&seat.held)
     }
 }
@@ -279,9 +285,7 @@ struct Build<'a, 'r> {
 
 impl<'r> Build<'_, 'r> {
     fn alternatives(&self, to: &[Principal]) -> Vec<Alternative> {
-        to.iter()
-            .map(|one| Alternative { groups: self.people.groups(self.view, &one.groups), kind: one.kind })
-            .collect()
+        Alternative::all(self.people, self.view, to)
     }
 
     fn whom(&self, to: &To) -> Whom {

@@ -1,6 +1,7 @@
 //! What every check may ask: the resolved policy, its text, and what follows from nesting and kinds.
 
 use super::beside::Beside;
+use crate::analyze::estate::Estate;
 use lang::{
     model::{ConnectionId, GroupId, Head, Limits, Policy, Principal, TeamId, To},
     program::{Program, SubjectKind},
@@ -8,7 +9,7 @@ use lang::{
     syntax::ast::Document,
     time::Timestamp,
 };
-use std::collections::BTreeSet;
+use std::{cell::OnceCell, collections::BTreeSet};
 
 /// The input of all checks.
 #[derive(Debug)]
@@ -26,18 +27,28 @@ pub struct Ctx<'a> {
     /// What stands beside the policy.
     pub beside: Beside,
     closures: Vec<BTreeSet<GroupId>>,
+    estate: OnceCell<Estate<'a>>,
 }
 
 impl<'a> Ctx<'a> {
     /// Prepares the questions that checks ask.
     pub fn new(policy: &'a Policy, documents: &'a [Document], sources: &'a SourceMap, at: Timestamp) -> Self {
         let closures = policy.group_ids().map(|(id, _)| closure(policy, id)).collect();
-        Self { policy, documents, sources, at, program: None, beside: Beside::default(), closures }
+        Self {
+            policy,
+            documents,
+            sources,
+            at,
+            program: None,
+            beside: Beside::default(),
+            closures,
+            estate: OnceCell::new(),
+        }
     }
 
     /// The same with the policy's tables.
     #[must_use]
-    pub const fn with_program(mut self, program: Option<&'a Program>) -> Self {
+    pub fn with_program(mut self, program: Option<&'a Program>) -> Self {
         self.program = program;
         self
     }
@@ -47,6 +58,11 @@ impl<'a> Ctx<'a> {
     pub fn with_beside(mut self, beside: Beside) -> Self {
         self.beside = beside;
         self
+    }
+
+    /// The policy under the exact analysis, from now on; `None` when it has no tables.
+    pub fn estate(&self) -> Option<&Estate<'a>> {
+        self.program.map(|program| self.estate.get_or_init(|| Estate::new(program, self.at)))
     }
 
     /// The groups that a member of this group holds: itself and everything that it nests in.

@@ -9,6 +9,7 @@ mod allow;
 pub mod beside;
 mod ctx;
 mod facts;
+mod grants;
 mod overlap;
 mod terms;
 
@@ -39,9 +40,12 @@ mod p0407;
 mod p0408;
 mod p0409;
 mod p0410;
+mod p0412;
+mod p0413;
 mod p0415;
 mod p0416;
 mod p0417;
+mod p0418;
 mod p0419;
 mod p0420;
 mod p0421;
@@ -120,16 +124,30 @@ pub const CHECKS: &[Check] = &[
     Check { codes: &[Code::P0308], run: p0308::check },
     Check { codes: &[Code::P0309], run: p0309::check },
     Check { codes: &[Code::P0310], run: p0310::check },
-    Check { codes: &[Code::P0401, Code::P0402, Code::P0403, Code::P0404], run: p0401::check },
+    Check {
+        codes: &[
+            Code::P0401,
+            Code::P0402,
+            Code::P0403,
+            Code::P0404,
+            Code::P0410,
+            Code::P0411,
+            Code::P0412,
+            Code::P0413,
+            Code::P0414,
+            Code::P0008,
+        ],
+        run: grants::check,
+    },
     Check { codes: &[Code::P0405], run: p0405::check },
     Check { codes: &[Code::P0406], run: p0406::check },
     Check { codes: &[Code::P0407], run: p0407::check },
     Check { codes: &[Code::P0408], run: p0408::check },
     Check { codes: &[Code::P0409], run: p0409::check },
     Check { codes: &[Code::P0415], run: p0415::check },
-    Check { codes: &[Code::P0410, Code::P0411, Code::P0413], run: p0410::check },
     Check { codes: &[Code::P0416], run: p0416::check },
     Check { codes: &[Code::P0417], run: p0417::check },
+    Check { codes: &[Code::P0418], run: p0418::check },
     Check { codes: &[Code::P0419], run: p0419::check },
     Check { codes: &[Code::P0420], run: p0420::check },
     Check { codes: &[Code::P0421], run: p0421::check },

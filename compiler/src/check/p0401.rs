@@ -2,208 +2,271 @@
 //! the other. People take the convenient one, and whoever wrote the other believes in a control that is not there.
 //! `beside` says that both are meant.
 //!
-//! Judged are pairs of which one's people all match the other, where a request exists that both permit. It is a
-//! conflict when
-//! * neither grant is stricter on every axis that differs, or
-//! * one is stricter, its people can use the other, and the other has the same operations on only a part of the
-//!   objects or hours: within that part the stricter one holds nothing. (On all of them it is shadowed, P0410; with
-//!   fewer operations it is another task.)
+//! Judged are pairs that somebody certainly holds together: whoever holds the one with the fewest principals holds
+//! the other as well. Their effective terms are compared wherever both permit. It is a conflict when
+//! * neither offer is stricter on every axis that differs, or
+//! * one is stricter, its people hold the other, and the other has the same operations on only a part of the objects
+//!   or hours: within that part the stricter one holds nothing. (On all of them it is shadowed, P0410; with fewer
+//!   operations it is another task.)
 //!
 //! The code follows from the first axis that differs: mode, lifetime, approval, recording. Two grants that differ
-//! in none of these are left alone. Break-glass takes no part.
+//! in none of these are left alone.
 
 use super::{
-    Ctx,
-    overlap::{self, Meeting},
-    terms::{Axis, Terms},
+    grants::{Holding, Rivals},
+    terms,
 };
+use crate::analyze::{bits::Bits, offer::Axis, side::Piece};
 use lang::{
     diag::{Code, Diagnostic, Sink},
-    model::{ConnectionId, Grant, GrantId, Principal},
-    program::{SubjectKind, rules::Mode},
+    model::{Grant, Principal},
+    program::{Object, rules::Mode},
+    protocol::OpSet,
     span::Span,
 };
-use std::{
-    cmp::Ordering,
-    collections::{BTreeMap, BTreeSet},
-};
+use std::collections::BTreeSet;
 
-pub(super) fn check(ctx: &Ctx<'_>, sink: &mut Sink) {
-    let mut by_connection: BTreeMap<ConnectionId, Vec<(GrantId, &Grant)>> = BTreeMap::new();
-    for (id, grant) in ctx.policy.grant_ids() {
-        if grant.is_break_glass() || grant.head.broken {
+/// What a conflict is about.
+#[derive(Clone, Copy)]
+enum About {
+    Mode,
+    Lifetime,
+    Approval,
+    Recording,
+}
+
+/// The axes that make a conflict, the weightiest first.
+const AXES: [(Axis, About); 5] = [
+    (Axis::Mode, About::Mode),
+    (Axis::Lifetime, About::Lifetime),
+    (Axis::Extensions, About::Lifetime),
+    (Axis::Approval, About::Approval),
+    (Axis::Recording, About::Recording),
+];
+
+/// Judges every pair; returns those that conflict.
+pub(super) fn judge(rivals: &Rivals<'_, '_>, settled: &BTreeSet<usize>, sink: &mut Sink) -> BTreeSet<(usize, usize)> {
+    let mut conflicts = BTreeSet::new();
+    for (a, b) in rivals.pairs() {
+        if settled.contains(&a) || settled.contains(&b) || rivals.are_meant(a, b) {
             continue;
         }
-        for connection in grant.connections() {
-            by_connection.entry(connection).or_default().push((id, grant));
-        }
-    }
-    for (connection, grants) in by_connection {
-        for (at, (first_id, first)) in grants.iter().enumerate() {
-            for (second_id, second) in grants.iter().skip(at + 1) {
-                let meant = names(first, *second_id) || names(second, *first_id);
-                if meant || first.ops.intersection(second.ops).is_empty() {
-                    continue;
-                }
-                if let Some(conflict) = conflict(ctx, connection, first, second) {
-                    sink.push(report(ctx, connection, first, second, &conflict));
-                }
+        if let Some(conflict) = rivals.holdings.iter().find_map(|holding| conflict(rivals, holding, a, b)) {
+            conflicts.insert((a, b));
+            if let Some(found) = report(rivals, &conflict) {
+                sink.push(found);
             }
         }
     }
+    conflicts
 }
 
-fn names(grant: &Grant, other: GrantId) -> bool {
-    grant.beside.iter().any(|beside| beside.value == other)
+/// Where two grants meet for somebody, and on which axes each of them gives more there.
+struct Touch<'a> {
+    region: Bits,
+    mine: &'a Piece,
+    theirs: &'a Piece,
+    more: BTreeSet<Axis>,
+    less: BTreeSet<Axis>,
 }
 
-/// What two grants do to one subject.
+/// What two grants do to somebody.
 struct Conflict<'a> {
-    axis: Axis,
-    /// The alternatives of both grants that the subject matches.
-    who: (&'a Principal, &'a Principal),
-    /// Which of the two is the narrower one.
-    groups: BTreeSet<lang::model::GroupId>,
-    kind: SubjectKind,
-    terms: (Terms, Terms),
-    meeting: Meeting,
+    about: About,
+    holding: &'a Holding,
+    /// Both grants, as the author wrote them first and second.
+    grants: (usize, usize),
+    offers: (&'a Piece, &'a Piece),
+    region: Bits,
 }
 
-fn conflict<'a>(ctx: &Ctx<'_>, on: ConnectionId, first: &'a Grant, second: &'a Grant) -> Option<Conflict<'a>> {
-    let mut meeting = None;
-    for a in &first.to {
-        for b in &second.to {
-            let narrow = if ctx.implies(a, b) {
-                a
-            } else if ctx.implies(b, a) {
-                b
-            } else {
-                continue;
-            };
-            if !ctx.is_feasible(narrow) {
-                continue;
+fn touches<'a>(rivals: &Rivals<'_, '_>, holding: &'a Holding, a: usize, b: usize) -> Vec<Touch<'a>> {
+    let order = rivals.order();
+    let mut found = Vec::new();
+    for mine in holding.pieces(a) {
+        for theirs in holding.pieces(b) {
+            let region = mine.region.and(&theirs.region);
+            if !region.is_empty() {
+                let more = order.wider(&mine.offer, &theirs.offer);
+                let less = order.wider(&theirs.offer, &mine.offer);
+                found.push(Touch { region, mine, theirs, more, less });
             }
-            // One meeting serves all pairs of alternatives; without one there is no overlap at all.
-            if meeting.is_none() {
-                meeting = Some(overlap::meeting(ctx, first, second, on)?);
+        }
+    }
+    found
+}
+
+fn conflict<'a>(rivals: &Rivals<'a, '_>, holding: &'a Holding, a: usize, b: usize) -> Option<Conflict<'a>> {
+    if !holding.least.contains(&a) && !holding.least.contains(&b) {
+        return None;
+    }
+    // The author's order, not that of the tables, decides what is shown first.
+    let (a, b) = if rivals.models.get(&a)?.0 <= rivals.models.get(&b)?.0 { (a, b) } else { (b, a) };
+    let mut touches = touches(rivals, holding, a, b);
+    let made = |about: About, touch: &Touch<'a>| Conflict {
+        about,
+        holding,
+        grants: (a, b),
+        offers: (touch.mine, touch.theirs),
+        region: touch.region.clone(),
+    };
+    let (own, other) = (rivals.models.get(&a)?.1.mode.value, rivals.models.get(&b)?.1.mode.value);
+    if own != other {
+        let asks = if own == Mode::Requested { a } else { b };
+        let all = touches.iter().collect::<Vec<_>>();
+        if holding.least.contains(&asks) && is_same_task(rivals, holding, asks, &all) {
+            return touches.first().map(|touch| made(About::Mode, touch));
+        }
+        // A standing session and a requested window are different lengths of time.
+        for touch in &mut touches {
+            for axes in [&mut touch.more, &mut touch.less] {
+                axes.retain(|axis| ![Axis::Mode, Axis::Lifetime, Axis::Extensions].contains(axis));
             }
-            for kind in ctx.kinds(narrow) {
-                let terms = (Terms::of(ctx, first, on, narrow, kind), Terms::of(ctx, second, on, narrow, kind));
-                let pair = Pair { first, second, a, b, terms: &terms };
-                if let (Some(axis), Some(meeting)) = (pair.axis(ctx), &meeting) {
-                    let (meeting, groups) = (meeting.clone(), narrow.groups.clone());
-                    return Some(Conflict { axis, who: (a, b), groups, kind, terms, meeting });
-                }
-            }
+        }
+    }
+    let incomparable = |touch: &&Touch<'_>| !touch.more.is_empty() && !touch.less.is_empty();
+    let hit = touches.iter().filter(incomparable).find_map(|touch| Some((first(&[touch])?, touch)));
+    if let Some((about, touch)) = hit {
+        return Some(made(about, touch));
+    }
+    for (strict, loose) in [(a, b), (b, a)] {
+        let looser = |touch: &&Touch<'_>| {
+            let (own, other) = if strict == a { (&touch.more, &touch.less) } else { (&touch.less, &touch.more) };
+            own.is_empty() && !other.is_empty()
+        };
+        let parts: Vec<&Touch<'_>> = touches.iter().filter(looser).collect();
+        let none = rivals.at.cells.none();
+        let whole = holding.region(strict, &none).is_subset(&holding.region(loose, &none));
+        if holding.least.contains(&strict)
+            && !whole
+            && is_same_task(rivals, holding, strict, &parts)
+            && let (Some(about), Some(touch)) = (first(&parts), parts.first())
+        {
+            return Some(made(about, touch));
         }
     }
     None
 }
 
-struct Pair<'a> {
-    first: &'a Grant,
-    second: &'a Grant,
-    a: &'a Principal,
-    b: &'a Principal,
-    terms: &'a (Terms, Terms),
+/// The weightiest axis on which offers differ.
+fn first(touches: &[&Touch<'_>]) -> Option<About> {
+    let differs = |axis: &Axis| touches.iter().any(|touch| touch.more.contains(axis) || touch.less.contains(axis));
+    AXES.iter().find(|(axis, _)| differs(axis)).map(|(_, about)| *about)
 }
 
-impl Pair<'_> {
-    /// The axis of the conflict, when there is one.
-    fn axis(&self, ctx: &Ctx<'_>) -> Option<Axis> {
-        let mut differences = self.terms.0.differences(&self.terms.1);
-        if differences.remove(&Axis::Mode).is_some() {
-            // A standing session and a requested window are different lengths of time.
-            differences.remove(&Axis::Lifetime);
-            let ((requested, asks), (standing, has)) = match self.terms.0.mode {
-                Mode::Requested => ((self.first, self.a), (self.second, self.b)),
-                Mode::Standing => ((self.second, self.b), (self.first, self.a)),
-            };
-            if ctx.implies(asks, has) && requested.ops.difference(standing.ops).is_empty() {
-                return Some(Axis::Mode);
-            }
-        }
-        let orders: BTreeSet<Option<Ordering>> = differences.values().flatten().copied().collect();
-        let axis = differences.keys().next().copied().filter(|axis| *axis != Axis::Other)?;
-        let ordered = match (orders.len(), orders.first()) {
-            (1, Some(Some(order))) => *order,
-            _ => return Some(axis),
-        };
-        let ((strict, whose), (loose, others)) = match ordered {
-            Ordering::Less => ((self.first, self.a), (self.second, self.b)),
-            Ordering::Greater => ((self.second, self.b), (self.first, self.a)),
-            Ordering::Equal => return None,
-        };
-        let same_task = strict.ops.difference(loose.ops).is_empty();
-        let part = !overlap::covers(&loose.objects, &strict.objects) || !overlap::covers_time(loose, strict);
-        (ctx.implies(whose, others) && same_task && part).then_some(axis)
+/// Whether every operation that somebody has under a grant is among those of some regions.
+fn is_same_task(rivals: &Rivals<'_, '_>, holding: &Holding, grant: usize, touches: &[&Touch<'_>]) -> bool {
+    let none = rivals.at.cells.none();
+    let met = touches.iter().fold(none.clone(), |all, touch| all.or(&touch.region));
+    !met.is_empty() && ops(rivals, &holding.region(grant, &none)).difference(ops(rivals, &met)).is_empty()
+}
+
+fn ops(rivals: &Rivals<'_, '_>, region: &Bits) -> OpSet {
+    rivals.at.cells.ops_of(region)
+}
+
+/// Reports a grant that is to be requested where several standing grants together give all of it.
+pub(super) fn theatre(
+    rivals: &Rivals<'_, '_>,
+    index: usize,
+    model: &Grant,
+    others: &BTreeSet<usize>,
+) -> Option<Diagnostic> {
+    let holding = rivals.of(index).find(|holding| !holding.pieces(index).is_empty())?;
+    let who = who(rivals, holding);
+    let (id, name) = (rivals.id(index), &rivals.at.side.connection.name);
+    let message = format!("{who} has standing access to {name} beside what is to be requested");
+    let mut found = Diagnostic::new(Code::P0404, rivals.alternative(model, &holding.seat)?.span, message)
+        .label(format!("{who} requests with `{id}` what is always there"));
+    for (_, other) in others.iter().filter_map(|other| rivals.models.get(other)) {
+        found = found.also(other.mode.span, format!("`{}` gives a part of it", other.head.name.value));
     }
+    if let Some(text) = rivals.witness(holding, &holding.pieces(index).first()?.region) {
+        found = found.witness(text);
+    }
+    let beside = others.first().map_or("", |other| rivals.id(*other));
+    Some(found.help(format!("remove one of the two ways, or write `beside {beside}` in {id} to say both are meant")))
 }
 
-fn report(ctx: &Ctx<'_>, on: ConnectionId, first: &Grant, second: &Grant, found: &Conflict<'_>) -> Diagnostic {
-    let name = ctx.connection_name(on);
-    let (a, b) = (&first.head.name.value, &second.head.name.value);
-    let who = ctx.describe(&Principal { groups: found.groups.clone(), kind: None, span: found.who.0.span });
-    let who = if found.groups.is_empty() { format!("every {}", found.kind) } else { who };
-    let (code, message) = match found.axis {
-        Axis::Mode => (Code::P0404, format!("{who} has standing access to {name} beside what is to be requested")),
-        Axis::Approval => (Code::P0402, format!("{who} gets {name} under two different approvals")),
-        Axis::Recording => (Code::P0403, format!("what {who} does on {name} is recorded in two different ways")),
-        Axis::Lifetime | Axis::Other => (Code::P0401, format!("{who} gets two different lifetimes on {name}")),
+/// Who somebody is, for messages.
+fn who(rivals: &Rivals<'_, '_>, holding: &Holding) -> String {
+    let named = rivals.estate.people.named(0, &holding.who, rivals.estate.program.rules());
+    if named.is_empty() { format!("every {}", holding.seat.kind) } else { named.join(" and ") }
+}
+
+fn report(rivals: &Rivals<'_, '_>, found: &Conflict<'_>) -> Option<Diagnostic> {
+    let (a, b) = found.grants;
+    let (first, second) = (rivals.models.get(&a)?.1, rivals.models.get(&b)?.1);
+    let ours = rivals.alternative(first, &found.holding.seat)?;
+    let theirs = rivals.alternative(second, &found.holding.seat)?;
+    let name = &rivals.at.side.connection.name;
+    let who = who(rivals, found.holding);
+    let (code, message) = match found.about {
+        About::Mode => (Code::P0404, format!("{who} has standing access to {name} beside what is to be requested")),
+        About::Approval => (Code::P0402, format!("{who} gets {name} under two different approvals")),
+        About::Recording => (Code::P0403, format!("what {who} does on {name} is recorded in two different ways")),
+        About::Lifetime => (Code::P0401, format!("{who} gets two different lifetimes on {name}")),
     };
-    let (ours, theirs) = (found.terms.0.describe(ctx, &found.terms.1), found.terms.1.describe(ctx, &found.terms.0));
-    let scope = |own: &Grant, other: &Grant| {
-        if overlap::covers(&own.objects, &other.objects) {
-            String::new()
-        } else {
-            format!(", but only {}", listed(own))
+    let mine = terms::describe((first, &found.offers.0.offer), (second, &found.offers.1.offer));
+    let other = terms::describe((second, &found.offers.1.offer), (first, &found.offers.0.offer));
+    let none = rivals.at.cells.none();
+    let scope = |own: usize, other: usize, grant: &Grant| {
+        let (own, other) = (found.holding.region(own, &none), found.holding.region(other, &none));
+        let objects = terms::objects(grant);
+        if objects.is_empty() || other.is_subset(&own) { String::new() } else { format!(", but only {objects}") }
+    };
+    let mut diagnostic = Diagnostic::new(code, ours.span, message)
+        .label(people(rivals, found.holding, ours))
+        .also(place(first, found.about), format!("… may hold {name} {mine}{}", scope(a, b, first)))
+        .also(theirs.span, people(rivals, found.holding, theirs))
+        .also(place(second, found.about), format!("… and here {other}{}", scope(b, a, second)));
+    if let Some(text) = rivals.witness(found.holding, &shown(rivals, found)) {
+        diagnostic = diagnostic
+            .witness(text)
+            .witness(format!("via {} → {mine}", rivals.id(a)))
+            .witness(format!("via {} → {other}", rivals.id(b)));
+    }
+    let (a, b) = (rivals.id(a), rivals.id(b));
+    Some(diagnostic.help(format!("merge the two grants, or write `beside {a}` in {b} to say both are meant")))
+}
+
+/// The cell to show: where no rule names an object, the operation alone says it.
+fn shown(rivals: &Rivals<'_, '_>, found: &Conflict<'_>) -> Bits {
+    let cells = &rivals.at.cells;
+    let bare = found.region.first().and_then(|cell| cells.point(cell)).and_then(|point| {
+        let access = lang::program::Access { op: point.access.op, object: Object::Nothing };
+        cells.cell(&access, point.at)
+    });
+    let open = |grant: usize| rivals.models.get(&grant).is_some_and(|(_, model)| terms::objects(model).is_empty());
+    match bare {
+        Some(cell) if open(found.grants.0) && open(found.grants.1) => {
+            let mut one = cells.none();
+            one.insert(cell);
+            one
         }
-    };
-    let subject = match (found.groups.is_empty(), found.kind) {
-        (true, kind) => format!("kind={kind}"),
-        (false, kind) => {
-            let groups: Vec<&str> = found.groups.iter().map(|group| ctx.group_name(*group)).collect();
-            format!("kind={kind} groups={{{}}}", groups.join(", "))
-        }
-    };
-    let Meeting { op, object, at } = &found.meeting;
-    let object = if object.is_empty() { String::new() } else { format!(" {object}") };
-    let when = ctx.policy.zone.display(*at);
-    Diagnostic::new(code, found.who.0.span, message)
-        .label(people(ctx, found, found.who.0))
-        .also(place(first, found.axis), format!("… may hold {name} {ours}{}", scope(first, second)))
-        .also(found.who.1.span, people(ctx, found, found.who.1))
-        .also(place(second, found.axis), format!("… and here {theirs}{}", scope(second, first)))
-        .witness(format!("{subject}  {name}  {op}{object}  {when}"))
-        .witness(format!("via {a} → {ours}"))
-        .witness(format!("via {b} → {theirs}"))
-        .help(format!("merge the two grants, or write `beside {a}` in {b} to say both are meant"))
+        Some(_) | None => found.region.clone(),
+    }
 }
 
 /// Who is meant by an alternative of a grant, as the beginning of a sentence.
-fn people(ctx: &Ctx<'_>, found: &Conflict<'_>, own: &Principal) -> String {
-    if found.groups.is_empty() {
-        return format!("every {} …", found.kind);
+fn people(rivals: &Rivals<'_, '_>, holding: &Holding, own: &Principal) -> String {
+    let named = rivals.estate.people.named(0, &holding.who, rivals.estate.program.rules());
+    if named.is_empty() {
+        return format!("every {} …", holding.seat.kind);
     }
-    let narrow = Principal { groups: found.groups.clone(), kind: None, span: own.span };
-    if own.groups == found.groups || own.groups.is_empty() {
-        return format!("everyone in {} …", ctx.describe(&narrow));
+    let written: BTreeSet<&str> = own.groups.iter().map(|group| rivals.ctx.group_name(*group)).collect();
+    if written.is_empty() || written.iter().copied().eq(named.iter().map(String::as_str)) {
+        return format!("everyone in {} …", named.join(" and "));
     }
-    format!("everyone in {}, who are also in {}, …", ctx.describe(&narrow), ctx.describe(own))
+    format!("everyone in {}, who are also in {}, …", named.join(" and "), rivals.ctx.describe(own))
 }
 
 /// The clause that states an axis, else the lifetime, which every grant has.
-fn place(grant: &Grant, axis: Axis) -> Span {
-    match axis {
-        Axis::Mode => grant.mode.span,
-        Axis::Approval => grant.approvals.first().map_or(grant.lifetime.span, |approval| approval.span),
-        Axis::Recording => grant.recorded.as_ref().map_or(grant.lifetime.span, |recorded| recorded.span),
-        Axis::Lifetime | Axis::Other => grant.lifetime.span,
+fn place(grant: &Grant, about: About) -> Span {
+    match about {
+        About::Mode => grant.mode.span,
+        About::Approval => grant.approvals.first().map_or(grant.lifetime.span, |approval| approval.span),
+        About::Recording => grant.recorded.as_ref().map_or(grant.lifetime.span, |recorded| recorded.span),
+        About::Lifetime => grant.lifetime.span,
     }
-}
-
-fn listed(grant: &Grant) -> String {
-    let objects = &grant.objects;
-    let all = [&objects.tables, &objects.namespaces, &objects.paths, &objects.argv];
-    all.into_iter().flatten().map(|object| object.value.as_str()).collect::<Vec<_>>().join(" ")
 }

@@ -2,6 +2,9 @@
 //! recording. The gateway would clamp it, and the author would believe something else. The other axes are added by
 //! the obligation, not demanded of the grant. Break-glass has rules of its own. The lifetime and
 //! mode that a team's `delegate` permits are judged beside the rest of the delegation, in `p0801.rs`.
+//!
+//! Judged is everybody who certainly holds the grant, as the exact analysis sees them: whom a rule of `limits` then
+//! concerns falls under both.
 
 use super::Ctx;
 use lang::{
@@ -10,31 +13,31 @@ use lang::{
     program::{SubjectKind, rules::Mode},
     span::Span,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn check(ctx: &Ctx<'_>, sink: &mut Sink) {
+    let Some(estate) = ctx.estate() else { return };
+    let by_name: BTreeMap<&str, &Limits> =
+        ctx.policy.limits.iter().map(|limits| (limits.head.name.value.as_str(), limits)).collect();
     for grant in ctx.whole_grants() {
+        let id = grant.head.name.value.as_str();
         for connection in grant.connections() {
+            let Some(local) = estate.local(ctx.connection_name(connection)) else { continue };
+            let Some(row) = local.grants.iter().find(|row| row.id == id) else { continue };
+            let seats = estate.seats(&estate.alternatives(&row.to), &estate.anybody());
             let mut seen = BTreeSet::new();
-            for limits in ctx.limits_on(connection).filter(|limits| !limits.head.broken) {
-                for kind in concerned(ctx, grant, limits) {
+            for rule in &local.limits {
+                let Some(limits) = by_name.get(rule.name.as_str()).filter(|limits| !limits.head.broken) else {
+                    continue;
+                };
+                let concerned = seats.iter().filter(|(_, seat)| estate.concerns(&rule.to, seat));
+                let kinds: BTreeSet<SubjectKind> = concerned.map(|(_, seat)| seat.kind).collect();
+                for kind in kinds {
                     exceeds_limits(grant, limits, kind, &mut seen, sink);
                 }
             }
         }
     }
-}
-
-/// The kinds of subjects that certainly fall under both.
-fn concerned(ctx: &Ctx<'_>, grant: &Grant, limits: &Limits) -> Vec<SubjectKind> {
-    SubjectKind::ALL
-        .into_iter()
-        .filter(|kind| {
-            grant.to.iter().any(|principal| {
-                ctx.kinds(principal).contains(kind) && ctx.implies_any(&ctx.of_kind(principal, *kind), &limits.to)
-            })
-        })
-        .collect()
 }
 
 fn exceeds_limits(grant: &Grant, limits: &Limits, kind: SubjectKind, seen: &mut BTreeSet<Span>, sink: &mut Sink) {

@@ -66,7 +66,7 @@ codes! {
     P0005 Error Never "duplicate property or duplicate single-valued clause";
     P0006 Error UnlessError "a KDL v1 document, or a bare `true`, `false` or `null`";
     P0007 Error UnlessError "a YAML habit: `to:` or `- item`";
-    P0008 Error UnlessError "a limit is exceeded: file size, nesting depth, node count or include depth";
+    P0008 Error UnlessError "a limit is exceeded: file size, nesting depth, node count, include depth or classes of requests";
     P0009 Error UnlessError "a required clause, property or argument is missing";
     P0101 Error UnlessError "undefined reference";
     P0102 Error UnlessError "duplicate id";
