@@ -119,9 +119,9 @@ pub struct Drained {
     /// First: to the recorder.
     pub events: Vec<Event>,
     /// Then: to the target.
-    pub to_upstream: Bytes,
+    pub to_upstream: BytesMut,
     /// Then: to the client.
-    pub to_client: Bytes,
+    pub to_client: BytesMut,
     /// Then: a cancel request for the target's running statement.
     pub cancel_upstream: bool,
     /// Last: the end of the session.
@@ -183,8 +183,8 @@ impl Outbox {
     pub fn drain(&mut self) -> Drained {
         Drained {
             events: std::mem::take(&mut self.events),
-            to_upstream: self.to_upstream.split().freeze(),
-            to_client: self.to_client.split().freeze(),
+            to_upstream: std::mem::take(&mut self.to_upstream),
+            to_client: std::mem::take(&mut self.to_client),
             cancel_upstream: std::mem::take(&mut self.cancel_upstream),
             close: self.close.take(),
         }

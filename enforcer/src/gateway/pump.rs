@@ -8,18 +8,24 @@ use super::policy::Policy;
 use crate::core::active::Active;
 use crate::core::event::Event;
 use crate::core::machine::{Cause, Close, Machine, Outbox, Reading};
-use bytes::BytesMut;
+use bytes::{Buf, BufMut, BytesMut};
 use lang::time::Timestamp;
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 /// One read takes at most this much.
 const READ_BYTES_MAX: usize = 64 << 10;
+/// A read that follows a short one takes at most this much.
+const READ_BYTES_MIN: usize = 8 << 10;
+/// An alarm is set again at least this often.
+const ALARM_MS_MAX: u64 = 3_600_000;
 /// The longest wait for a peer to take the last words of a session.
 const FAREWELL_MAX: Duration = Duration::from_secs(2);
 /// The longest time that an accepted event stays without a signature.
@@ -79,37 +85,112 @@ pub type Cancel = Box<dyn Fn() -> oneshot::Receiver<()>>;
 
 /// One direction's socket and what waits for it.
 struct Side<S> {
-    reader: ReadHalf<S>,
-    writer: WriteHalf<S>,
+    stream: S,
     input: BytesMut,
     pending: BytesMut,
     unflushed: bool,
+    /// How much room the next read gets: grows while reads fill it, so that a stream of rows takes few calls and an idle
+    /// session little memory.
+    room: usize,
 }
 
-impl<S: AsyncRead + AsyncWrite> Side<S> {
-    fn new(stream: S, input: BytesMut) -> Self {
-        let (reader, writer) = tokio::io::split(stream);
-        Self { reader, writer, input, pending: BytesMut::new(), unflushed: false }
+impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
+    fn new(stream: S, input: BytesMut, pending: BytesMut) -> Self {
+        Self { stream, input, pending, unflushed: false, room: READ_BYTES_MIN }
+    }
+
+    /// Writes what waits as far as the peer takes it now, and flushes once nothing waits.
+    fn push(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        while !self.pending.is_empty() {
+            let Poll::Ready(wrote) = Pin::new(&mut self.stream).poll_write(cx, &self.pending)? else { return Ok(()) };
+            if wrote == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            self.pending.advance(wrote);
+            self.unflushed = true;
+        }
+        if self.unflushed && Pin::new(&mut self.stream).poll_flush(cx)?.is_ready() {
+            self.unflushed = false;
+        }
+        Ok(())
+    }
+
+    /// Reads what has arrived; none at the end.
+    fn fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.input.reserve(self.room);
+        let mut bounded = (&mut self.input).limit(self.room);
+        // The future holds no state of its own: dropping it while it waits loses nothing.
+        let read = pin!(self.stream.read_buf(&mut bounded)).poll(cx);
+        if let Poll::Ready(Ok(bytes)) = &read {
+            self.room = if *bytes == self.room {
+                self.room.saturating_mul(2).min(READ_BYTES_MAX)
+            } else {
+                bytes.next_power_of_two().clamp(READ_BYTES_MIN, self.room)
+            };
+        }
+        read
+    }
+
+    /// Writes the last words and closes.
+    async fn leave(&mut self) -> io::Result<()> {
+        self.stream.write_all(&self.pending).await?;
+        self.stream.shutdown().await
     }
 }
 
-async fn fill<R: AsyncRead + Unpin>(reader: &mut R, input: &mut BytesMut) -> io::Result<usize> {
-    input.reserve(READ_BYTES_MAX.min(8 << 10));
-    reader.read_buf(input).await
+/// Both sockets of a session.
+struct Wires<C, U> {
+    client: Side<C>,
+    upstream: Side<U>,
+    /// The cancel request that is under way.
+    cancelling: Option<oneshot::Receiver<()>>,
+    pending_bytes_max: usize,
 }
 
-/// Writes a part of what waits, or flushes when nothing does. Cancelling it loses nothing.
-async fn push<W: AsyncWrite + Unpin>(writer: &mut W, pending: &mut BytesMut, unflushed: &mut bool) -> io::Result<()> {
-    if pending.is_empty() {
-        writer.flush().await?;
-        *unflushed = false;
-        return Ok(());
+impl<C, U> Wires<C, U>
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    U: AsyncRead + AsyncWrite + Unpin,
+{
+    fn write(&mut self, cx: &mut Context<'_>) -> Option<Woke> {
+        if let Err(error) = self.client.push(cx) {
+            return Some(Woke::Client(Err(error)));
+        }
+        // A request that is under way cancels whatever the target runs when it arrives: nothing new runs until then.
+        if let Some(request) = &mut self.cancelling {
+            // A sender that is gone has given up.
+            Pin::new(request).poll(cx).is_ready().then(|| {
+                self.cancelling = None;
+                Woke::Cancelled
+            })
+        } else {
+            self.upstream.push(cx).err().map(|error| Woke::Upstream(Err(error)))
+        }
     }
-    *unflushed = true;
-    if writer.write_buf(pending).await? == 0 {
-        return Err(io::ErrorKind::WriteZero.into());
+
+    /// Reads from the sides that the machine wants to hear, as long as not too much waits for the other.
+    fn read(&mut self, reading: Reading, cx: &mut Context<'_>) -> Option<Woke> {
+        if reading != Reading::UpstreamPaused
+            && self.client.pending.len() < self.pending_bytes_max
+            && let Poll::Ready(read) = self.upstream.fill(cx)
+        {
+            return Some(Woke::Upstream(read));
+        }
+        if reading != Reading::ClientPaused
+            && self.upstream.pending.len() < self.pending_bytes_max
+            && let Poll::Ready(read) = self.client.fill(cx)
+        {
+            return Some(Woke::Client(read));
+        }
+        None
     }
-    Ok(())
+
+    /// Writes the last words to both peers and closes, within a bounded time.
+    async fn farewell(mut self) {
+        let both = async { tokio::join!(self.client.leave(), self.upstream.leave()) };
+        // A peer that takes no last words loses them.
+        let _ = timeout(FAREWELL_MAX, both).await;
+    }
 }
 
 /// What a session runs with.
@@ -156,8 +237,6 @@ impl<C, U> std::fmt::Debug for Session<'_, C, U> {
 enum Woke {
     Client(io::Result<usize>),
     Upstream(io::Result<usize>),
-    ClientWritten(io::Result<()>),
-    UpstreamWritten(io::Result<()>),
     Time,
     Cancelled,
     Order(Order),
@@ -170,96 +249,113 @@ where
     C: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
 {
-    let Session { machine, recording, mut orders, mut policy, cancel, pending_bytes_max, .. } = session;
+    let Session { machine, recording, orders, policy, cancel, pending_bytes_max, .. } = session;
     let mut recorded = Recorded { recording, unsigned_ms_max: session.unsigned_ms_max, sign_at_mono_ms: None };
-    let mut client = Side::new(session.client, session.client_input);
-    let mut upstream = Side::new(session.upstream, session.upstream_input);
-    client.pending = session.greeting;
+    let client = Side::new(session.client, session.client_input, session.greeting);
+    let upstream = Side::new(session.upstream, session.upstream_input, BytesMut::new());
+    let mut wires = Wires { client, upstream, cancelling: None, pending_bytes_max };
     let mut out = Outbox::default();
     let mut applied = session.applied;
-    let mut cancelling: Option<oneshot::Receiver<()>> = None;
+    // These waits outlive a turn: making them anew for each message would cost more than judging it.
+    let mut order = pin!(next_order(orders.clone()));
+    let mut publication = pin!(next_publication(policy.clone()));
+    let mut alarm = Alarm { wait: pin!(sleep_until(Instant::now())), at_mono_ms: None };
     // Whatever came with the login is handled like anything that comes later.
-    machine.on_upstream(clock::now(), &mut upstream.input, &mut out);
-    machine.on_client(clock::now(), &mut client.input, &mut out);
+    machine.on_upstream(clock::now(), &mut wires.upstream.input, &mut out);
+    machine.on_client(clock::now(), &mut wires.client.input, &mut out);
     let close = loop {
         let drained = out.drain();
         if let Err(sentence) = recorded.accept(&drained.events).await {
             // Nothing of this turn is forwarded: the statement may run no further, its result goes nowhere.
             drop(cancel());
-            (session.recorder_failed)(&mut client.pending);
+            (session.recorder_failed)(&mut wires.client.pending);
             break Close { cause: Cause::Recorder, sentence };
         }
-        upstream.pending.extend_from_slice(&drained.to_upstream);
-        client.pending.extend_from_slice(&drained.to_client);
+        join(&mut wires.upstream.pending, drained.to_upstream);
+        join(&mut wires.client.pending, drained.to_client);
         if drained.cancel_upstream {
-            cancelling = Some(cancel());
+            wires.cancelling = Some(cancel());
         }
         if let Some(close) = drained.close {
             break close;
         }
         let reading = machine.reading();
-        let from_client = reading != Reading::ClientPaused && upstream.pending.len() < pending_bytes_max;
-        let from_upstream = reading != Reading::UpstreamPaused && client.pending.len() < pending_bytes_max;
-        let wake = [machine.wake_at_mono_ms(), recorded.sign_at_mono_ms].into_iter().flatten().min();
-        let wait =
-            Duration::from_millis(wake.map_or(u64::MAX / 4, |at| at.saturating_sub(clock::mono_ms())).min(3_600_000));
-        let event = tokio::select! {
-            biased;
-            done = push(&mut client.writer, &mut client.pending, &mut client.unflushed),
-                if !client.pending.is_empty() || client.unflushed => Woke::ClientWritten(done),
-            // A request that is under way cancels whatever the target runs when it arrives: nothing new runs until then.
-            done = push(&mut upstream.writer, &mut upstream.pending, &mut upstream.unflushed),
-                if cancelling.is_none() && (!upstream.pending.is_empty() || upstream.unflushed) => Woke::UpstreamWritten(done),
-            () = taken(&mut cancelling), if cancelling.is_some() => Woke::Cancelled,
-            order = orders.next() => Woke::Order(order),
-            live = policy.changed() => Woke::Policy(live),
-            () = sleep_until(Instant::now() + wait) => Woke::Time,
-            read = fill(&mut upstream.reader, &mut upstream.input), if from_upstream => Woke::Upstream(read),
-            read = fill(&mut client.reader, &mut client.input), if from_client => Woke::Client(read),
-        };
-        react(event, machine, &mut client.input, &mut upstream.input, &policy, &mut applied, &mut out);
+        alarm.set([machine.wake_at_mono_ms(), recorded.sign_at_mono_ms].into_iter().flatten().min());
+        let woke = poll_fn(|cx| {
+            if let Some(woke) = wires.write(cx) {
+                return Poll::Ready(woke);
+            }
+            if let Poll::Ready(given) = order.as_mut().poll(cx) {
+                order.set(next_order(orders.clone()));
+                return Poll::Ready(Woke::Order(given));
+            }
+            if let Poll::Ready((live, policy)) = publication.as_mut().poll(cx) {
+                publication.set(next_publication(policy));
+                return Poll::Ready(Woke::Policy(live));
+            }
+            if alarm.rings(cx) {
+                return Poll::Ready(Woke::Time);
+            }
+            wires.read(reading, cx).map_or(Poll::Pending, Poll::Ready)
+        })
+        .await;
+        react(woke, machine, &mut wires, &policy, &mut applied, &mut out);
     };
-    (session.goodbye)(&mut upstream.pending);
-    farewell(client, upstream).await;
+    (session.goodbye)(&mut wires.upstream.pending);
+    wires.farewell().await;
     close
 }
 
-/// Waits until the cancel request that is under way has been taken.
-async fn taken(cancelling: &mut Option<oneshot::Receiver<()>>) {
-    if let Some(receiver) = cancelling {
-        // A sender that is gone has given up.
-        let _ = receiver.await;
+/// What follows what waits.
+fn join(waiting: &mut BytesMut, next: BytesMut) {
+    if waiting.is_empty() {
+        *waiting = next;
+    } else {
+        waiting.extend_from_slice(&next);
     }
-    *cancelling = None;
 }
 
-/// Writes the last words to both peers and closes, within a bounded time.
-async fn farewell<C, U>(mut client: Side<C>, mut upstream: Side<U>)
-where
-    C: AsyncRead + AsyncWrite + Unpin,
-    U: AsyncRead + AsyncWrite + Unpin,
-{
-    let to_client = async {
-        client.writer.write_all(&client.pending).await?;
-        client.writer.shutdown().await
-    };
-    let to_upstream = async {
-        upstream.writer.write_all(&upstream.pending).await?;
-        upstream.writer.shutdown().await
-    };
-    let both = async {
-        let _: (io::Result<()>, io::Result<()>) = tokio::join!(to_client, to_upstream);
-    };
-    // A peer that takes no last words loses them.
-    let _ = timeout(FAREWELL_MAX, both).await;
+async fn next_order(mut orders: Orders) -> Order {
+    orders.next().await
+}
+
+/// Whether the publisher lives, and the reader, which has seen what is published now.
+async fn next_publication(mut policy: Policy) -> (bool, Policy) {
+    let live = policy.changed().await;
+    (live, policy)
+}
+
+/// The one timer of a session, moved only when the instant moves.
+struct Alarm<'a> {
+    wait: Pin<&'a mut Sleep>,
+    at_mono_ms: Option<u64>,
+}
+
+impl Alarm<'_> {
+    fn set(&mut self, at_mono_ms: Option<u64>) {
+        let at_mono_ms = at_mono_ms.unwrap_or(u64::MAX);
+        if self.at_mono_ms != Some(at_mono_ms) {
+            self.at_mono_ms = Some(at_mono_ms);
+            let wait_ms = at_mono_ms.saturating_sub(clock::mono_ms()).min(ALARM_MS_MAX);
+            self.wait.as_mut().reset(Instant::now() + Duration::from_millis(wait_ms));
+        }
+    }
+
+    /// Whether it has rung; it must be set again then.
+    fn rings(&mut self, cx: &mut Context<'_>) -> bool {
+        let rung = self.wait.as_mut().poll(cx).is_ready();
+        if rung {
+            self.at_mono_ms = None;
+        }
+        rung
+    }
 }
 
 /// Has the machine act on what woke the pump.
-fn react(
+fn react<C, U>(
     woke: Woke,
     machine: &mut dyn Machine,
-    client_input: &mut BytesMut,
-    upstream_input: &mut BytesMut,
+    wires: &mut Wires<C, U>,
     policy: &Policy,
     applied: &mut Arc<Active>,
     out: &mut Outbox,
@@ -267,19 +363,19 @@ fn react(
     let now = clock::now();
     let end = |cause, sentence: &str| Close { cause, sentence: sentence.to_owned() };
     match woke {
-        Woke::ClientWritten(Ok(())) | Woke::UpstreamWritten(Ok(())) | Woke::Cancelled => {}
-        Woke::Client(Ok(0) | Err(_)) | Woke::ClientWritten(Err(_)) => {
+        Woke::Cancelled => {}
+        Woke::Client(Ok(0) | Err(_)) => {
             machine.on_end(now, end(Cause::Client, "the client is gone"), out);
         }
-        Woke::Upstream(Ok(0) | Err(_)) | Woke::UpstreamWritten(Err(_)) => {
+        Woke::Upstream(Ok(0) | Err(_)) => {
             machine.on_end(now, end(Cause::Upstream, "the target closed the connection"), out);
         }
-        Woke::Client(Ok(_)) => machine.on_client(now, client_input, out),
+        Woke::Client(Ok(_)) => machine.on_client(now, &mut wires.client.input, out),
         Woke::Upstream(Ok(_)) => {
-            machine.on_upstream(now, upstream_input, out);
-            if !client_input.is_empty() {
+            machine.on_upstream(now, &mut wires.upstream.input, out);
+            if !wires.client.input.is_empty() {
                 // An answer may make room for messages that waited.
-                machine.on_client(now, client_input, out);
+                machine.on_client(now, &mut wires.client.input, out);
             }
         }
         Woke::Time => machine.on_wake(now, out),
