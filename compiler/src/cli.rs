@@ -79,7 +79,8 @@ enum Command {
     Fmt(FmtArgs),
     /// Run the tests of a policy and show each of them.
     #[command(
-        after_help = "Examples:\n  leaseholdc test\n  leaseholdc test policies --filter agent --junit report.xml"
+        after_help = "Examples:\n  leaseholdc test\n  leaseholdc test policies --filter agent --junit report.xml\n  \
+                            leaseholdc test --coverage --coverage-min 80"
     )]
     Test(TestArgs),
     /// Show exactly what a change of the policy gives and takes, with witnesses; offline.
@@ -169,6 +170,12 @@ pub struct TestArgs {
     /// Show only tests whose name contains this text.
     #[arg(long, value_name = "TEXT")]
     pub filter: Option<String>,
+    /// Also show which grants, forbids, guards and obligations the tests exercise.
+    #[arg(long)]
+    pub coverage: bool,
+    /// Fail when the tests exercise fewer of the rules of one sort, in per cent.
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100), conflicts_with = "filter")]
+    pub coverage_min: Option<u8>,
     /// Also write a report in the XML of `JUnit`.
     #[arg(long, value_name = "FILE")]
     pub junit: Option<String>,

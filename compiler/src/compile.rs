@@ -14,11 +14,15 @@ use crate::{
 use lang::{
     diag::{Code, Diagnostic, Severity, Sink},
     model::Policy,
-    program::{Program, SourceTable, rules::Rules},
+    program::{
+        Program, SourceTable,
+        rules::{RuleId, Rules},
+    },
     span::SourceMap,
     syntax::ast::Document,
     time::Timestamp,
 };
+use std::collections::BTreeSet;
 
 /// How to compile.
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +102,8 @@ pub struct Compilation {
     pub program: Option<Program>,
     /// What every test said; empty when the policy has errors before its tests.
     pub tests: Vec<policy_test::Outcome>,
+    /// The rules that tests exercise; as empty as `tests`.
+    pub exercised: BTreeSet<RuleId>,
     /// The policy; `None` when something is an error, a failed test included.
     pub checked: Option<Checked<PolicySet>>,
 }
@@ -122,22 +128,22 @@ pub fn compile(source: &dyn Source, root: &str, at: Timestamp, options: &Options
     let sound = policy.as_ref().filter(|_| !sink.has_errors());
     let lowered = sound.map(|policy| lower(policy, &loaded.sources)).map(|(rules, table)| Program::new(rules, table));
     let program = lowered.as_ref().and_then(|lowered| lowered.as_ref().ok());
-    let mut tests = Vec::new();
+    let (mut tests, mut exercised) = (Vec::new(), BTreeSet::new());
     if let Some(policy) = &policy {
         let ctx = Ctx::new(policy, &loaded.documents, &loaded.sources, at)
             .with_program(program)
             .with_beside(loaded.beside.clone());
-        check::run(&ctx, &mut sink);
-        let (outcomes, found) = program.map(|program| policy_test::run(policy, program, at)).unwrap_or_default();
+        check::run(&ctx, options.threads, &mut sink);
+        let ran = program.map(|program| policy_test::run(policy, program, at)).unwrap_or_default();
         // What proves nothing can be accepted; what fails cannot, and is worth saying of a policy without errors.
-        let (vacuous, failed): (Vec<_>, Vec<_>) = found.into_iter().partition(|found| found.code == Code::P0903);
-        for found in vacuous {
+        let (failed, weak): (Vec<_>, Vec<_>) = ran.found.into_iter().partition(|found| found.code == Code::P0901);
+        for found in weak {
             sink.push(found);
         }
         check::suppress(&ctx, &mut sink);
         match &lowered {
             Some(Ok(_)) if !sink.has_errors() => {
-                tests = outcomes;
+                (tests, exercised) = (ran.outcomes, ran.exercised);
                 for found in failed {
                     sink.push(found);
                 }
@@ -164,5 +170,5 @@ pub fn compile(source: &dyn Source, root: &str, at: Timestamp, options: &Options
         })
     });
     let (sources, documents) = (loaded.sources, loaded.documents);
-    Ok(Compilation { sources, diagnostics, dropped, documents, policy, program, tests, checked })
+    Ok(Compilation { sources, diagnostics, dropped, documents, policy, program, tests, exercised, checked })
 }

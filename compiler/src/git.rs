@@ -2,7 +2,7 @@
 //! the repository beyond where its objects are.
 
 use crate::system::{Entry, EntryKind, Revision, Source, SystemError, join};
-use git2::{ObjectType, Oid, Repository, Tree};
+use git2::{Commit, ErrorClass, ErrorCode, ObjectType, Oid, Repository, Tree};
 use lang::time::Timestamp;
 use std::{collections::BTreeMap, path::Path};
 
@@ -20,17 +20,10 @@ pub(crate) fn revision(root: &str, name: &str) -> Result<Revision, SystemError> 
     let here = if root.is_empty() { "." } else { root };
     let repository = Repository::discover(here).map_err(|error| failed(error.message()))?;
     let commit = match name.split_once("...") {
-        Some((a, b)) => {
-            let oid = |name: &str| {
-                let name = if name.is_empty() { "HEAD" } else { name };
-                repository.revparse_single(name).and_then(|object| object.peel_to_commit()).map(|commit| commit.id())
-            };
-            let both = oid(a).and_then(|a| oid(b).and_then(|b| repository.merge_base(a, b)));
-            both.and_then(|base| repository.find_commit(base))
-        }
-        None => repository.revparse_single(name).and_then(|object| object.peel_to_commit()),
+        Some((a, b)) => merge_base(&repository, a, b),
+        None => named(&repository, name),
     };
-    let commit = commit.map_err(|error| failed(error.message()))?;
+    let commit = commit.map_err(|error| failed(&missing(&repository, &error)))?;
     let folder = folder(&repository, here).ok_or_else(|| failed("the folder is outside the repository's work tree"))?;
     let mut files = Files { blobs: BTreeMap::new(), bytes: 0, root: root.trim_end_matches('/').to_owned() };
     let mut tree = commit.tree().map_err(|error| failed(error.message()))?;
@@ -45,6 +38,32 @@ pub(crate) fn revision(root: &str, name: &str) -> Result<Revision, SystemError> 
         at: Timestamp::from_unix(commit.time().seconds()),
         source: Box::new(files),
     })
+}
+
+fn named<'r>(repository: &'r Repository, name: &str) -> Result<Commit<'r>, git2::Error> {
+    // As git reads `..B` and `A..`.
+    let name = if name.is_empty() { "HEAD" } else { name };
+    repository.revparse_single(name).and_then(|object| object.peel_to_commit())
+}
+
+fn merge_base<'r>(repository: &'r Repository, a: &str, b: &str) -> Result<Commit<'r>, git2::Error> {
+    let (a, b) = (named(repository, a)?, named(repository, b)?);
+    repository.find_commit(repository.merge_base(a.id(), b.id())?)
+}
+
+/// What is missing, in words, and where a clone that has only a part of the history gets the rest.
+fn missing(repository: &Repository, error: &git2::Error) -> String {
+    let what = match (error.code(), error.class()) {
+        (ErrorCode::NotFound, ErrorClass::Merge) => "the two commits have no common ancestor here".to_owned(),
+        (ErrorCode::NotFound, _) => "the repository has no such commit, branch or tag".to_owned(),
+        (ErrorCode::Ambiguous, _) => "several objects begin with it; write more of it".to_owned(),
+        _ => error.message().to_owned(),
+    };
+    if repository.is_shallow() {
+        format!("{what}; this clone has only a part of the history: run `git fetch --unshallow`, or fetch the commit")
+    } else {
+        what
+    }
 }
 
 /// Where a folder of the work tree stands in the repository.

@@ -8,6 +8,7 @@ pub mod check;
 pub mod cli;
 pub mod command;
 pub mod compile;
+pub mod coverage;
 pub mod emit;
 mod git;
 pub mod glob;

@@ -1,5 +1,5 @@
 //! Runs the tests of a policy with the gateway's own decision function, answers its assertions with the engine, and
-//! reports what does not hold as P0901, and what holds of nothing as P0903.
+//! reports what does not hold as P0901, what holds of nothing as P0903, and grants that no test exercises as P0902.
 
 use crate::analyze::{
     assertion::{self, Answer},
@@ -10,11 +10,12 @@ use lang::{
     model::Policy,
     program::{
         Program, TestFailure,
-        rules::{RuleId, RuleKind},
+        rules::{self, RuleId, RuleKind},
     },
     span::Span,
     time::Timestamp,
 };
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a test said.
 #[derive(Clone, Debug)]
@@ -27,16 +28,28 @@ pub struct Outcome {
     pub failure: Option<TestFailure>,
 }
 
-/// Runs every test, in the order of files and nodes. `at` is the instant near which time cells are looked for.
-pub fn run(policy: &Policy, program: &Program, at: Timestamp) -> (Vec<Outcome>, Vec<Diagnostic>) {
-    let mut outcomes = Vec::new();
-    let mut found = Vec::new();
+/// What the tests of a policy said.
+#[derive(Clone, Debug, Default)]
+pub struct Ran {
+    /// Each test and assertion, in the order of files and nodes.
+    pub outcomes: Vec<Outcome>,
+    /// The rules that tests exercise.
+    pub exercised: BTreeSet<RuleId>,
+    /// What is to be reported.
+    pub found: Vec<Diagnostic>,
+}
+
+/// Runs every test. `at` is the instant near which time cells are looked for.
+pub fn run(policy: &Policy, program: &Program, at: Timestamp) -> Ran {
+    let mut ran = Ran::default();
+    let lowered: BTreeMap<&str, &rules::Test> =
+        program.rules().tests.iter().map(|test| (test.name.as_str(), test)).collect();
     for test in &policy.tests {
         let name = &test.head.name.value;
-        let Some(lowered) = program.rules().tests.iter().find(|lowered| lowered.name == *name) else { continue };
-        let failure = program.run_test(lowered, at).err();
+        let Some(lowered) = lowered.get(name.as_str()) else { continue };
+        let failure = program.run_test_seeing(lowered, at, &mut ran.exercised).err();
         if let Some(failure) = &failure {
-            found.push(
+            ran.found.push(
                 Diagnostic::new(Code::P0901, test.head.name.span, format!("the test \"{name}\" fails"))
                     .label(failure.message.clone())
                     .also(test.expect.span, "this is expected")
@@ -44,10 +57,32 @@ pub fn run(policy: &Policy, program: &Program, at: Timestamp) -> (Vec<Outcome>, 
                     .help("if the policy is right, mend the test; if the test is right, mend the policy"),
             );
         }
-        outcomes.push(Outcome { name: name.clone(), span: test.head.span, failure });
+        ran.outcomes.push(Outcome { name: name.clone(), span: test.head.span, failure });
     }
-    asserts(policy, program, at, &mut outcomes, &mut found);
-    (outcomes, found)
+    asserts(policy, program, at, &mut ran.outcomes, &mut ran.found);
+    uncovered(policy, &ran.exercised, &mut ran.found);
+    ran
+}
+
+/// Grants that no test exercises; one finding for a policy that has no test at all.
+fn uncovered(policy: &Policy, exercised: &BTreeSet<RuleId>, found: &mut Vec<Diagnostic>) {
+    const HELP: &str = "a test is what notices when a later change takes the access away, or changes its terms";
+    if policy.tests.is_empty() {
+        if !policy.grants.is_empty() {
+            let message = "the policy has no test: no grant is covered";
+            found.push(Diagnostic::new(Code::P0902, policy.span, message).help(HELP));
+        }
+        return;
+    }
+    for grant in policy.grants.iter().filter(|grant| !grant.head.broken) {
+        let name = &grant.head.name;
+        let kind = if grant.is_break_glass() { RuleKind::BreakGlass } else { RuleKind::Grant };
+        if !exercised.contains(&RuleId::new(kind, &name.value)) {
+            let message = format!("no test covers `{}`", name.value);
+            let how = format!("write one that opens it with `via={0}` and expects `grant={0}`: {HELP}", name.value);
+            found.push(Diagnostic::new(Code::P0902, name.span, message).help(how));
+        }
+    }
 }
 
 fn asserts(policy: &Policy, program: &Program, at: Timestamp, outcomes: &mut Vec<Outcome>, all: &mut Vec<Diagnostic>) {

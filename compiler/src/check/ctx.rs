@@ -3,13 +3,16 @@
 use super::beside::Beside;
 use crate::analyze::estate::Estate;
 use lang::{
-    model::{ConnectionId, GroupId, Head, Limits, Policy, Principal, TeamId, To},
+    model::{ConnectionId, Grant, GrantId, GroupId, Head, Limits, Policy, Principal, TeamId, To},
     program::{Program, SubjectKind},
     span::{SourceMap, Span},
     syntax::ast::Document,
     time::Timestamp,
 };
-use std::{cell::OnceCell, collections::BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::OnceLock,
+};
 
 /// The input of all checks.
 #[derive(Debug)]
@@ -27,23 +30,39 @@ pub struct Ctx<'a> {
     /// What stands beside the policy.
     pub beside: Beside,
     closures: Vec<BTreeSet<GroupId>>,
-    estate: OnceCell<Estate<'a>>,
+    estate: OnceLock<Estate<'a>>,
+    /// For each group, what holds it: itself and everything that nests in it.
+    holders: Vec<Vec<GroupId>>,
+    folders: BTreeMap<&'a str, TeamId>,
+    grants_on: BTreeMap<ConnectionId, Vec<GrantId>>,
 }
 
 impl<'a> Ctx<'a> {
     /// Prepares the questions that checks ask.
     pub fn new(policy: &'a Policy, documents: &'a [Document], sources: &'a SourceMap, at: Timestamp) -> Self {
-        let closures = policy.group_ids().map(|(id, _)| closure(policy, id)).collect();
-        Self {
-            policy,
-            documents,
-            sources,
-            at,
-            program: None,
-            beside: Beside::default(),
-            closures,
-            estate: OnceCell::new(),
+        let closures: Vec<BTreeSet<GroupId>> = policy.group_ids().map(|(id, _)| closure(policy, id)).collect();
+        let mut holders = vec![Vec::new(); closures.len()];
+        for ((id, _), closure) in policy.group_ids().zip(&closures) {
+            for held in closure {
+                if let Some(holders) = holders.get_mut(held.index()) {
+                    holders.push(id);
+                }
+            }
         }
+        let mut folders = BTreeMap::new();
+        for (id, team) in policy.team_ids() {
+            if let Some(folder) = &team.folder {
+                folders.entry(folder.value.as_str()).or_insert(id);
+            }
+        }
+        let mut grants_on: BTreeMap<ConnectionId, Vec<GrantId>> = BTreeMap::new();
+        for (id, grant) in policy.grant_ids() {
+            for connection in grant.connections() {
+                grants_on.entry(connection).or_default().push(id);
+            }
+        }
+        let (program, beside, estate) = (None, Beside::default(), OnceLock::new());
+        Self { policy, documents, sources, at, program, beside, closures, estate, holders, folders, grants_on }
     }
 
     /// The same with the policy's tables.
@@ -70,9 +89,21 @@ impl<'a> Ctx<'a> {
         self.closures.get(group.index()).cloned().unwrap_or_default()
     }
 
+    /// The groups whose members all hold this group: itself and everything that nests in it, ascending.
+    pub fn holders(&self, group: GroupId) -> &[GroupId] {
+        self.holders.get(group.index()).map_or(&[], Vec::as_slice)
+    }
+
+    /// Every grant on a connection, break-glass too.
+    pub fn grants_on(&self, connection: ConnectionId) -> impl Iterator<Item = &'a Grant> + use<'a, '_> {
+        let policy = self.policy;
+        self.grants_on.get(&connection).into_iter().flatten().map(move |id| &policy[*id])
+    }
+
     /// The groups that everybody holds who matches this alternative.
     pub fn held(&self, principal: &Principal) -> BTreeSet<GroupId> {
-        principal.groups.iter().flat_map(|group| self.closure(*group)).collect()
+        let closures = principal.groups.iter().filter_map(|group| self.closures.get(group.index()));
+        closures.flatten().copied().collect()
     }
 
     /// The kinds of subjects that can match this alternative; none when its groups contradict each other.
@@ -151,14 +182,9 @@ impl<'a> Ctx<'a> {
     /// The team in whose folder something stands.
     pub fn team_of(&self, span: Span) -> Option<TeamId> {
         let path = self.file(span);
-        self.policy
-            .team_ids()
-            .find(|(_, team)| {
-                team.folder.as_ref().is_some_and(|folder| {
-                    path.strip_prefix(folder.value.as_str()).is_some_and(|rest| rest.starts_with('/'))
-                })
-            })
-            .map(|(id, _)| id)
+        // Folders do not overlap (P0805); where they do, the team that is written first counts.
+        let above = path.match_indices('/').filter_map(|(end, _)| self.folders.get(path.get(..end)?));
+        above.min().copied()
     }
 
     /// The text that a span covers.

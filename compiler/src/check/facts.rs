@@ -36,11 +36,6 @@ impl<'a> Ctx<'a> {
         self.policy.grants.iter().filter(|grant| !grant.is_break_glass() && !grant.head.broken)
     }
 
-    /// Every grant on a connection, break-glass too.
-    pub fn grants_on(&self, connection: ConnectionId) -> impl Iterator<Item = &'a Grant> {
-        self.policy.grants.iter().filter(move |grant| grant.connections().contains(&connection))
-    }
-
     /// Whether somebody who matches an alternative can fall under a rule.
     pub fn may_fall_under(&self, principal: &Principal, to: &To) -> bool {
         match to {

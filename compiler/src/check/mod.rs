@@ -88,6 +88,7 @@ pub use ctx::Ctx;
 pub use p0405::plural;
 
 use lang::diag::{Code, Sink};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// A check and the codes that it may report.
 pub struct Check {
@@ -204,6 +205,7 @@ pub const ELSEWHERE: &[Code] = &[
     Code::P0304,
     Code::P0703,
     Code::P0901,
+    Code::P0902,
     Code::P0903,
     Code::P1005,
     Code::P1009,
@@ -214,10 +216,30 @@ pub fn is_implemented(code: Code) -> bool {
     ELSEWHERE.contains(&code) || CHECKS.iter().any(|check| check.codes.contains(&code))
 }
 
-/// Runs every check.
-pub fn run(ctx: &Ctx<'_>, sink: &mut Sink) {
-    for check in CHECKS {
-        (check.run)(ctx, sink);
+/// Runs every check, several at once; what is found does not depend on how many.
+pub fn run(ctx: &Ctx<'_>, threads: usize, sink: &mut Sink) {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        // ORDER: whoever takes a number runs that check; the results are put in order below.
+        while let Some((number, check)) = Some(next.fetch_add(1, Relaxed)).and_then(|at| Some((at, CHECKS.get(at)?))) {
+            let mut own = Sink::new();
+            (check.run)(ctx, &mut own);
+            done.push((number, own));
+        }
+        done
+    };
+    let mut all: Vec<(usize, Sink)> = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads.clamp(1, 16)).map(|_| scope.spawn(work)).collect();
+        let own = work();
+        // A check that panics has to end the process, as it would without threads.
+        let others =
+            others.into_iter().flat_map(|other| other.join().unwrap_or_else(|it| std::panic::resume_unwind(it)));
+        own.into_iter().chain(others).collect()
+    });
+    all.sort_by_key(|(number, _)| *number);
+    for (_, own) in all {
+        sink.absorb(own);
     }
 }
 

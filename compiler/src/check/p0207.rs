@@ -6,23 +6,26 @@ use lang::{
     diag::{Code, Diagnostic, Sink},
     model::{Grant, GroupId, TeamId},
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn check(ctx: &Ctx<'_>, sink: &mut Sink) {
     let policy = ctx.policy;
+    let teams = teams(ctx);
+    let nobody = BTreeSet::new();
     for grant in policy.grants.iter().filter(|grant| !grant.head.broken) {
         let givers = givers(ctx, grant);
         if givers.is_empty() {
             continue;
         }
         for principal in &grant.to {
-            let inner = policy.group_ids().map(|(id, _)| id).filter(|id| {
-                !principal.groups.contains(id)
-                    && !principal.groups.is_empty()
-                    && principal.groups.is_subset(&ctx.closure(*id))
+            // Whoever nests in all of them nests in the first.
+            let inner = principal.groups.first().map_or(&[][..], |first| ctx.holders(*first));
+            let inner = inner.iter().copied().filter(|id| {
+                let all = || principal.groups.iter().all(|group| ctx.holders(*group).binary_search(id).is_ok());
+                !principal.groups.contains(id) && all()
             });
             let foreign = inner
-                .map(|group| (group, teams_of(ctx, group)))
+                .map(|group| (group, teams.get(&group).unwrap_or(&nobody)))
                 .find(|(_, teams)| !teams.is_empty() && teams.is_disjoint(&givers));
             let Some((group, teams)) = foreign else { continue };
             let Some(team) = teams.first().map(|team| &policy[*team].head.name) else { continue };
@@ -52,17 +55,19 @@ fn givers(ctx: &Ctx<'_>, grant: &Grant) -> BTreeSet<TeamId> {
     owners.map(|owner| owner.value).collect()
 }
 
-/// The teams whose people a group holds: it maintains their folder, or their delegation names it.
-fn teams_of(ctx: &Ctx<'_>, group: GroupId) -> BTreeSet<TeamId> {
-    let policy = ctx.policy;
-    let maintained = policy
-        .team_ids()
-        .filter(|(_, team)| team.maintainers.iter().any(|maintainer| maintainer.value == group))
-        .map(|(id, _)| id);
-    let delegated = policy
-        .delegates
-        .iter()
-        .filter(|delegate| delegate.to.iter().any(|principal| principal.groups.contains(&group)))
-        .filter_map(|delegate| delegate.team);
-    maintained.chain(delegated).collect()
+/// For each group the teams whose people it holds: it maintains their folder, or their delegation names it.
+fn teams(ctx: &Ctx<'_>) -> BTreeMap<GroupId, BTreeSet<TeamId>> {
+    let mut teams: BTreeMap<GroupId, BTreeSet<TeamId>> = BTreeMap::new();
+    for (id, team) in ctx.policy.team_ids() {
+        for maintainer in &team.maintainers {
+            teams.entry(maintainer.value).or_default().insert(id);
+        }
+    }
+    for delegate in &ctx.policy.delegates {
+        let Some(team) = delegate.team else { continue };
+        for group in delegate.to.iter().flat_map(|principal| &principal.groups) {
+            teams.entry(*group).or_default().insert(team);
+        }
+    }
+    teams
 }

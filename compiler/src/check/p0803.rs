@@ -3,15 +3,21 @@
 use super::Ctx;
 use lang::{
     diag::{Code, Diagnostic, Sink},
-    model::{ConnectionId, Grant, Principal},
+    model::{ConnectionId, Grant, Principal, TeamId},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn check(ctx: &Ctx<'_>, sink: &mut Sink) {
+    let mut of_team: BTreeMap<TeamId, Vec<&Grant>> = BTreeMap::new();
+    for grant in ctx.whole_grants() {
+        if let Some(team) = ctx.team_of(grant.head.span) {
+            of_team.entry(team).or_default().push(grant);
+        }
+    }
     for (id, team) in ctx.policy.team_ids() {
         let Some(folder) = &team.folder else { continue };
         let mut broadest: BTreeMap<ConnectionId, &Grant> = BTreeMap::new();
-        for grant in ctx.whole_grants().filter(|grant| ctx.team_of(grant.head.span) == Some(id)) {
+        for grant in of_team.remove(&id).unwrap_or_default() {
             for connection in grant.connections() {
                 let best = broadest.entry(connection).or_insert(grant);
                 if breadth(grant) > breadth(best) {

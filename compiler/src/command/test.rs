@@ -4,8 +4,10 @@ use super::{Failure, Terminal, count, located, root, threads};
 use crate::{
     cli::{Exit, Format, TestArgs, TestFormat},
     compile::{Options, compile},
+    coverage::{self, Section},
     policy_test::Outcome,
     report::{self, junit},
+    system::join,
 };
 use lang::{
     diag::{Code, Severity},
@@ -49,9 +51,14 @@ pub fn run(args: &TestArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Failure
     if let Some(file) = &args.junit {
         terminal.system.write(file, junit::report(&shown, &sources).as_bytes())?;
     }
+    let wanted = compilation.program.as_ref().filter(|_| args.coverage || args.coverage_min.is_some());
+    let covered = wanted.map(|program| coverage::sections(program, &compilation.exercised));
     match args.format {
-        TestFormat::Human | TestFormat::Plain => lines(args.format, &shown, &sources, terminal)?,
-        TestFormat::Json => json(&shown, &sources, terminal)?,
+        TestFormat::Human | TestFormat::Plain => {
+            lines(args.format, &shown, &sources, terminal)?;
+            covered.iter().try_for_each(|sections| shown_coverage(sections, &root, terminal))?;
+        }
+        TestFormat::Json => json(&shown, &sources, covered.as_deref(), terminal)?,
         TestFormat::Junit => terminal.out.write_all(junit::report(&shown, &sources).as_bytes())?,
         TestFormat::Sarif | TestFormat::Github => {
             let failed: Vec<_> = compilation
@@ -69,7 +76,41 @@ pub fn run(args: &TestArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Failure
     if shown.is_empty() && args.filter.is_some() {
         return Err(Failure::Usage("no test has a name that contains the filter".to_owned()));
     }
-    Ok(if failed > 0 { Exit::Found } else { Exit::Clean })
+    let low = low(args.coverage_min, covered.as_deref().unwrap_or_default(), terminal)?;
+    Ok(if failed > 0 || low { Exit::Found } else { Exit::Clean })
+}
+
+/// Whether too little of some sort is exercised; says of which.
+fn low(least: Option<u8>, sections: &[Section], terminal: &mut Terminal<'_>) -> Result<bool, Failure> {
+    let Some(least) = least else { return Ok(false) };
+    let mut low = false;
+    for section in sections.iter().filter(|section| section.percent() < usize::from(least)) {
+        low = true;
+        let Section { what, .. } = section;
+        writeln!(
+            terminal.err,
+            "leaseholdc: tests exercise {} % of the {what}, and {least} % are wanted",
+            section.percent()
+        )?;
+    }
+    Ok(low)
+}
+
+/// `grants     5 of 12   41 %`, and below it what is missing.
+fn shown_coverage(sections: &[Section], root: &str, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
+    writeln!(terminal.out, "\nexercised by tests")?;
+    for section in sections.iter().filter(|section| section.all > 0) {
+        let Section { what, all, exercised, missing } = section;
+        writeln!(terminal.out, "  {what:<10} {exercised:>5} of {all:<5} {:>3} %", section.percent())?;
+        for one in missing {
+            let place = match (&one.file, one.line) {
+                (Some(file), Some(line)) => format!("  ({}:{line})", join(root, file)),
+                (Some(_) | None, _) => String::new(),
+            };
+            writeln!(terminal.out, "    not: {}{}", report::visible(&one.rule), report::visible(&place))?;
+        }
+    }
+    Ok(())
 }
 
 fn place(test: &Outcome, sources: &SourceMap) -> String {
@@ -114,7 +155,19 @@ struct JsonTest<'a> {
     witness: Option<&'a str>,
 }
 
-fn json(tests: &[&Outcome], sources: &SourceMap, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
+/// What stands in the document when coverage was asked for; otherwise it is the list of tests.
+#[derive(Serialize)]
+struct JsonCovered<'a> {
+    tests: Vec<JsonTest<'a>>,
+    coverage: &'a [Section],
+}
+
+fn json(
+    tests: &[&Outcome],
+    sources: &SourceMap,
+    coverage: Option<&[Section]>,
+    terminal: &mut Terminal<'_>,
+) -> Result<(), Failure> {
     let tests: Vec<JsonTest<'_>> = tests
         .iter()
         .map(|test| JsonTest {
@@ -126,7 +179,11 @@ fn json(tests: &[&Outcome], sources: &SourceMap, terminal: &mut Terminal<'_>) ->
             witness: test.failure.as_ref().map(|failure| failure.witness.as_str()),
         })
         .collect();
-    serde_json::to_writer_pretty(&mut *terminal.out, &tests).map_err(std::io::Error::from)?;
+    let written = match coverage {
+        Some(coverage) => serde_json::to_writer_pretty(&mut *terminal.out, &JsonCovered { tests, coverage }),
+        None => serde_json::to_writer_pretty(&mut *terminal.out, &tests),
+    };
+    written.map_err(std::io::Error::from)?;
     writeln!(terminal.out)?;
     Ok(())
 }

@@ -224,6 +224,30 @@ impl Program {
     /// Instants that represent every time cell of the policy near `around`: between two neighbouring ones no rule
     /// begins or ends to apply. Grows with the number of distinct hours and days that rules name.
     pub fn time_cells(&self, around: Timestamp) -> Vec<Timestamp> {
+        let rules = &self.rules;
+        let (grants, forbids) = (rules.grants.iter().collect(), rules.forbids.iter().collect());
+        self.cells(grants, forbids, rules.limits.iter().collect(), rules.guards.iter().collect(), around)
+    }
+
+    /// The same for the rules of one connection, which are all that decide anything there.
+    pub fn time_cells_at(&self, connection: &str, around: Timestamp) -> Vec<Timestamp> {
+        fn of<'a, T>(all: &'a [T], wanted: &[usize]) -> Vec<&'a T> {
+            wanted.iter().filter_map(|index| all.get(*index)).collect()
+        }
+        let Some((_, index)) = self.connections.get(connection) else { return vec![around] };
+        let rules = &self.rules;
+        let (grants, forbids) = (of(&rules.grants, &index.grants), of(&rules.forbids, &index.forbids));
+        self.cells(grants, forbids, of(&rules.limits, &index.limits), of(&rules.guards, &index.guards), around)
+    }
+
+    fn cells(
+        &self,
+        grants: Vec<&rules::Grant>,
+        forbids: Vec<&rules::Forbid>,
+        limits: Vec<&rules::Limits>,
+        guards: Vec<&rules::Guard>,
+        around: Timestamp,
+    ) -> Vec<Timestamp> {
         let mut minutes: BTreeSet<u16> = BTreeSet::from([0]);
         let mut days: BTreeSet<Timestamp> = BTreeSet::from([around]);
         let mut see = |hours: Option<&crate::time::Hours>, valid: Option<&Valid>| {
@@ -236,17 +260,17 @@ impl Program {
                 days.extend(valid.end(&self.zone));
             }
         };
-        for grant in &self.rules.grants {
-            see(grant.hours.as_ref(), grant.valid.as_ref());
+        for rule in grants {
+            see(rule.hours.as_ref(), rule.valid.as_ref());
         }
-        for forbid in &self.rules.forbids {
-            see(forbid.hours.as_ref(), forbid.valid.as_ref());
+        for rule in forbids {
+            see(rule.hours.as_ref(), rule.valid.as_ref());
         }
-        for limits in &self.rules.limits {
-            see(limits.hours.as_ref(), None);
+        for rule in limits {
+            see(rule.hours.as_ref(), None);
         }
-        for guard in &self.rules.guards {
-            see(guard.hours.as_ref(), None);
+        for rule in guards {
+            see(rule.hours.as_ref(), None);
         }
         let mut cells = BTreeSet::new();
         for day in &days {

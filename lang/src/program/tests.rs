@@ -1,9 +1,10 @@
 //! Embedded policy tests: run by the compiler before a merge and by the gateway before it activates.
 
 use super::rules::{Expected, RuleId, RuleKind, Test};
-use super::{Access, Decision, Outcome, Program, Request, Verdict};
+use super::{Access, Decision, Outcome, Program, Request, Subject, Verdict};
 use crate::protocol::Operation;
 use crate::time::Timestamp;
+use std::collections::BTreeSet;
 
 /// A test that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,40 +28,85 @@ impl Program {
     /// # Errors
     /// With the first request point at which the expectation does not hold.
     pub fn run_test(&self, test: &Test, around: Timestamp) -> Result<(), TestFailure> {
-        let instants = test.at.map_or_else(|| self.time_cells(around), |at| vec![at]);
+        self.walk(test, around, &mut |_, _| {})
+    }
+
+    /// Runs one test and adds the rules that it exercises: the grant that permits it with every limit, mask, approval
+    /// and bound that then holds, or the forbids, guards and limits that deny it.
+    ///
+    /// # Errors
+    /// With the first request point at which the expectation does not hold.
+    pub fn run_test_seeing(
+        &self,
+        test: &Test,
+        around: Timestamp,
+        seen: &mut BTreeSet<RuleId>,
+    ) -> Result<(), TestFailure> {
+        self.walk(test, around, &mut |subject, decision| match &decision.outcome {
+            Outcome::Permitted { contract, judgement } => {
+                seen.insert(contract.grant.rule());
+                seen.extend(contract.terms.approvals.iter().map(|name| RuleId::new(RuleKind::Approval, name)));
+                let limits = subject.into_iter().flat_map(|subject| self.limits_of(subject, &test.connection));
+                seen.extend(limits.map(|limits| RuleId::new(RuleKind::Limits, &limits.name)));
+                seen.extend(judgement.masks.iter().map(|hit| hit.rule.clone()));
+                let bounds = [&judgement.limits.rows, &judgement.limits.seconds, &judgement.limits.bytes];
+                seen.extend(bounds.into_iter().flatten().map(|(_, rule)| rule.clone()));
+                if let Verdict::Review(reviews) = &judgement.verdict {
+                    for (rule, by) in reviews {
+                        seen.extend([rule.clone(), RuleId::new(RuleKind::Approval, by)]);
+                    }
+                }
+            }
+            Outcome::Denied => seen.extend(
+                // A grant that does not match was asked for nothing that it gives.
+                (decision.reasons.iter().filter_map(|reason| reason.rule.clone()))
+                    .filter(|rule| !matches!(rule.kind, RuleKind::Grant | RuleKind::BreakGlass)),
+            ),
+        })
+    }
+
+    fn walk(
+        &self,
+        test: &Test,
+        around: Timestamp,
+        see: &mut dyn FnMut(Option<&Subject>, &Decision<'_>),
+    ) -> Result<(), TestFailure> {
+        let instants = test.at.map_or_else(|| self.time_cells_at(&test.connection, around), |at| vec![at]);
+        let subject = self.subject_of(test.kind, &test.groups, true);
         for op in test.ops.iter() {
+            let accesses = [Access { op, object: test.object.clone() }];
             for at in &instants {
-                self.holds_at(test, op, *at).map_err(|message| TestFailure {
-                    rule: RuleId::new(RuleKind::Test, &test.name),
-                    message,
-                    witness: format!(
-                        "kind={} groups={{{}}}  {}  {} {}  {}",
-                        test.kind,
-                        test.groups.join(", "),
-                        test.connection,
-                        op,
-                        test.object,
-                        self.zone().display(*at)
-                    ),
-                })?;
+                let decision = match &subject {
+                    Err(reasons) => Decision { outcome: Outcome::Denied, reasons: reasons.clone() },
+                    Ok(subject) => self.decide(&Request {
+                        subject,
+                        connection: &test.connection,
+                        accesses: &accesses,
+                        via: test.via.as_deref(),
+                        at: *at,
+                    }),
+                };
+                see(subject.as_ref().ok(), &decision);
+                compare(test, &decision).map_err(|message| self.failure(test, op, *at, message))?;
             }
         }
         Ok(())
     }
 
-    fn holds_at(&self, test: &Test, op: Operation, at: Timestamp) -> Result<(), String> {
-        let accesses = [Access { op, object: test.object.clone() }];
-        let decision = match self.subject_of(test.kind, &test.groups, true) {
-            Err(reasons) => Decision { outcome: Outcome::Denied, reasons },
-            Ok(subject) => self.decide(&Request {
-                subject: &subject,
-                connection: &test.connection,
-                accesses: &accesses,
-                via: test.via.as_deref(),
-                at,
-            }),
-        };
-        compare(test, &decision)
+    fn failure(&self, test: &Test, op: Operation, at: Timestamp, message: String) -> TestFailure {
+        TestFailure {
+            rule: RuleId::new(RuleKind::Test, &test.name),
+            message,
+            witness: format!(
+                "kind={} groups={{{}}}  {}  {} {}  {}",
+                test.kind,
+                test.groups.join(", "),
+                test.connection,
+                op,
+                test.object,
+                self.zone().display(at)
+            ),
+        }
     }
 }
 

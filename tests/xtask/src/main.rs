@@ -11,6 +11,8 @@ The project's own commands.
   cargo xtask demo [--keep]   the product at work, with real clients; --keep leaves everything running
   cargo xtask test            everything, from a clean checkout: formatting, lints, tests, policies, live runs, the demo
   cargo xtask bench           throughput and CPU per transaction: direct, pgbouncer, the gateway
+  cargo xtask bench compiler [GRANTS …]
+                              what check, diff and decisions cost in generated repositories, beside the targets
   cargo xtask fuzz [TARGET] [--seconds N] [--seed S]
                               changes policies and bundles at random: kdl, format, compile, bundle
   cargo xtask setup           only install what is missing (demo and test do it themselves)

@@ -40,7 +40,12 @@ pub fn run() -> Outcome<ExitCode> {
     for (what, arguments) in [
         ("policies: check", ["check", "policies"].as_slice()),
         ("policies: formatting", &["fmt", "--check", "policies"]),
-        ("policies: tests", &["test", "policies"]),
+        ("policies: tests and what they exercise", &["test", "policies", "--coverage", "--coverage-min", "50"]),
+        ("policies: ACCESS.md is fresh", &["matrix", "policies", "--check"]),
+        (
+            "policies: CODEOWNERS is fresh",
+            &["owners", "policies", "--check", "--file", "policies/.github/CODEOWNERS", "--prefix", ""],
+        ),
     ] {
         rows.push(step(what, || shown(&mut leaseholdc(&places, arguments))));
     }

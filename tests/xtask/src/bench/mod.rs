@@ -4,6 +4,8 @@
 //! transaction of the process in the middle. No test asserts any of it.
 
 mod bouncer;
+mod compiler;
+mod estate;
 mod grants;
 
 use crate::cast::PIPELINE;
@@ -51,8 +53,12 @@ struct Effort {
     recording: bool,
 }
 
-/// Runs it. `--seconds N` and `--rounds N` vary the effort; `--recording` adds what recording costs in each mode.
+/// Runs it. `--seconds N` and `--rounds N` vary the effort; `--recording` adds what recording costs in each mode;
+/// `compiler` measures the compiler instead.
 pub fn run(words: &[&str]) -> Outcome<ExitCode> {
+    if let ["compiler", sizes @ ..] = words {
+        return compiler::run(sizes);
+    }
     let effort = effort(words)?;
     let places = setup::run(Want::Everything)?;
     say::step("build: release");
