@@ -8,6 +8,7 @@ mod compare;
 mod console;
 mod drivers;
 mod failures;
+mod guards;
 mod identity;
 mod masking;
 mod native;

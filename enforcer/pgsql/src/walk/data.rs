@@ -1,6 +1,7 @@
 //! Statements that change data, move it in bulk or maintain it.
 
 use super::restriction::{Column, Target};
+use std::slice::from_ref;
 use super::{E, ObjectKind, Refusal, Seen, Touch, Walked, Walker, pg, unknown};
 use crate::statement::Action;
 use lang::protocol::Operation;
@@ -10,6 +11,7 @@ impl<'t> Walker<'t> {
         let outer = self.with(insert.with_clause.as_ref())?;
         self.nodes(&insert.cols)?;
         self.boxed(insert.select_stmt.as_ref())?;
+        let source = insert.select_stmt.as_deref();
         let Some(relation) = &insert.relation else { return unknown("InsertStmt") };
         self.relation(Operation::Insert, relation)?;
         if let Some(conflict) = &insert.on_conflict_clause {
@@ -20,8 +22,13 @@ impl<'t> Walker<'t> {
             self.nodes(&conflict.target_list)?;
             self.boxed(conflict.where_clause.as_ref())?;
             if conflict.action == pg::OnConflictAction::OnconflictUpdate as i32 {
-                // The rows that conflict are the condition.
-                self.relation(Operation::UpdateBounded, relation)?;
+                // The rows that conflict are the condition: a table that is inserted into itself conflicts everywhere.
+                let everywhere = match source {
+                    Some(source) => self.query_yields_whole(source, relation)?,
+                    None => false,
+                };
+                let update = if everywhere { Operation::UpdateUnbounded } else { Operation::UpdateBounded };
+                self.relation(update, relation)?;
                 self.relation(Operation::Select, relation)?;
             }
         }
@@ -33,14 +40,14 @@ impl<'t> Walker<'t> {
     pub(super) fn update(&mut self, update: &'t pg::UpdateStmt) -> Walked {
         let outer = self.with(update.with_clause.as_ref())?;
         let Some(relation) = &update.relation else { return unknown("UpdateStmt") };
-        let target = Target::new(relation, update.from_clause.is_empty());
         let nested = self.enter_write();
         self.nodes(&update.from_clause)?;
         let first = self.columns.len();
         self.nodes(&update.target_list)?;
         self.boxed(update.where_clause.as_ref())?;
-        self.reads_of_target(first, target)?;
-        let bounded = !nested && self.restricts(update.where_clause.as_deref(), target)?;
+        let target = self.target_beside(relation, &update.from_clause)?;
+        self.reads_of_target(first, relation, &target)?;
+        let bounded = !nested && self.restricts(update.where_clause.as_deref(), &target)?;
         self.relation(if bounded { Operation::UpdateBounded } else { Operation::UpdateUnbounded }, relation)?;
         self.view_of_settings(relation);
         let rows = self.returning(update.returning_clause.as_ref(), relation)?;
@@ -52,13 +59,13 @@ impl<'t> Walker<'t> {
     pub(super) fn delete(&mut self, delete: &'t pg::DeleteStmt) -> Walked {
         let outer = self.with(delete.with_clause.as_ref())?;
         let Some(relation) = &delete.relation else { return unknown("DeleteStmt") };
-        let target = Target::new(relation, delete.using_clause.is_empty());
         let nested = self.enter_write();
         self.nodes(&delete.using_clause)?;
         let first = self.columns.len();
         self.boxed(delete.where_clause.as_ref())?;
-        self.reads_of_target(first, target)?;
-        let bounded = !nested && self.restricts(delete.where_clause.as_deref(), target)?;
+        let target = self.target_beside(relation, &delete.using_clause)?;
+        self.reads_of_target(first, relation, &target)?;
+        let bounded = !nested && self.restricts(delete.where_clause.as_deref(), &target)?;
         self.relation(if bounded { Operation::DeleteBounded } else { Operation::DeleteUnbounded }, relation)?;
         let rows = self.returning(delete.returning_clause.as_ref(), relation)?;
         self.inside_write = nested;
@@ -75,15 +82,16 @@ impl<'t> Walker<'t> {
         self.boxed(merge.join_condition.as_ref())?;
         self.relation(Operation::Merge, relation)?;
         self.relation(Operation::Select, relation)?;
-        let target = Target::new(relation, false);
-        let joined = !nested && self.restricts(merge.join_condition.as_deref(), target)?;
+        let source = merge.source_relation.as_deref().map_or(&[][..], from_ref);
+        let target = self.target_beside(relation, source)?;
+        let joined = !nested && self.restricts(merge.join_condition.as_deref(), &target)?;
         for node in &merge.merge_when_clauses {
             let Some(E::MergeWhenClause(when)) = node.node.as_ref() else { return unknown("MergeWhenClause") };
             self.boxed(when.condition.as_ref())?;
             self.nodes(&when.target_list)?;
             self.nodes(&when.values)?;
             let by_source = when.match_kind == pg::MergeMatchKind::MergeWhenNotMatchedBySource as i32;
-            let bounded = !nested && self.restricts(when.condition.as_deref(), target)? || joined && !by_source;
+            let bounded = !nested && self.restricts(when.condition.as_deref(), &target)? || joined && !by_source;
             match pg::CmdType::try_from(when.command_type) {
                 Ok(pg::CmdType::CmdInsert) => self.relation(Operation::Insert, relation)?,
                 Ok(pg::CmdType::CmdUpdate) if bounded => self.relation(Operation::UpdateBounded, relation)?,
@@ -135,10 +143,10 @@ impl<'t> Walker<'t> {
     }
 
     /// A statement that reads columns of its target needs `select` on it.
-    fn reads_of_target(&mut self, first: usize, target: Target<'t>) -> Walked {
+    fn reads_of_target(&mut self, first: usize, relation: &'t pg::RangeVar, target: &Target<'t>) -> Walked {
         let read =
             self.columns.get(first..).unwrap_or_default().iter().any(|column: &Column<'t>| target.may_own(*column));
-        if read { self.relation(Operation::Select, target.relation()) } else { Ok(()) }
+        if read { self.relation(Operation::Select, relation) } else { Ok(()) }
     }
 
     /// UPDATE of the view `pg_settings` is `set_config()` by a rule.

@@ -153,11 +153,22 @@ impl<'t> Walker<'t> {
     }
 
     pub(super) fn create_view(&mut self, n: &'t pg::ViewStmt) -> Walked {
+        let first = self.touches.len();
         self.boxed(n.query.as_ref())?;
+        self.hold_settings(first);
         self.nodes(&n.options)?;
         self.target(Operation::DdlCreate, n.view.as_ref())?;
         self.defined();
         Ok(())
+    }
+
+    /// UPDATE of a view over `pg_settings` is `set_config()` too, under another name: such a view is not made.
+    fn hold_settings(&mut self, first: usize) {
+        for object in self.touches.iter_mut().skip(first).filter_map(|touch| touch.object.as_mut()) {
+            if object.kind == ObjectKind::Relation && object.name == "pg_settings" {
+                object.class = ObjectClass::Sensitive;
+            }
+        }
     }
 
     /// What a definition with statements inside is, once they are walked: none of them runs now.

@@ -19,6 +19,8 @@ mod routine;
 mod session;
 #[cfg(test)]
 mod trace;
+mod tautology;
+mod whole;
 
 use crate::refusal::Refusal;
 use crate::session::SessionFacts;

@@ -15,7 +15,7 @@ pub(super) struct FromItem<'t> {
 /// The names of CTEs that an unqualified name would find.
 #[derive(Debug, Default)]
 pub(super) struct Ctes<'t> {
-    stack: Vec<&'t str>,
+    stack: Vec<(&'t str, Option<&'t pg::Node>)>,
     visible: BTreeMap<&'t str, usize>,
 }
 
@@ -25,14 +25,19 @@ impl<'t> Ctes<'t> {
         self.visible.contains_key(name)
     }
 
-    fn push(&mut self, name: &'t str) {
-        self.stack.push(name);
-        *self.visible.entry(name).or_default() += 1;
+    /// The names in the order in which they became visible, each with its query.
+    pub(super) fn definitions(&self) -> &[(&'t str, Option<&'t pg::Node>)] {
+        &self.stack
+    }
+
+    fn push(&mut self, cte: &'t pg::CommonTableExpr) {
+        self.stack.push((&cte.ctename, cte.ctequery.as_deref()));
+        *self.visible.entry(&cte.ctename).or_default() += 1;
     }
 
     /// Forgets the names that became visible after a mark.
     pub(super) fn truncate(&mut self, mark: usize) {
-        for name in self.stack.drain(mark.min(self.stack.len())..) {
+        for (name, _) in self.stack.drain(mark.min(self.stack.len())..) {
             if let Some(count) = self.visible.get_mut(name) {
                 *count -= 1;
                 if *count == 0 {
@@ -118,7 +123,7 @@ impl<'t> Walker<'t> {
         });
         if with.recursive {
             for cte in ctes.clone() {
-                self.ctes.push(&cte?.ctename);
+                self.ctes.push(cte?);
             }
             for cte in ctes {
                 self.cte(cte?)?;
@@ -127,7 +132,7 @@ impl<'t> Walker<'t> {
             for cte in ctes {
                 let cte = cte?;
                 self.cte(cte)?;
-                self.ctes.push(&cte.ctename);
+                self.ctes.push(cte);
             }
         }
         Ok(outer)

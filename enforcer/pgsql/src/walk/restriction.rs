@@ -5,12 +5,14 @@
 //! does not either, since most columns are never null. What holds for every row by its values alone (`id > 0`) cannot
 //! be seen without data: row limits on writes catch it.
 
+use super::expression::constant;
 use super::names::string;
 use super::query::alias_of;
+use super::tautology::{boolean, complementary, number, shape};
+use super::whole::{Selected, selected};
 use super::{E, Refusal, Walker, pg};
 use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::fmt::Write;
 
 /// A column as the text names it.
 #[derive(Clone, Copy, Debug)]
@@ -21,11 +23,15 @@ pub(super) struct Column<'t> {
 }
 
 /// The relation that a statement changes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Target<'t> {
-    relation: &'t pg::RangeVar,
-    /// Whether FROM or USING adds other relations, so that a bare name may be theirs.
-    alone: bool,
+    pub(super) relation: &'t pg::RangeVar,
+    /// What it is called, when not by its own name.
+    called: Option<&'t str>,
+    /// Whether nothing stands beside it in FROM or USING, so that a bare name is its own.
+    pub(super) alone: bool,
+    /// What stands beside it and holds every one of its rows again: a row is always equal to its twin.
+    pub(super) twins: Vec<&'t str>,
 }
 
 /// Columns of the target that an expression names, and whether it names any.
@@ -38,9 +44,6 @@ struct Names<'t> {
 /// How many nodes the questions about one statement may walk. Past it, nothing restricts.
 const EFFORT_NODES_MAX: usize = 4_000_000;
 
-/// What a byte of a condition's shape costs, in nodes.
-const SHAPE_BYTES_PER_NODE: usize = 32;
-
 /// What is left of [`EFFORT_NODES_MAX`].
 #[derive(Debug)]
 pub(super) struct Effort(Cell<usize>);
@@ -52,28 +55,29 @@ impl Default for Effort {
 }
 
 impl Effort {
-    fn is_spent(&self) -> bool {
+    pub(super) fn is_spent(&self) -> bool {
         self.0.get() == 0
     }
 
-    fn spend(&self, nodes: usize) {
+    pub(super) fn spend(&self, nodes: usize) {
         self.0.set(self.0.get().saturating_sub(nodes));
     }
 }
 
-type Restricts = Result<bool, Refusal>;
+pub(super) type Restricts = Result<bool, Refusal>;
 
 impl<'t> Target<'t> {
-    pub(super) fn new(relation: &'t pg::RangeVar, alone: bool) -> Self {
-        Self { relation, alone }
+    pub(super) fn of(relation: &'t pg::RangeVar) -> Self {
+        Self { relation, called: None, alone: true, twins: Vec::new() }
     }
 
-    pub(super) fn relation(&self) -> &'t pg::RangeVar {
-        self.relation
+    /// The same relation under another name.
+    pub(super) fn named(relation: &'t pg::RangeVar, called: &'t str) -> Self {
+        Self { called: Some(called), ..Self::of(relation) }
     }
 
-    fn alias(&self) -> &'t str {
-        self.relation.alias.as_ref().map_or(&self.relation.relname, |alias| &alias.aliasname)
+    pub(super) fn alias(&self) -> &'t str {
+        self.called.unwrap_or_else(|| alias_of_relation(self.relation))
     }
 
     /// Whether a name with a qualification is qualified by the target.
@@ -92,11 +96,11 @@ impl<'t> Target<'t> {
 
 impl<'t> Walker<'t> {
     /// Whether the condition restricts the rows of the target.
-    pub(super) fn restricts(&self, condition: Option<&'t pg::Node>, target: Target<'t>) -> Restricts {
+    pub(super) fn restricts(&self, condition: Option<&'t pg::Node>, target: &Target<'t>) -> Restricts {
         condition.map_or(Ok(false), |condition| self.restricts_when(condition, target, false))
     }
 
-    fn restricts_when(&self, condition: &'t pg::Node, target: Target<'t>, negated: bool) -> Restricts {
+    fn restricts_when(&self, condition: &'t pg::Node, target: &Target<'t>, negated: bool) -> Restricts {
         match condition.node.as_ref() {
             Some(E::BoolExpr(n)) => self.boolean_restricts(n, target, negated),
             Some(E::BooleanTest(n)) => {
@@ -129,14 +133,15 @@ impl<'t> Walker<'t> {
                 Ok(self.names(condition, target)?.any && self.comparison_restricts(n, target, negated)?)
             }
             Some(E::SubLink(n)) => {
-                Ok(self.names(condition, target)?.any && (negated || !self.holds_whole_target(n, target)?))
+                Ok(self.names(condition, target)?.any && !self.holds_whole_target(n, target, negated)?)
             }
+            Some(E::FuncCall(call)) if is_vacuous(call) => Ok(false),
             Some(E::CurrentOfExpr(_)) => Ok(true),
             _ => Ok(self.names(condition, target)?.any),
         }
     }
 
-    fn boolean_restricts(&self, n: &'t pg::BoolExpr, target: Target<'t>, negated: bool) -> Restricts {
+    fn boolean_restricts(&self, n: &'t pg::BoolExpr, target: &Target<'t>, negated: bool) -> Restricts {
         let conjunction = match pg::BoolExprType::try_from(n.boolop) {
             Ok(pg::BoolExprType::AndExpr) => !negated,
             Ok(pg::BoolExprType::OrExpr) => negated,
@@ -153,11 +158,11 @@ impl<'t> Walker<'t> {
             }
             return Ok(false);
         }
-        Ok(self.arms_restrict(&n.args, target, negated)? && !complementary(&n.args, &self.effort))
+        Ok(self.arms_restrict(&n.args, target, negated)? && !complementary(&n.args, negated, &self.effort))
     }
 
     /// Alternatives restrict when every one of them does; one that never holds adds nothing.
-    fn arms_restrict(&self, arms: &'t [pg::Node], target: Target<'t>, negated: bool) -> Restricts {
+    fn arms_restrict(&self, arms: &'t [pg::Node], target: &Target<'t>, negated: bool) -> Restricts {
         let mut some = false;
         for arm in arms.iter().filter(|arm| !never_holds(arm, negated)) {
             some = true;
@@ -169,7 +174,7 @@ impl<'t> Walker<'t> {
     }
 
     /// CASE restricts when each arm that can hold stands under a restricting condition or is one.
-    fn case_restricts(&self, n: &'t pg::CaseExpr, target: Target<'t>, negated: bool) -> Restricts {
+    fn case_restricts(&self, n: &'t pg::CaseExpr, target: &Target<'t>, negated: bool) -> Restricts {
         let mut some = false;
         for node in &n.args {
             let Some(E::CaseWhen(when)) = node.node.as_ref() else { return Ok(false) };
@@ -195,24 +200,35 @@ impl<'t> Walker<'t> {
     }
 
     /// `a = a`, `a + 0 = a`, `a LIKE '%'` and the like hold for every row.
-    fn comparison_restricts(&self, n: &'t pg::AExpr, target: Target<'t>, negated: bool) -> Restricts {
+    fn comparison_restricts(&self, n: &'t pg::AExpr, target: &Target<'t>, negated: bool) -> Restricts {
         let (Some(left), Some(right)) = (n.lexpr.as_deref(), n.rexpr.as_deref()) else { return Ok(true) };
+        let operator = n.name.last().and_then(string).unwrap_or_default();
+        for (condition, value) in [(left, right), (right, left)] {
+            // `(condition) = true` is the condition.
+            if let Some(value) = boolean(value)
+                && n.kind == pg::AExprKind::AexprOp as i32
+                && matches!(operator, "=" | "<>")
+            {
+                return self.restricts_when(condition, target, negated != (value != (operator == "=")));
+            }
+        }
         let (on_left, on_right) = (self.names(left, target)?, self.names(right, target)?);
-        if on_left.any && on_left.columns == on_right.columns {
+        if on_left.any && on_left.columns == on_right.columns || compares_twins(left, right, target) {
             return Ok(false);
         }
         if let Some(E::SubLink(link)) = right.node.as_ref()
             && n.kind == pg::AExprKind::AexprOpAny as i32
             && !negated
-            && self.holds_whole_target(link, target)?
+            && self.holds_whole(link, target, &on_left)?
         {
             return Ok(false);
         }
-        let operator = n.name.last().and_then(string).unwrap_or_default();
-        if let Some(pattern) = super::expression::constant(right)
-            && operator.starts_with('!') == negated
-            && matches_everything(operator.trim_start_matches('!'), pattern)
+        if n.kind == pg::AExprKind::AexprOp as i32
+            && (self.is_bound_by_whole(operator, left, target)? || self.is_bound_by_whole(operator, right, target)?)
         {
+            return Ok(false);
+        }
+        if holds_by_shape(n, operator, left, right, negated) {
             return Ok(false);
         }
         // IS DISTINCT FROM NULL is IS NOT NULL.
@@ -224,27 +240,45 @@ impl<'t> Walker<'t> {
         Ok(true)
     }
 
-    /// `column IN (SELECT column FROM target)`, without anything that leaves rows out.
-    fn holds_whole_target(&self, link: &'t pg::SubLink, target: Target<'t>) -> Restricts {
-        let kind = pg::SubLinkType::try_from(link.sub_link_type);
-        if !matches!(kind, Ok(pg::SubLinkType::AnySublink | pg::SubLinkType::ArraySublink)) {
-            return Ok(false);
+    /// `column >= (SELECT min(column) FROM target)`: what all rows bound leaves out next to none of them.
+    /// Likewise `column = (SELECT column FROM target x WHERE x.column = target.column)`.
+    fn is_bound_by_whole(&self, operator: &str, side: &'t pg::Node, target: &Target<'t>) -> Restricts {
+        let Some(E::SubLink(link)) = side.node.as_ref() else { return Ok(false) };
+        let Some(query) = link.subselect.as_deref() else { return Ok(false) };
+        match selected(query) {
+            Selected::Aggregate if operator == "=" => Ok(false),
+            Selected::Aggregate | Selected::Column(_) | Selected::Other => self.correlated_yields_whole(query, target),
         }
-        let Some(E::SelectStmt(select)) = link.subselect.as_deref().and_then(|select| select.node.as_ref()) else {
-            return Ok(false);
-        };
-        let [from] = select.from_clause.as_slice() else { return Ok(false) };
-        let Some(E::RangeVar(inner)) = from.node.as_ref() else { return Ok(false) };
-        let same = inner.relname == target.relation.relname && inner.schemaname == target.relation.schemaname;
-        let plain = select.limit_count.is_none()
-            && select.limit_offset.is_none()
-            && select.having_clause.is_none()
-            && select.group_clause.is_empty();
-        Ok(same && plain && !self.restricts(select.where_clause.as_deref(), Target::new(inner, true))?)
+    }
+
+    /// `column IN (SELECT column FROM target)` and the like, without anything that leaves rows out.
+    fn holds_whole_target(&self, link: &'t pg::SubLink, target: &Target<'t>, negated: bool) -> Restricts {
+        let Some(query) = link.subselect.as_deref() else { return Ok(false) };
+        let operator = link.oper_name.last().and_then(string).unwrap_or("=");
+        match pg::SubLinkType::try_from(link.sub_link_type) {
+            Ok(pg::SubLinkType::AnySublink) if !negated => match (operator, link.testexpr.as_deref()) {
+                ("=", Some(test)) => self.holds_whole(link, target, &self.names(test, target)?),
+                _ => self.query_yields_whole(query, target.relation),
+            },
+            // NOT (a <> ALL (…)) is a = ANY (…).
+            Ok(pg::SubLinkType::AllSublink) if negated => self.query_yields_whole(query, target.relation),
+            Ok(pg::SubLinkType::ExistsSublink) if !negated => self.correlated_yields_whole(query, target),
+            Ok(_) | Err(_) => Ok(false),
+        }
+    }
+
+    /// Whether a query holds, for each row of the target, the value of the same column.
+    fn holds_whole(&self, link: &'t pg::SubLink, target: &Target<'t>, names: &Names<'t>) -> Restricts {
+        let Some(query) = link.subselect.as_deref() else { return Ok(false) };
+        match selected(query) {
+            Selected::Aggregate => Ok(false),
+            Selected::Column(name) if name != "*" && !names.columns.contains(name) => Ok(false),
+            Selected::Column(_) | Selected::Other => self.correlated_yields_whole(query, target),
+        }
     }
 
     /// The target's columns that an expression names for certain.
-    fn names(&self, expression: &'t pg::Node, target: Target<'t>) -> Result<Names<'t>, Refusal> {
+    fn names(&self, expression: &'t pg::Node, target: &Target<'t>) -> Result<Names<'t>, Refusal> {
         let mut names = Names::default();
         if self.effort.is_spent() {
             return Ok(names);
@@ -261,9 +295,11 @@ impl<'t> Walker<'t> {
             } else {
                 target.qualifies(column.fields) && (column.level == 0 || !shadowed)
             };
-            if owned {
+            let name = column.fields.last().and_then(string).unwrap_or("*");
+            // Every row has the same table.
+            if owned && name != "tableoid" {
                 names.any = true;
-                names.columns.insert(column.fields.last().and_then(string).unwrap_or("*"));
+                names.columns.insert(name);
             }
         }
         Ok(names)
@@ -299,67 +335,90 @@ fn is_null(node: &pg::Node) -> bool {
 /// Whether a pattern matches every text.
 fn matches_everything(operator: &str, pattern: &str) -> bool {
     match operator {
+        "^@" => pattern.is_empty(),
         "~~" | "~~*" => !pattern.is_empty() && pattern.chars().all(|c| c == '%'),
         "~" | "~*" => matches!(pattern, "" | "^" | "$" | ".*" | "^.*" | ".*$" | "^.*$" | "(.*)" | ".?"),
         _ => false,
     }
 }
 
-/// Whether two arms of an OR are each other's negation, so that together they hold for every row.
-fn complementary(arms: &[pg::Node], effort: &Effort) -> bool {
-    let mut seen = BTreeSet::new();
-    arms.iter().any(|arm| {
-        let (key, opposite) = keys(arm);
-        effort.spend(key.len() / SHAPE_BYTES_PER_NODE);
-        if effort.is_spent() {
-            return true;
-        }
-        let found = seen.contains(&opposite);
-        seen.insert(key);
-        found
-    })
+/// `t.a = twin.a`, where the twin is the same relation again.
+fn compares_twins<'t>(left: &'t pg::Node, right: &'t pg::Node, target: &Target<'t>) -> bool {
+    let fields = |node: &'t pg::Node| match node.node.as_ref() {
+        Some(E::ColumnRef(column)) => Some(column.fields.as_slice()),
+        _ => None,
+    };
+    let (Some(left), Some(right)) = (fields(left), fields(right)) else { return false };
+    let same = left.last().and_then(string) == right.last().and_then(string);
+    let own = |fields: &'t [pg::Node]| fields.len() < 2 || target.qualifies(fields);
+    let twin = |fields: &'t [pg::Node]| {
+        fields.len() > 1 && fields.first().and_then(string).is_some_and(|name| target.twins.contains(&name))
+    };
+    same && (own(left) && twin(right) || twin(left) && own(right))
 }
 
-/// A text that equal conditions share, and that of the negation.
-fn keys(condition: &pg::Node) -> (String, String) {
-    match condition.node.as_ref() {
-        Some(E::BoolExpr(n)) if n.boolop == pg::BoolExprType::NotExpr as i32 => {
-            let (key, opposite) = n.args.first().map(keys).unwrap_or_default();
-            (opposite, key)
-        }
-        Some(E::AExpr(n)) if n.kind == pg::AExprKind::AexprOp as i32 => {
-            let operator = n.name.last().and_then(string).unwrap_or_default();
-            let sides = format!("{}|{}", shape(n.lexpr.as_deref()), shape(n.rexpr.as_deref()));
-            let inverse = match operator {
-                "=" => "<>",
-                "<>" => "=",
-                "<" => ">=",
-                ">=" => "<",
-                ">" => "<=",
-                "<=" => ">",
-                other => return (format!("{other}{sides}"), format!("!{other}{sides}")),
-            };
-            (format!("{operator}{sides}"), format!("{inverse}{sides}"))
-        }
-        _ => {
-            let shape = shape(Some(condition));
-            (format!("={shape}"), format!("!{shape}"))
-        }
+/// Whether a comparison holds for every row by its shape: a pattern of everything, arithmetic that cancels out, a length
+/// that is not negative, both truth values.
+fn holds_by_shape(n: &pg::AExpr, operator: &str, left: &pg::Node, right: &pg::Node, negated: bool) -> bool {
+    let kind = pg::AExprKind::try_from(n.kind);
+    if matches!(kind, Ok(pg::AExprKind::AexprIn)) && !negated && operator == "=" {
+        let Some(E::List(list)) = right.node.as_ref() else { return false };
+        let holds = |value: bool| list.items.iter().any(|item| boolean(item) == Some(value));
+        return holds(true) && holds(false);
     }
-}
-
-/// The tree as text, without the places where its parts stand.
-fn shape(node: Option<&pg::Node>) -> String {
-    let mut text = String::new();
-    if let Some(node) = node
-        && write!(text, "{node:?}").is_ok()
+    if matches!(kind, Ok(pg::AExprKind::AexprOpAny)) && !negated {
+        let both = constant(right).map(str::to_ascii_lowercase);
+        return both.is_some_and(|text| matches!(text.as_str(), "{t,f}" | "{f,t}" | "{true,false}" | "{false,true}"));
+    }
+    let pattern = match right.node.as_ref() {
+        // LIKE … ESCAPE and SIMILAR TO wrap their pattern.
+        Some(E::FuncCall(call)) => call.args.first().and_then(constant),
+        _ => constant(right),
+    };
+    let like = if matches!(kind, Ok(pg::AExprKind::AexprSimilar)) { "~~" } else { operator.trim_start_matches('!') };
+    if let Some(pattern) = pattern
+        && operator.starts_with('!') == negated
+        && matches_everything(like, pattern)
     {
-        let mut parts = text.split("location: ");
-        let mut out = parts.next().unwrap_or_default().to_owned();
-        for part in parts {
-            out.push_str(part.trim_start_matches(|c: char| c.is_ascii_digit() || c == '-'));
-        }
-        return out;
+        return true;
     }
-    text
+    let bounded_below = matches!((operator, number(right)), (">=", Some(bound)) if bound <= 0.0)
+        || matches!((operator, number(right)), (">", Some(bound)) if bound < 0.0);
+    !negated && (cancels(left) || cancels(right) || bounded_below && never_negative(left))
+}
+
+/// `a - a`, `a * 0`, `left(a, 0)`, `position('' in a)`.
+fn cancels(expression: &pg::Node) -> bool {
+    match expression.node.as_ref() {
+        Some(E::AExpr(n)) => match (n.name.last().and_then(string), n.lexpr.as_deref(), n.rexpr.as_deref()) {
+            (Some("-" | "/" | "%" | "#"), Some(left), Some(right)) => shape(Some(left)) == shape(Some(right)),
+            (Some("*" | "&"), Some(left), Some(right)) => number(left) == Some(0.0) || number(right) == Some(0.0),
+            _ => false,
+        },
+        Some(E::FuncCall(call)) => {
+            let name = call.funcname.last().and_then(string).unwrap_or_default();
+            let nothing = |at: usize| call.args.get(at).is_some_and(|arg| number(arg) == Some(0.0));
+            let empty = || call.args.iter().any(|arg| constant(arg) == Some(""));
+            matches!(name, "left" | "right" | "repeat") && nothing(1) || matches!(name, "position" | "strpos") && empty()
+        }
+        _ => false,
+    }
+}
+
+fn never_negative(expression: &pg::Node) -> bool {
+    let Some(E::FuncCall(call)) = expression.node.as_ref() else { return false };
+    let name = call.funcname.last().and_then(string).unwrap_or_default();
+    matches!(
+        name,
+        "abs" | "length" | "char_length" | "character_length" | "octet_length" | "bit_length" | "cardinality" | "sqrt"
+    )
+}
+
+/// `starts_with(column, '')`.
+fn is_vacuous(call: &pg::FuncCall) -> bool {
+    call.funcname.last().and_then(string) == Some("starts_with") && call.args.get(1).and_then(constant) == Some("")
+}
+
+fn alias_of_relation(relation: &pg::RangeVar) -> &str {
+    relation.alias.as_ref().map_or(&relation.relname, |alias| &alias.aliasname)
 }

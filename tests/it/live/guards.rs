@@ -1,0 +1,256 @@
+//! Guards and scopes, shown on a real PostgreSQL: `fixtures/guards/evasions` holds sessions that reach what a policy
+//! withholds, spelled in every way that the server understands.
+//!
+//! Each is first proven past the gateway: there it changes the database or shows a canary, else it proves nothing. Through
+//! the gateway it is refused, shows no canary, and the database is what it was. A line that begins with `! ` has no effect
+//! that could be seen in data; its first statement must be refused.
+
+use super::fresh;
+use super::raw::{Message, Raw, message, startup};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+use xtask::cast::PAULA;
+use xtask::command::must;
+use xtask::fault::Outcome;
+use xtask::postgres::Cluster;
+use xtask::scene::{Choice, Scene};
+use xtask::tools::Places;
+
+/// The account that looks past the gateway: a superuser, as the gateway's own is here.
+const PROBE: &str = "probe";
+/// What no session through the gateway may ever show.
+const CANARY: &str = "canary";
+
+fn fixtures() -> PathBuf {
+    Places::find().unwrap().root.join("fixtures/guards")
+}
+
+pub(super) static SCENE: LazyLock<Scene> = LazyLock::new(|| {
+    let policy = std::fs::read_to_string(fixtures().join("policy.kdl")).unwrap();
+    let choice = Choice {
+        plaintext: true,
+        policy_files: vec![("connections/guarded.kdl".to_owned(), policy)],
+        prepare: Some(Box::new(prepare)),
+        ..Choice::default()
+    };
+    fresh("guards", &choice).unwrap()
+});
+
+/// A file on the server that only a superuser could show.
+fn secret_file(cluster: &Cluster) -> String {
+    format!("{}/canary.txt", cluster.value("postgres", "show data_directory").unwrap())
+}
+
+fn prepare(cluster: &Cluster) -> Outcome<()> {
+    cluster.value("postgres", "create role probe login superuser password 'probe'")?;
+    let file = PathBuf::from(cluster.value("postgres", "show hba_file")?);
+    let before = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("host all {PROBE} 127.0.0.0/8 password\n{before}")).unwrap();
+    cluster.value("postgres", "select pg_reload_conf()")?;
+    for database in ["guarded", "guarded_orm"] {
+        cluster.value("postgres", &format!("create database {database} owner gateway_rw template template0"))?;
+    }
+    let mut psql = cluster.psql_command("guarded");
+    psql.arg(format!("--set=file={}", secret_file(cluster))).arg("--file").arg(fixtures().join("world.sql"));
+    must(&mut psql)?;
+    Ok(())
+}
+
+/// A session past the gateway.
+fn direct() -> Raw {
+    let mut raw = Raw::connect(SCENE.cluster.port);
+    raw.send(&startup(&[
+        ("user", PROBE),
+        ("database", "guarded"),
+        ("client_encoding", "UTF8"),
+        ("search_path", "public, pg_temp"),
+    ]));
+    raw.authenticate(PROBE).expect("the probe logs in");
+    raw
+}
+
+/// A session through the gateway.
+fn through(connection: &str) -> Raw {
+    static TOKEN: LazyLock<String> = LazyLock::new(|| SCENE.token(&PAULA).unwrap());
+    Raw::login(SCENE.gateway.port, connection, &TOKEN).expect("the login works")
+}
+
+/// How statements are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Simple,
+    Extended,
+}
+
+/// One session of the corpus.
+#[derive(Clone, Debug)]
+struct Case {
+    connection: String,
+    place: String,
+    statements: Vec<String>,
+    /// Nothing of its effect can be seen in data.
+    unseen: bool,
+}
+
+fn cases() -> Vec<Case> {
+    let file = secret_file(&SCENE.cluster);
+    let mut paths: Vec<PathBuf> =
+        std::fs::read_dir(fixtures().join("evasions")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let mut all = Vec::new();
+    for path in paths {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let connection = text.lines().next().unwrap().strip_prefix("# connection: ").expect("a file names its connection");
+        for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with("# ")) {
+            let (line, unseen) = line.strip_prefix("! ").map_or((line, false), |line| (line, true));
+            let statements = line.replace("FILE", &file).replace("\\r", "\r").replace("\\n", "\n");
+            all.push(Case {
+                connection: connection.to_owned(),
+                place: format!("{}:{}: {line}", path.file_name().unwrap().to_string_lossy(), at + 1),
+                statements: statements.split(" ;; ").map(str::to_owned).collect(),
+                unseen,
+            });
+        }
+    }
+    all
+}
+
+fn send(raw: &mut Raw, sql: &str, mode: Mode) -> Vec<Message> {
+    let sql = format!("{sql}\0");
+    match mode {
+        Mode::Simple => raw.send(&message(b'Q', sql.as_bytes())),
+        Mode::Extended => {
+            let mut all = message(b'P', &[b"\0", sql.as_bytes(), &[0, 0]].concat());
+            all.extend(message(b'B', b"\0\0\0\0\0\0\0\0"));
+            all.extend(message(b'D', b"P\0"));
+            all.extend(message(b'E', b"\0\0\0\0\0"));
+            all.extend(message(b'S', b""));
+            raw.send(&all);
+        }
+    }
+    let mut answers = Vec::new();
+    while let Some(answer) = raw.receive() {
+        match answer.tag {
+            // What is to be copied in: one row, wherever it goes.
+            'G' => raw.send(&[message(b'd', b"900\tx\n"), message(b'c', b""), message(b'S', b"")].concat()),
+            'Z' => {
+                answers.push(answer);
+                break;
+            }
+            _ => {}
+        }
+        answers.push(answer);
+    }
+    answers
+}
+
+fn shows_canary(answers: &[Message]) -> bool {
+    answers.iter().any(|answer| String::from_utf8_lossy(&answer.body).contains(CANARY) && answer.tag != 'E')
+}
+
+/// Whether the gateway itself refused something.
+fn refused(answers: &[Message]) -> bool {
+    answers.iter().filter_map(Message::refusal).any(|refusal| {
+        matches!(refusal.code.as_str(), "42501" | "42601" | "0A000" | "54001" | "54000") || refusal.whole.contains("gateway")
+    })
+}
+
+/// Runs a case past the gateway in a transaction that is taken back: whether it does any harm.
+fn harms(case: &Case, before: &str) -> bool {
+    let mut raw = direct();
+    let mut command = |sql: &str| raw.query(sql);
+    command("begin").unwrap();
+    let mut shown = false;
+    for sql in case.statements.iter().filter(|sql| !matches!(sql.as_str(), "begin" | "commit")) {
+        raw.query("savepoint probe").unwrap();
+        let answers = send(&mut raw, sql, Mode::Simple);
+        shown |= shows_canary(&answers);
+        if answers.iter().any(|answer| answer.tag == 'E') {
+            drop(raw.query("rollback to probe"));
+        }
+    }
+    if shown {
+        return true;
+    }
+    let mut command = |sql: &str| raw.query(sql);
+    drop(command("set session authorization default; reset role; set search_path = public, pg_temp"));
+    command("select probe.digest()").map_or(true, |digest| digest[0] != before)
+}
+
+/// Runs a case through the gateway: what went wrong, if anything did.
+fn slips(raw: &mut Raw, case: &Case, mode: Mode) -> Option<&'static str> {
+    let mut any = false;
+    for (at, sql) in case.statements.iter().enumerate() {
+        let answers = send(raw, sql, mode);
+        if shows_canary(&answers) {
+            return Some("shows a canary");
+        }
+        let refused = refused(&answers);
+        if case.unseen && at == 0 && !refused {
+            return Some("is not refused");
+        }
+        any |= refused;
+    }
+    (!any).then_some("is not refused")
+}
+
+/// Ends what a case left open in a session of the gateway.
+fn clean(raw: &mut Raw) {
+    for sql in ["rollback", "deallocate all", "close all", "discard temp"] {
+        send(raw, sql, Mode::Simple);
+    }
+}
+
+#[test]
+fn no_spelling_evades_a_guard_or_a_scope() {
+    let cases = cases();
+    let mut overseer = direct();
+    let mut digest = move || -> String {
+        overseer.query("select probe.tidy()").unwrap();
+        overseer.query("select probe.digest()").unwrap().swap_remove(0)
+    };
+    let untouched = digest();
+    let (mut mute, mut holes) = (Vec::new(), Vec::new());
+    let mut sessions: BTreeMap<String, Raw> = BTreeMap::new();
+    for case in &cases {
+        if !case.unseen && !harms(case, &untouched) {
+            mute.push(case.place.clone());
+        }
+    }
+    // What was taken back left nothing behind but the sequences, which no transaction takes back.
+    let before = digest();
+    let mut now = before.clone();
+    for mode in [Mode::Simple, Mode::Extended] {
+        for case in &cases {
+            let raw = sessions.entry(case.connection.clone()).or_insert_with(|| through(&case.connection));
+            let mut wrong = slips(raw, case, mode);
+            clean(raw);
+            if mode == Mode::Simple || wrong.is_some() {
+                let after = digest();
+                if after != now {
+                    wrong = Some("changes the database");
+                    now = after;
+                }
+            }
+            if let Some(wrong) = wrong {
+                holes.push(format!("{mode:?} {wrong}: {}", case.place));
+            }
+        }
+    }
+    let unseen = cases.iter().filter(|case| case.unseen).count();
+    let report = format!(
+        "{} evasions: {} of {} do harm past the gateway ({unseen} have no visible effect), {} through it",
+        cases.len(),
+        cases.len() - unseen - mute.len(),
+        cases.len() - unseen,
+        holes.len()
+    );
+    eprintln!("{report}");
+    if let Ok(path) = std::env::var("GUARDS_REPORT") {
+        std::fs::write(path, format!("{report}\n\nMUTE\n{}\n\nHOLES\n{}\n", mute.join("\n"), holes.join("\n"))).unwrap();
+    }
+    assert!(holes.is_empty(), "{report}\n{}", holes.join("\n"));
+    assert!(mute.is_empty(), "{report}: these prove nothing\n{}", mute.join("\n"));
+    assert_eq!(digest(), before, "the database is what it was");
+}
