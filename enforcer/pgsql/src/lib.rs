@@ -11,9 +11,10 @@
 //! for CTEs, only unqualified, and without RECURSIVE only after its own definition.
 //!
 //! # What a judgement cannot see
-//! * Effects of triggers, rules, views, defaults, row policies and cascading foreign keys of the database.
-//! * Overloads of a built-in, and `row.name` that calls a function, unless [`session::SessionFacts`] names them;
-//!   operators and casts of the database's own.
+//! * Effects of triggers, rules, views, defaults, row policies and cascading foreign keys of the database. Those of views,
+//!   children, rules and foreign keys are in [`reach`], where a catalog is known.
+//! * Overloads of a built-in, `row.name` that calls a function, and operators and casts of the database's own, unless
+//!   [`session::SessionFacts`] names them.
 //! * The bodies of `DO`, of routines in string literals, and of texts that sensitive routines run.
 //!
 //! # What never runs
@@ -33,6 +34,7 @@ mod harmless;
 #[cfg(test)]
 mod judged;
 pub mod mask;
+pub mod reach;
 pub mod refusal;
 mod routines;
 pub mod session;

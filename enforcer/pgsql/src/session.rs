@@ -21,6 +21,10 @@ pub struct SessionFacts {
     /// Routines outside `pg_catalog` that `row.name` would call: one argument of a row or polymorphic type.
     /// Empty where no catalog is known.
     pub row_routines: BTreeSet<Box<str>>,
+    /// Operators that run a volatile routine of the database. Empty where no catalog is known.
+    pub operators: BTreeSet<Box<str>>,
+    /// Types of which a cast or a check runs a volatile routine of the database. Empty where no catalog is known.
+    pub types: BTreeSet<Box<str>>,
 }
 
 impl SessionFacts {
@@ -31,6 +35,8 @@ impl SessionFacts {
             server_major,
             overloads: BTreeSet::new(),
             row_routines: BTreeSet::new(),
+            operators: BTreeSet::new(),
+            types: BTreeSet::new(),
         }
     }
 }

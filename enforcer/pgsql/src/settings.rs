@@ -87,6 +87,16 @@ const PINNED: &[&str] = &[
     "transform_null_equals",
 ];
 
+/// Whether a value is the one that the gateway pins: setting it changes nothing, and drivers do so as they connect.
+pub(crate) fn is_pinned_value(name: &str, value: Option<&str>) -> bool {
+    let value = value.map(str::to_ascii_lowercase);
+    match name {
+        "standard_conforming_strings" => matches!(value.as_deref(), Some("on" | "true")),
+        "client_encoding" => matches!(value.as_deref(), Some("utf8" | "utf-8" | "unicode")),
+        _ => false,
+    }
+}
+
 /// Classes a parameter by its name in lower case.
 pub(crate) fn class(name: &str) -> SettingClass {
     match name {
@@ -116,6 +126,8 @@ mod tests {
         assert_eq!(class("role"), SettingClass::Role);
         assert_eq!(class("timezone"), SettingClass::Harmless);
         assert_eq!(class("log_statement"), SettingClass::Ordinary);
+        assert!(is_pinned_value("client_encoding", Some("UTF8")) && !is_pinned_value("client_encoding", Some("SJIS")));
+        assert!(!is_pinned_value("standard_conforming_strings", None), "the target's own default may differ");
         assert_eq!(class("app.tenant"), SettingClass::Ordinary);
     }
 }

@@ -205,7 +205,7 @@ fn simulate_one(folder: &Path, program: &Program, since: Timestamp, found: &mut 
 /// hold it.
 fn judge(program: &Program, opened: &Opened, sql: &str, at: Timestamp) -> (String, String) {
     let denied = |why: String| ("denied".to_owned(), why);
-    let text = match classify(sql, &SessionFacts::pinned(SERVER_MAJOR), None) {
+    let text = match classify(sql, &SessionFacts::pinned(SERVER_MAJOR), None, None) {
         Ok(text) => text,
         Err(refusal) => return denied(refusal.to_string()),
     };

@@ -9,7 +9,8 @@ use super::id::{RequestId, WindowId};
 use super::identity::{Identity, SubjectKind};
 use super::machine::{Cause, Close, Now};
 use lang::program::rules::{Connection, Grant, Mode, Recorded};
-use lang::program::{Access, Asserted, Judgement, Program, Reason, Subject, Terms, Verdict};
+use lang::program::{Access, Asserted, Beyond, Judgement, Program, Reason, Subject, Terms, Verdict};
+use lang::protocol::Operation;
 use lang::time::Timestamp;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -280,15 +281,31 @@ impl Lease {
     }
 
     /// How the session's grant judges a statement or request now.
-    pub fn judge(&self, accesses: &[Access], now: Timestamp) -> Judgement {
+    pub fn judge(&self, accesses: &[Access], beyond: &[Beyond], now: Timestamp) -> Judgement {
         match self.active.program.grant(&self.grant) {
-            Some(grant) => self.active.program.judge(&self.subject, grant, &self.connection, accesses, now, false),
+            Some(grant) => {
+                let reaching = (accesses, beyond);
+                self.active.program.judge_reaching(&self.subject, grant, &self.connection, reaching, now, false)
+            }
             None => Judgement {
                 verdict: Verdict::Denied(vec![Reason::new(None, lang::program::Why::NoSuchGrant(self.grant.clone()))]),
                 limits: lang::program::StatementLimits::default(),
                 masks: Vec::new(),
             },
         }
+    }
+
+    /// Whether what the lease permits depends on what names lead to: a scope, a guard, or routines that do not run.
+    pub fn asks_for_definitions(&self) -> bool {
+        self.names_objects()
+            || self.active.program.has_guards(&self.connection).0
+            || self.grant().is_none_or(|grant| !grant.permit.contains(Operation::Call))
+    }
+
+    /// Whether the grant or a guard names tables.
+    pub fn names_objects(&self) -> bool {
+        self.active.program.has_guards(&self.connection).1
+            || self.grant().is_none_or(|grant| !grant.scope.tables.is_empty())
     }
 
     /// The end of the lease at this instant, as a close.

@@ -19,6 +19,15 @@ pub struct Access {
     pub object: Object,
 }
 
+/// One operation on an object that a statement reaches without naming it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beyond {
+    /// What it does there.
+    pub access: Access,
+    /// The object that it names. `None` where the grant is asked for nothing more: guards alone decide.
+    pub through: Option<Object>,
+}
+
 /// A request point: a subject, a connection, an operation on an object, an instant.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
@@ -224,6 +233,20 @@ impl Program {
         at: Timestamp,
         explain: bool,
     ) -> Judgement {
+        self.judge_reaching(subject, grant, connection, (accesses, &[]), at, explain)
+    }
+
+    /// As [`Program::judge`], with what the statement reaches without naming it. A grant whose scope names a relation
+    /// exactly grants what is below it, and so does a guard's `only`; a pattern does not.
+    pub fn judge_reaching(
+        &self,
+        subject: &Subject,
+        grant: &Grant,
+        connection: &str,
+        (accesses, beyond): (&[Access], &[Beyond]),
+        at: Timestamp,
+        explain: bool,
+    ) -> Judgement {
         let mut limits = StatementLimits::default();
         let mut reasons = Vec::new();
         let mut reviews = BTreeSet::new();
@@ -237,13 +260,16 @@ impl Program {
                 break;
             }
         }
+        let below = beyond.iter().filter(|found| found.through.as_ref().is_some_and(|named| !grant.scope.names(named)));
+        reasons.extend(below.filter_map(|found| permitted(grant, &found.access)));
         for guard in self.guards(index, subject, at) {
             if !explain && !reasons.is_empty() {
                 break;
             }
             let rule = RuleId::new(RuleKind::Guard, &guard.name);
-            for access in accesses {
-                reasons.extend(blocked(guard, &rule, access));
+            reasons.extend(beyond.iter().filter_map(|found| blocked_beyond(guard, &rule, found)));
+            reasons.extend(accesses.iter().filter_map(|access| blocked(guard, &rule, access)));
+            for access in accesses.iter().chain(beyond.iter().map(|found| &found.access)) {
                 for review in &guard.reviews {
                     if review.region.ops.contains(access.op) && review.region.scope.concerns(&access.object) {
                         reviews.insert((rule.clone(), review.by.clone()));
@@ -348,6 +374,18 @@ impl Program {
             }));
         }
         hits
+    }
+
+    /// Whether any guard stands on a connection, and whether one of them names tables.
+    pub fn has_guards(&self, connection: &str) -> (bool, bool) {
+        let Some((_, index)) = self.indexed(connection) else { return (false, false) };
+        let guards = || index.guards.iter().filter_map(|guard| self.rules.guards.get(*guard));
+        let names_tables = guards().any(|guard| {
+            let regions =
+                guard.blocks.iter().chain(&guard.only).chain(guard.reviews.iter().map(|review| &review.region));
+            regions.into_iter().any(|region| !region.scope.tables.is_empty())
+        });
+        (guards().next().is_some(), names_tables)
     }
 
     /// Whether any mask could hold on some object of a connection: [`Program::masked`] is empty everywhere when not.
@@ -538,6 +576,18 @@ fn permitted(grant: &Grant, access: &Access) -> Option<Reason> {
         return None;
     };
     Some(Reason::new(Some(grant.rule()), why))
+}
+
+/// As [`blocked`]: `only` is not asked of what belongs to the named object, or lies below one that it names exactly.
+fn blocked_beyond(guard: &Guard, rule: &RuleId, found: &Beyond) -> Option<Reason> {
+    let exempt = match &found.through {
+        None => true,
+        Some(named) => guard.only.iter().any(|region| region.scope.names(named)),
+    };
+    let blocks = |region: &super::rules::Region| {
+        region.ops.contains(found.access.op) && region.scope.concerns(&found.access.object)
+    };
+    if exempt && !guard.blocks.iter().any(blocks) { None } else { blocked(guard, rule, &found.access) }
 }
 
 fn blocked(guard: &Guard, rule: &RuleId, access: &Access) -> Option<Reason> {

@@ -16,7 +16,7 @@ mod terms;
 mod tests;
 
 pub use decide::{
-    Access, Candidates, Contract, Decision, Judgement, MaskHit, Outcome, Request, StatementLimits, Verdict,
+    Access, Beyond, Candidates, Contract, Decision, Judgement, MaskHit, Outcome, Request, StatementLimits, Verdict,
 };
 pub use kind::SubjectKind;
 pub use reason::{Reason, Why};

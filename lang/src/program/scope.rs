@@ -92,10 +92,28 @@ impl Scope {
         }
     }
 
+    /// Whether the scope names exactly this relation or routine, by no pattern.
+    pub fn names(&self, object: &Object) -> bool {
+        match object {
+            Object::Table { schema, name } => {
+                let exact = format!("{schema}.{name}");
+                !exact.contains('*') && self.tables.contains(&exact)
+            }
+            Object::Nothing | Object::Kubernetes { .. } | Object::Path(_) | Object::Argv(_) => false,
+        }
+    }
+
     /// Whether a guard's region with this scope concerns `object`: a narrowed region never concerns what touches nothing.
     pub fn concerns(&self, object: &Object) -> bool {
         match object {
             Object::Nothing => self.is_open(),
+            // A whole schema, or the whole database: whatever the region names may be in it.
+            Object::Table { schema, name } if name.is_empty() => {
+                let holds = |pattern: &String| {
+                    pattern.split_once('.').is_some_and(|(s, _)| schema.is_empty() || segment_matches(s, schema))
+                };
+                self.tables.is_empty() || self.tables.iter().any(holds)
+            }
             Object::Table { .. } | Object::Kubernetes { .. } | Object::Path(_) | Object::Argv(_) => self.covers(object),
         }
     }
@@ -168,5 +186,9 @@ mod tests {
         assert!(narrowed.covers(&Object::Nothing));
         assert!(!narrowed.concerns(&Object::Nothing));
         assert!(Scope::default().concerns(&Object::Nothing));
+        assert!(narrowed.concerns(&Object::table("", "")), "the whole database holds it");
+        assert!(narrowed.concerns(&Object::table("a", "")), "so does its schema");
+        assert!(!narrowed.concerns(&Object::table("c", "")));
+        assert!(narrowed.names(&Object::table("a", "b")) && !narrowed.names(&Object::table("a", "c")));
     }
 }

@@ -14,6 +14,7 @@ mod masking;
 mod native;
 mod raw;
 mod schema;
+mod smith;
 mod startup;
 mod supply;
 mod terminal;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use xtask::fault::{Fault, Outcome};
 use xtask::setup::Want;
-use xtask::{bench, demo, fuzz, say, setup, verify};
+use xtask::{bench, demo, fuzz, regress, say, setup, verify, versions};
 
 const HELP: &str = "\
 The project's own commands.
@@ -15,6 +15,12 @@ The project's own commands.
                               what check, diff and decisions cost in generated repositories, beside the targets
   cargo xtask fuzz [TARGET] [--seconds N] [--seed S]
                               changes policies and bundles at random: kdl, format, compile, bundle
+  cargo xtask regress [--walk | FILE …]
+                              PostgreSQL's own regression suite: through the walk of statements, or through the gateway
+  cargo xtask smith [SEED [QUERIES]]
+                              random queries of sqlsmith: two worlds that differ in masked values, and directly
+  cargo xtask versions [15|17|18 …] [-- TEST …]
+                              the live tests on each major version of PostgreSQL
   cargo xtask setup           only install what is missing (demo and test do it themselves)
   cargo xtask help            this text
 
@@ -40,6 +46,9 @@ fn dispatch(words: &[&str]) -> Outcome<ExitCode> {
         ["test"] => verify::run(),
         ["bench", rest @ ..] => bench::run(rest),
         ["fuzz", rest @ ..] => fuzz::run(rest),
+        ["regress", rest @ ..] => regress::run(rest),
+        ["smith", rest @ ..] => regress::smith(rest),
+        ["versions", rest @ ..] => versions::run(rest),
         ["setup"] => setup::run(Want::Everything).map(|_| ExitCode::SUCCESS),
         [] | ["help" | "--help" | "-h"] => {
             say::text(HELP);

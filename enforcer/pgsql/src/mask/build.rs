@@ -23,6 +23,8 @@ struct Effective {
 pub(super) fn plan(catalog: Arc<Catalog>, masks: Masks, mut facts: SessionFacts) -> Plan {
     facts.overloads = catalog.overloads(&facts.default_schema);
     facts.row_routines = catalog.row_routines(&facts.default_schema);
+    facts.operators.clone_from(&catalog.volatile_operators);
+    facts.types.clone_from(&catalog.volatile_types);
     let effective = effective(&catalog, &masks);
     let numbers = effective
         .iter()

@@ -6,6 +6,7 @@
 
 pub mod query;
 
+use lang::protocol::Operation;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Schema and name.
@@ -122,6 +123,17 @@ pub struct Routine {
     pub volatility: Box<str>,
 }
 
+/// What a foreign key does to the rows that refer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Change {
+    /// Nothing: it refuses.
+    None,
+    /// They are deleted, or get the new key.
+    Cascades,
+    /// Their key is set.
+    Sets,
+}
+
 /// A target's catalog at one instant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalog {
@@ -138,6 +150,12 @@ pub struct Catalog {
     pub types: BTreeSet<Box<str>>,
     /// Routines that are not built in.
     pub routines: BTreeSet<Routine>,
+    /// Operators that run somebody's volatile routine.
+    pub volatile_operators: BTreeSet<Box<str>>,
+    /// Types of which a cast or a check runs somebody's volatile routine.
+    pub volatile_types: BTreeSet<Box<str>>,
+    /// For each table, those that a foreign key changes along with it: on DELETE and on UPDATE.
+    along: BTreeMap<u32, BTreeSet<(u32, Change, Change)>>,
     /// Extensions with their versions.
     pub extensions: BTreeMap<Box<str>, Box<str>>,
 }
@@ -169,6 +187,34 @@ impl Catalog {
     /// Parents of a relation.
     pub fn parents_of(&self, oid: u32) -> impl Iterator<Item = u32> {
         self.parents.get(&oid).into_iter().flatten().copied()
+    }
+
+    /// Children of a relation.
+    pub fn children_of(&self, oid: u32) -> impl Iterator<Item = u32> {
+        self.inherits.get(&oid).into_iter().flatten().copied()
+    }
+
+    /// Whether a routine of this name may change something.
+    pub fn is_volatile(&self, name: &Name) -> bool {
+        let same = |routine: &&Routine| routine.schema == name.0 && routine.name == name.1;
+        self.routines.iter().filter(same).any(|routine| routine.volatility.as_ref() == "v")
+    }
+
+    /// What an operation on a relation does to those that refer to it.
+    pub fn changed_along(&self, oid: u32, operation: Operation) -> Vec<(u32, Operation)> {
+        let merges = operation == Operation::Merge;
+        let deletes = merges || matches!(operation, Operation::DeleteBounded | Operation::DeleteUnbounded);
+        let updates = merges || matches!(operation, Operation::UpdateBounded | Operation::UpdateUnbounded);
+        let mut changed = Vec::new();
+        for (referring, on_delete, on_update) in self.along.get(&oid).into_iter().flatten() {
+            if deletes && *on_delete == Change::Cascades {
+                changed.push((*referring, Operation::DeleteBounded));
+            }
+            if deletes && *on_delete == Change::Sets || updates && *on_update != Change::None {
+                changed.push((*referring, Operation::UpdateBounded));
+            }
+        }
+        changed
     }
 
     /// A relation and everything that it inherits from or is inherited by, however far.
@@ -263,6 +309,25 @@ impl Builder {
             "index" => self.index(row),
             "constraint" => self.constraint(row),
             "generated" => self.generated(row),
+            "volatile" => {
+                let names = match row.text(1)? {
+                    "operator" => &mut self.catalog.volatile_operators,
+                    _ => &mut self.catalog.volatile_types,
+                };
+                names.insert(row.text(2)?.into());
+                Ok(())
+            }
+            "along" => {
+                let change = |text: &str| match text {
+                    "c" => Change::Cascades,
+                    "n" | "d" => Change::Sets,
+                    _ => Change::None,
+                };
+                let (on_delete, on_update) = (change(row.text(3)?), change(row.text(4)?));
+                let along = self.catalog.along.entry(row.oid(1)?).or_default();
+                along.insert((row.oid(2)?, on_delete, on_update));
+                Ok(())
+            }
             "policy" => {
                 let read = (row.maybe(2)?.map(parsed).transpose()?, row.number(3)?);
                 self.with(row.oid(1)?, |relation| relation.policy_reads.push(read));

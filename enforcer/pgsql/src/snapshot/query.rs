@@ -61,6 +61,16 @@ select 'policy', p.polrelid, case when d.refclassid = 'pg_catalog.pg_class'::pg_
  d.refobjsubid from pg_catalog.pg_policy p join pg_catalog.pg_depend d \
  on d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass and d.objid = p.oid and d.refclassid in \
  ('pg_catalog.pg_class'::pg_catalog.regclass, 'pg_catalog.pg_proc'::pg_catalog.regclass);\
+select 'volatile', 'operator', o.oprname from pg_catalog.pg_operator o join pg_catalog.pg_proc p on p.oid = o.oprcode \
+where o.oid >= 16384 and p.oid >= 16384 and p.provolatile = 'v' \
+union select 'volatile', 'type', t.typname from pg_catalog.pg_cast k join pg_catalog.pg_proc p on p.oid = k.castfunc \
+join pg_catalog.pg_type t on t.oid = k.casttarget where p.oid >= 16384 and p.provolatile = 'v' \
+union select 'volatile', 'type', t.typname from pg_catalog.pg_type t join pg_catalog.pg_constraint k on k.contypid = t.oid \
+join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass and d.objid = k.oid \
+ and d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass \
+join pg_catalog.pg_proc p on p.oid = d.refobjid and p.oid >= 16384 and p.provolatile = 'v';\
+select 'along', k.confrelid, k.conrelid, k.confdeltype, k.confupdtype from pg_catalog.pg_constraint k \
+where k.contype = 'f' and (k.confdeltype in ('c', 'n', 'd') or k.confupdtype in ('c', 'n', 'd'));\
 select 'partitioned', p.partrelid, p.partattrs::pg_catalog.text from pg_catalog.pg_partitioned_table p;\
 select 'routine', n.nspname, p.proname, \
  exists (select from pg_catalog.pg_depend d join pg_catalog.pg_extension e on e.oid = d.refobjid \

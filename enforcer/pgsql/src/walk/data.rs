@@ -1,10 +1,10 @@
 //! Statements that change data, move it in bulk or maintain it.
 
 use super::restriction::{Column, Target};
-use std::slice::from_ref;
 use super::{E, ObjectKind, Refusal, Seen, Touch, Walked, Walker, pg, unknown};
 use crate::statement::Action;
 use lang::protocol::Operation;
+use std::slice::from_ref;
 
 impl<'t> Walker<'t> {
     pub(super) fn insert(&mut self, insert: &'t pg::InsertStmt) -> Walked {

@@ -20,6 +20,10 @@ impl<'t> Walker<'t> {
         let [_, ..] = names else { return Ok(()) };
         let (schema, name) = qualified(names)?;
         match schema {
+            None if self.session.operators.contains(name) => {
+                self.call_of(name);
+                Ok(())
+            }
             None | Some(PG_CATALOG) => Ok(()),
             Some(_) => {
                 self.touch(
@@ -29,6 +33,12 @@ impl<'t> Walker<'t> {
                 Ok(())
             }
         }
+    }
+
+    /// A routine of the database that something other than a call runs.
+    fn call_of(&mut self, name: &'t str) {
+        let schema = Some(self.session.default_schema.as_ref());
+        self.touch(Operation::Call, Seen { kind: ObjectKind::Routine, schema, name, class: ObjectClass::Ordinary });
     }
 
     pub(super) fn sub_link(&mut self, link: &'t pg::SubLink) -> Walked {
@@ -98,6 +108,11 @@ impl<'t> Walker<'t> {
     pub(super) fn type_cast(&mut self, cast: &'t pg::TypeCast) -> Walked {
         if let Some(name) = &cast.type_name {
             self.type_name(name)?;
+            if let Some(last) = name.names.last().and_then(string)
+                && self.session.types.contains(last)
+            {
+                self.call_of(last);
+            }
         }
         self.boxed(cast.arg.as_ref())
     }

@@ -17,9 +17,9 @@ mod query;
 mod restriction;
 mod routine;
 mod session;
+mod tautology;
 #[cfg(test)]
 mod trace;
-mod tautology;
 mod whole;
 
 use crate::refusal::Refusal;

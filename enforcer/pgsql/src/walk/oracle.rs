@@ -8,7 +8,7 @@ use crate::bounds::STACK_BYTES;
 use crate::session::SessionFacts;
 use crate::statement::ObjectClass;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeFrom;
 use std::path::PathBuf;
 
@@ -203,3 +203,88 @@ const OUTSIDE: [&str; 4] = [
     "select relation pg_catalog.pg_subscription [sensitive]",
     "select relation pg_catalog.pg_user_mappings [sensitive]",
 ];
+
+/// PostgreSQL's own regression suite, statement by statement: `cargo xtask regress --walk` says where it is.
+#[test]
+#[expect(clippy::print_stderr, reason = "the numbers are what the command is for")]
+#[ignore = "needs PostgreSQL's source: cargo xtask regress --walk"]
+fn the_regression_suite_is_walked_without_a_miss() {
+    on_a_large_stack(|| {
+        let folder = std::env::var_os("LEASEHOLD_REGRESS").expect("cargo xtask regress --walk names the folder");
+        let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        let session = SessionFacts::pinned(18);
+        let mut counted: BTreeMap<&str, usize> = BTreeMap::new();
+        let (mut wrong, mut refusals) = (Vec::new(), BTreeMap::<String, usize>::new());
+        for file in files.iter().filter(|file| file.extension().is_some_and(|name| name == "sql")) {
+            for text in psql_statements(&String::from_utf8_lossy(&std::fs::read(file).unwrap())) {
+                *counted.entry("texts").or_default() += 1;
+                let Ok(parsed) = pg_query::parse(&text, 0) else {
+                    *counted.entry("not parsed, so refused").or_default() += 1;
+                    continue;
+                };
+                for raw in &parsed.protobuf.stmts {
+                    let Some(tree) = raw.stmt.as_deref() else { continue };
+                    *counted.entry("statements").or_default() += 1;
+                    let mut blind = Blind::default();
+                    blind.walk(&serde_json::to_value(tree).unwrap());
+                    let mut walker = Walker::new(&session);
+                    if let Err(refusal) = walker.node(tree) {
+                        // CREATE STATISTICS on anything but a table: the server refuses it as well.
+                        let served = !text.contains("CREATE STATISTICS");
+                        let unknown = served && matches!(refusal, crate::refusal::Refusal::UnknownNode { .. });
+                        if unknown {
+                            wrong.push(format!("{}: {refusal}: {text}", file.display()));
+                        }
+                        *refusals.entry(refusal.to_string()).or_default() += 1;
+                        continue;
+                    }
+                    *counted.entry("relations").or_default() += blind.relations.len();
+                    *counted.entry("calls").or_default() += blind.calls.len();
+                    if blind.relations.difference(&walker.trace.relations).next().is_some()
+                        || blind.calls.difference(&walker.trace.calls).next().is_some()
+                    {
+                        wrong.push(format!("{}: missed in {text}", file.display()));
+                    }
+                }
+            }
+        }
+        eprintln!("{counted:?}\nnever run: {refusals:#?}\nmissed or unknown: {}", wrong.len());
+        assert!(counted.get("statements").is_some_and(|count| *count > 40_000), "{counted:?}");
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    });
+}
+
+/// The statements that psql would send of a script: without its own commands and the data of COPY.
+fn psql_statements(script: &str) -> Vec<String> {
+    let mut texts = Vec::new();
+    let mut text = String::new();
+    let mut copying = false;
+    for line in script.lines() {
+        if copying {
+            copying = line != "\\.";
+            continue;
+        }
+        // Variables of psql become constants.
+        let line = line.split_once(" \\g").map_or(line, |(before, _)| before);
+        if line.starts_with('\\') {
+            texts.push(std::mem::take(&mut text));
+            continue;
+        }
+        text.push_str(line);
+        text.push('\n');
+        if line.trim_end().ends_with(';') && pg_query::scan(&text).is_ok() && !in_a_body(&text) {
+            copying = text.to_ascii_lowercase().contains("from stdin");
+            texts.push(std::mem::take(&mut text));
+        }
+    }
+    texts.push(text);
+    texts.retain(|text| !text.trim().is_empty());
+    texts
+}
+
+/// Whether a text ends inside `BEGIN ATOMIC … END`.
+fn in_a_body(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    lower.rfind("begin atomic").is_some_and(|at| lower.get(at..).is_some_and(|body| !body.trim_end().ends_with("end;")))
+}

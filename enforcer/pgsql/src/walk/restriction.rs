@@ -213,7 +213,9 @@ impl<'t> Walker<'t> {
             }
         }
         let (on_left, on_right) = (self.names(left, target)?, self.names(right, target)?);
-        if on_left.any && on_left.columns == on_right.columns || compares_twins(left, right, target) {
+        if on_left.any && on_left.columns == on_right.columns
+            || matches!(operator, "=" | "<=" | ">=") && compares_twins(left, right, target)
+        {
             return Ok(false);
         }
         if let Some(E::SubLink(link)) = right.node.as_ref()
@@ -399,7 +401,8 @@ fn cancels(expression: &pg::Node) -> bool {
             let name = call.funcname.last().and_then(string).unwrap_or_default();
             let nothing = |at: usize| call.args.get(at).is_some_and(|arg| number(arg) == Some(0.0));
             let empty = || call.args.iter().any(|arg| constant(arg) == Some(""));
-            matches!(name, "left" | "right" | "repeat") && nothing(1) || matches!(name, "position" | "strpos") && empty()
+            matches!(name, "left" | "right" | "repeat") && nothing(1)
+                || matches!(name, "position" | "strpos") && empty()
         }
         _ => false,
     }

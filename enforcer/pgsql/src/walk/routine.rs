@@ -3,7 +3,7 @@
 //! Whoever may define such a thing may run it, and may have it run by others: each needs `call` on the routine besides
 //! `ddl.create`.
 
-use super::{E, ObjectClass, ObjectKind, Walked, Walker, pg, unknown};
+use super::{E, ObjectClass, ObjectKind, Seen, Walked, Walker, pg, unknown};
 use crate::routines::is_harmless_name;
 use lang::protocol::Operation;
 
@@ -15,6 +15,10 @@ impl<'t> Walker<'t> {
         }
         self.nodes(&n.options)?;
         self.sql_body(n.sql_body.as_deref())?;
+        if n.sql_body.is_none() {
+            // A body that is a text is not judged: it may reach anything.
+            self.touch(Operation::DdlCreate, Seen::DATABASE);
+        }
         self.new_routine(&n.funcname)?;
         self.defined();
         Ok(())

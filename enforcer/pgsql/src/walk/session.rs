@@ -142,6 +142,7 @@ impl<'t> Walker<'t> {
     /// Records a change of a parameter, and the access that it needs. `name` is that of the text.
     pub(super) fn setting(&mut self, parameter: Parameter, name: Option<&'t str>, value: Option<&'t str>, local: bool) {
         let class = match &parameter {
+            Parameter::Named(name) if settings::is_pinned_value(name, value) => SettingClass::Harmless,
             Parameter::Named(name) => settings::class(name),
             Parameter::All => SettingClass::Harmless,
             Parameter::Unknown => SettingClass::Pinned,

@@ -163,7 +163,8 @@ impl<'t> Walker<'t> {
 
     /// Whether two names, neither of them a common table expression's, are one relation's.
     fn is_same(&self, one: &pg::RangeVar, other: &pg::RangeVar) -> bool {
-        let schema_of = |name: &str| if name.is_empty() { self.session.default_schema.to_string() } else { name.to_owned() };
+        let schema_of =
+            |name: &str| if name.is_empty() { self.session.default_schema.to_string() } else { name.to_owned() };
         one.relname == other.relname && schema_of(&one.schemaname) == schema_of(&other.schemaname)
     }
 }
@@ -195,7 +196,9 @@ pub(super) fn selected(query: &pg::Node) -> Selected<'_> {
     let [target] = select.target_list.as_slice() else { return Selected::Other };
     let Some(E::ResTarget(target)) = target.node.as_ref() else { return Selected::Other };
     match target.val.as_deref().and_then(|value| value.node.as_ref()) {
-        Some(E::ColumnRef(column)) => column.fields.last().and_then(string).map_or(Selected::Column("*"), Selected::Column),
+        Some(E::ColumnRef(column)) => {
+            column.fields.last().and_then(string).map_or(Selected::Column("*"), Selected::Column)
+        }
         Some(E::FuncCall(call)) => {
             let name = call.funcname.last().and_then(string).unwrap_or_default();
             let aggregate = call.over.is_none() && AGGREGATES.contains(&name) && select.group_clause.is_empty();

@@ -3,6 +3,7 @@
 use lang::program::{Access, Object};
 use lang::protocol::{OpSet, Operation};
 use pgsql::mask::{Outcome, Plan};
+use pgsql::reach::Reach;
 use pgsql::refusal::Refusal;
 use pgsql::session::SessionFacts;
 use pgsql::statement::{Action, ObjectClass, ObjectKind, Parameter, SettingChange, SettingClass, Statement};
@@ -89,8 +90,14 @@ pub struct Text {
 ///
 /// # Errors
 /// When the grammar does not accept it, or it holds what is never judged: it does not run.
-pub fn classify(sql: &str, facts: &SessionFacts, plan: Option<&Arc<Plan>>) -> Result<Text, Refusal> {
-    let judged = pgsql::judge(sql, plan.map_or(facts, |plan| plan.facts()))?;
+pub fn classify(
+    sql: &str,
+    facts: &SessionFacts,
+    plan: Option<&Arc<Plan>>,
+    reach: Option<&Arc<Reach>>,
+) -> Result<Text, Refusal> {
+    let known = plan.map(|plan| plan.facts()).or_else(|| reach.map(|reach| reach.facts()));
+    let judged = pgsql::judge(sql, known.unwrap_or(facts))?;
     let covered = plan.map(|plan| plan.cover(sql, &judged)).transpose()?;
     let rewritten = covered.as_ref().and_then(|covered| covered.text.clone());
     let mut outcomes = covered.map(|covered| covered.outcomes.into_iter());
@@ -123,7 +130,9 @@ fn statement(statement: Statement, outcome: Outcome, under: Under) -> Classified
                     let creates = matches!(access.operation, Operation::DdlCreate | Operation::CreateAs);
                     relations.push((name.clone(), creates));
                 }
-                if harmless { Object::Nothing } else { Object::table(name.0, name.1) }
+                // Whoever may see a parameter may see it whatever tables the scope names.
+                let shown = object.kind == ObjectKind::Parameter && access.operation == Operation::Show;
+                if harmless || shown { Object::Nothing } else { Object::table(name.0, name.1) }
             }
         };
         writes_rows |= ROW_WRITES.contains(&access.operation);
@@ -187,6 +196,7 @@ fn never(change: &SettingChange) -> Option<String> {
 /// collide.
 #[derive(Debug, Default)]
 pub struct Texts {
+    /// By the masks, else by the definitions, that they were judged under.
     of_plan: BTreeMap<usize, Generations>,
 }
 
@@ -197,6 +207,8 @@ struct Generations {
     facts: Option<SessionFacts>,
     /// Kept, so that no other masks can take the place that names these.
     plan: Option<Arc<Plan>>,
+    /// Likewise, of definitions.
+    reach: Option<Arc<Reach>>,
 }
 
 /// Texts of one generation.
@@ -211,26 +223,42 @@ impl Texts {
     ///
     /// # Errors
     /// As [`classify`]; a refusal is never kept.
-    pub fn get(&mut self, sql: &str, facts: &SessionFacts, plan: Option<&Arc<Plan>>) -> Result<Arc<Text>, Refusal> {
-        let place = plan.map_or(0, |plan| Arc::as_ptr(plan).addr());
+    pub fn get(
+        &mut self,
+        sql: &str,
+        facts: &SessionFacts,
+        plan: Option<&Arc<Plan>>,
+        reach: Option<&Arc<Reach>>,
+    ) -> Result<Arc<Text>, Refusal> {
+        let of_plan = plan.map(|plan| Arc::as_ptr(plan).addr());
+        let place = of_plan.or_else(|| reach.map(|reach| Arc::as_ptr(reach).addr())).unwrap_or(0);
         if self.of_plan.len() >= PLANS_MAX && !self.of_plan.contains_key(&place) {
             self.of_plan.clear();
         }
         let texts = self.of_plan.entry(place).or_default();
         let same = match (&texts.plan, plan) {
             (Some(kept), Some(plan)) => Arc::ptr_eq(kept, plan),
-            (None, None) => true,
+            (None, None) => match (&texts.reach, reach) {
+                (Some(kept), Some(reach)) => Arc::ptr_eq(kept, reach),
+                (None, None) => true,
+                (Some(_), None) | (None, Some(_)) => false,
+            },
             (Some(_), None) | (None, Some(_)) => false,
         };
         if !same || texts.facts.as_ref() != Some(facts) {
-            *texts = Generations { facts: Some(facts.clone()), plan: plan.cloned(), ..Generations::default() };
+            *texts = Generations {
+                facts: Some(facts.clone()),
+                plan: plan.cloned(),
+                reach: reach.cloned(),
+                ..Generations::default()
+            };
         }
         if let Some(text) = texts.young.get(sql) {
             return Ok(Arc::clone(text));
         }
         let text = match texts.old.remove(sql) {
             Some(text) => text,
-            None => Arc::new(classify(sql, facts, plan)?),
+            None => Arc::new(classify(sql, facts, plan, reach)?),
         };
         if sql.len() <= CACHED_TEXT_BYTES_MAX {
             if texts.young.len() >= GENERATION_TEXTS_MAX {

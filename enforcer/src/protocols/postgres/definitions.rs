@@ -1,6 +1,6 @@
 //! When a session reads the target's catalog again: after a change of definitions, and once it is too old.
 //!
-//! Synchronous. Where masks stand, nothing must run on a catalog that is known to be out of date.
+//! Synchronous. Where masks or scopes stand, nothing must run on a catalog that is known to be out of date.
 
 use super::machine::Postgres;
 use super::masking::{self, CATALOG_MS_MAX};
@@ -12,7 +12,7 @@ use crate::core::machine::{Now, Outbox};
 use bytes::BytesMut;
 
 impl Postgres {
-    /// Lays the program's masks over the catalog that is known.
+    /// Lays the program's masks over the catalog that is known, and works out what names lead to in it.
     pub(super) fn lay_masks(&mut self) {
         self.plan = match &self.known {
             Some(known) if verdict::has_masks(&self.lease) => {
@@ -21,12 +21,18 @@ impl Postgres {
             }
             Some(_) | None => None,
         };
+        self.reach = match &self.known {
+            Some(known) if verdict::needs_catalog(&self.lease) => {
+                Some(self.catalogs.reach(&known.catalog, &self.facts))
+            }
+            Some(_) | None => None,
+        };
     }
 
     /// Whether what comes next must wait until the definitions that a request changes, or the catalog, are known.
     pub(super) fn waits_for_definitions(&self) -> bool {
         matches!(self.pipeline.front(), Some(Awaited::Catalog(_)))
-            || self.plan.is_some() && self.pipeline.ends_a_request() && self.pipeline.runs().any(Run::redefines)
+            || self.reach.is_some() && self.pipeline.ends_a_request() && self.pipeline.runs().any(Run::redefines)
     }
 
     /// Between two requests of the client, sees to it that the catalog is not too old. While it is being read, nothing
@@ -35,7 +41,7 @@ impl Postgres {
         if self.waits_for_definitions() {
             return true;
         }
-        let (Some(known), Some(_)) = (&self.known, &self.plan) else { return false };
+        let (Some(known), Some(_)) = (&self.known, &self.reach) else { return false };
         let ready = matches!(self.settled, Some(TransactionStatus::Idle | TransactionStatus::Open));
         if !ready || !self.pipeline.is_empty() {
             return false;

@@ -119,7 +119,7 @@ async fn open(listener: &Listener, login: &Login<TcpStream>, peer: SocketAddr) -
     let read_only = lease.grant().is_some_and(|grant| reads_only(grant.permit));
     let (upstream, route) = connect(shared, &lease, target, login, read_only).await?;
     let mut upstream = upstream;
-    let known = if verdict::has_masks(&lease) {
+    let known = if verdict::needs_catalog(&lease) {
         let read = timeout(shared.limits.login_max, catalog(&mut upstream, shared, lease.connection())).await;
         match read {
             Ok(Ok(known)) => Some(known),

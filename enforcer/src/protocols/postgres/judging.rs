@@ -5,7 +5,7 @@
 use super::classify::{Classified, Text, Under};
 use super::machine::Postgres;
 use super::names::{Full, Meanings};
-use super::pipeline::{Freed, Run, redefines};
+use super::pipeline::{Freed, Run, redefines, uses_rows};
 use super::reply::{self, Rule};
 use super::verdict::{self, Context, Denial};
 use super::wire::sqlstate::SqlState;
@@ -24,7 +24,7 @@ impl Postgres {
     pub(super) fn text(&self, sql: &str) -> Result<Arc<Text>, Box<Denial>> {
         // A panic while the cache was held leaves it whole.
         let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
-        texts.get(sql, &self.facts, self.plan.as_ref()).map_err(|refusal| {
+        texts.get(sql, &self.facts, self.plan.as_ref(), self.reach.as_ref()).map_err(|refusal| {
             let code = match &refusal {
                 Refusal::Unparsed { .. } => SqlState::SYNTAX_ERROR,
                 Refusal::TooLong { .. } | Refusal::TooDeep { .. } => SqlState::PROGRAM_LIMIT_EXCEEDED,
@@ -41,6 +41,10 @@ impl Postgres {
         let mut permitted = Run::default();
         if self.plan.is_some() && text.statements.len() > 1 && text.statements.iter().any(|one| redefines(one)) {
             let sentence = "where masks stand, definitions are changed by a message of their own: what follows must be judged by what they made";
+            return Err(Denial::saying(sentence));
+        }
+        if self.plan.is_none() && self.rests_on_names() && uses_what_it_defines(text) {
+            let sentence = "where rules name tables, definitions are changed by a message of their own: what follows must be judged by what they made";
             return Err(Denial::saying(sentence));
         }
         for statement in &text.statements {
@@ -60,7 +64,8 @@ impl Postgres {
         permitted: &mut Run,
     ) -> Result<(), Box<Denial>> {
         let pending = || self.pipeline.runs().any(Run::redefines);
-        if self.plan.is_some() && !matches!(statement.action, Action::Transaction(_)) && (self.redefined || pending()) {
+        let rests = self.plan.is_some() || self.rests_on_names() && uses_rows(statement);
+        if rests && !matches!(statement.action, Action::Transaction(_)) && (self.redefined || pending()) {
             let sentence = "definitions were changed in this pipeline: end it (Sync) before the next statement, which must be judged by what they made";
             return Err(Denial::saying(sentence));
         }
@@ -93,8 +98,19 @@ impl Postgres {
         Ok(())
     }
 
+    /// Whether what the session may do rests on names of tables, and a catalog says what they lead to.
+    fn rests_on_names(&self) -> bool {
+        self.reach.is_some() && self.lease.names_objects()
+    }
+
     pub(super) fn context(&self, now: Now) -> Context<'_> {
-        Context { lease: &self.lease, plan: self.plan.as_ref(), read_only: self.read_only, at: now.wall }
+        Context {
+            lease: &self.lease,
+            plan: self.plan.as_ref(),
+            reach: self.reach.as_ref(),
+            read_only: self.read_only,
+            at: now.wall,
+        }
     }
 
     /// Takes the names that a permitted text makes.
@@ -181,4 +197,10 @@ pub(super) fn notice_of(denial: &Denial) -> Notice {
         Some(hint) => notice.with_hint(hint.clone()),
         None => notice,
     }
+}
+
+/// Whether a text changes definitions and then uses rows or routines.
+fn uses_what_it_defines(text: &Text) -> bool {
+    let mut after = text.statements.iter().skip_while(|one| !redefines(one)).skip(1);
+    after.any(|one| uses_rows(one))
 }

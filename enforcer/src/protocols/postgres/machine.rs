@@ -27,6 +27,7 @@ use bytes::{Bytes, BytesMut};
 use lang::program::rules::Recorded;
 use lang::time::Timestamp;
 use pgsql::mask::Plan;
+use pgsql::reach::Reach;
 use pgsql::session::SessionFacts;
 use std::sync::{Arc, Mutex};
 
@@ -60,11 +61,15 @@ pub struct Postgres {
     pub(super) lease: Lease,
     pub(super) limits: Limits,
     pub(super) facts: SessionFacts,
-    /// The target's catalog, where the connection has masks.
+    /// The target's catalog, where masks stand or what names lead to matters.
     pub(super) known: Option<Known>,
     pub(super) catalogs: Arc<Catalogs>,
     /// The masks over the catalog.
     pub(super) plan: Option<Arc<Plan>>,
+    /// What names lead to in the catalog.
+    pub(super) reach: Option<Arc<Reach>>,
+    /// Whether the session was opened with a need for the catalog.
+    pub(super) asked_for_definitions: bool,
     /// The session changed definitions: the catalog must be read again.
     pub(super) redefined: bool,
     /// And did so in a transaction that may yet undo it.
@@ -96,7 +101,7 @@ pub struct Parts {
     pub limits: Limits,
     /// The server's facts.
     pub facts: SessionFacts,
-    /// The target's catalog, where the connection has masks.
+    /// The target's catalog, where masks stand or what names lead to matters.
     pub known: Option<Known>,
     /// The catalogs of all connections.
     pub catalogs: Arc<Catalogs>,
@@ -108,6 +113,7 @@ pub struct Parts {
 
 /// A machine for a session that is ready for its first query.
 pub fn start(now: Now, parts: Parts) -> Postgres {
+    let asked_for_definitions = verdict::needs_catalog(&parts.lease);
     let mut session = Postgres {
         lease_end_mono_ms: parts.lease.ends_mono_ms(now),
         lease: parts.lease,
@@ -116,6 +122,8 @@ pub fn start(now: Now, parts: Parts) -> Postgres {
         known: parts.known,
         catalogs: parts.catalogs,
         plan: None,
+        reach: None,
+        asked_for_definitions,
         redefined: false,
         redefined_for_now: false,
         settled: Some(TransactionStatus::Idle),
@@ -249,6 +257,10 @@ impl Postgres {
         self.lay_masks();
         if self.plan.is_none() && verdict::has_masks(&self.lease) {
             let sentence = "the policy now masks data of this connection: connect again".to_owned();
+            return self.end(now, Close { cause: Cause::Policy, sentence }, out);
+        }
+        if self.reach.is_none() && !self.asked_for_definitions && verdict::needs_catalog(&self.lease) {
+            let sentence = "the policy now narrows what this connection may reach: connect again".to_owned();
             return self.end(now, Close { cause: Cause::Policy, sentence }, out);
         }
         let context = self.context(now);

@@ -10,6 +10,7 @@ use crate::core::lease::Lease;
 use lang::program::rules::{MaskAs, RuleKind};
 use lang::program::{MaskHit, Object};
 use pgsql::mask::{Masks, Plan, RelationMasks};
+use pgsql::reach::Reach;
 use pgsql::session::SessionFacts;
 use pgsql::snapshot::{Builder, Catalog, Name, Relation, Unexpected};
 use secrecy::{ExposeSecret, SecretBox, SecretString};
@@ -36,6 +37,7 @@ pub struct Known {
 pub struct Catalogs {
     known: Mutex<BTreeMap<String, Known>>,
     plans: Mutex<Vec<Arc<Plan>>>,
+    reaches: Mutex<Vec<Arc<Reach>>>,
 }
 
 impl Catalogs {
@@ -60,6 +62,25 @@ impl Catalogs {
     /// Forgets a connection whose target changed.
     pub fn forget(&self, connection: &str) {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(connection);
+    }
+
+    /// What names lead to in this catalog, worked out now or before.
+    pub fn reach(&self, catalog: &Arc<Catalog>, facts: &SessionFacts) -> Arc<Reach> {
+        let mut reaches = self.reaches.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |reach: &&Arc<Reach>| {
+            Arc::ptr_eq(reach.catalog(), catalog)
+                && reach.facts().server_major == facts.server_major
+                && reach.facts().default_schema == facts.default_schema
+        };
+        if let Some(reach) = reaches.iter().find(same) {
+            return Arc::clone(reach);
+        }
+        let reach = Arc::new(Reach::new(Arc::clone(catalog), facts.clone()));
+        if reaches.len() >= PLANS_MAX {
+            reaches.remove(0);
+        }
+        reaches.push(Arc::clone(&reach));
+        reach
     }
 
     /// The plan of these masks over this catalog, made now or before.

@@ -6,7 +6,7 @@ use super::classify::Classified;
 use super::spent::Returned;
 use super::wire::write::Notice;
 use lang::program::rules::RuleId;
-use lang::program::{Access, StatementLimits};
+use lang::program::{Access, Object, StatementLimits};
 use lang::protocol::Operation;
 use pgsql::snapshot::Builder;
 use pgsql::statement::Action;
@@ -125,6 +125,18 @@ pub fn redefines(statement: &Classified) -> bool {
         )
     };
     statement.accesses.iter().any(defines) || matches!(statement.action, Action::Discard(_))
+}
+
+/// Whether a statement reads or changes rows of a named object, or runs a routine or what was prepared.
+pub fn uses_rows(statement: &Classified) -> bool {
+    let uses = |access: &Access| {
+        !matches!(access.object, Object::Nothing)
+            && !matches!(
+                access.op,
+                Operation::DdlCreate | Operation::DdlAlter | Operation::DdlDrop | Operation::DclGrant
+            )
+    };
+    statement.executes.is_some() || statement.accesses.iter().any(uses)
 }
 
 impl Awaited {

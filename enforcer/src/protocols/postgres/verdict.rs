@@ -6,9 +6,11 @@ use super::wire::sqlstate::SqlState;
 use crate::core::event;
 use crate::core::lease::Lease;
 use lang::program::rules::{RuleId, RuleKind};
-use lang::program::{Access, Object, Place, StatementLimits, Verdict};
+use lang::program::{Access, Beyond, Object, Place, StatementLimits, Verdict};
+use lang::protocol::Operation;
 use lang::time::Timestamp;
 use pgsql::mask::{Outcome, Plan};
+use pgsql::reach::Reach;
 use std::sync::Arc;
 
 /// Why a statement does not run: a decision, not a fault.
@@ -107,6 +109,8 @@ pub struct Context<'a> {
     pub lease: &'a Lease,
     /// The masks over the target's catalog; `None` when it was not read.
     pub plan: Option<&'a Arc<Plan>>,
+    /// What names lead to in the target's catalog; `None` where nothing rests on it.
+    pub reach: Option<&'a Arc<Reach>>,
     /// Whether the session is pinned read-only.
     pub read_only: bool,
     /// When.
@@ -132,7 +136,8 @@ fn weigh(context: &Context<'_>, statement: &Classified) -> Result<StatementLimit
         return Err(Denial::saying("the session is read-only, because its grant permits no write"));
     }
     let lease = context.lease;
-    let judgement = lease.judge(&statement.accesses, context.at);
+    let beyond = beyond(context.reach, &statement.accesses)?;
+    let judgement = lease.judge(&statement.accesses, &beyond, context.at);
     match judgement.verdict {
         Verdict::Allowed => {}
         Verdict::Denied(reasons) => return Err(refused(lease, reasons)),
@@ -223,6 +228,38 @@ fn unmasked(context: &Context<'_>, statement: &Classified) -> Result<(), Box<Den
             None => Err(Denial::saying(why.as_ref())),
         },
     }
+}
+
+/// What a statement reaches without naming it.
+fn beyond(reach: Option<&Arc<Reach>>, accesses: &[Access]) -> Result<Vec<Beyond>, Box<Denial>> {
+    let mut found = Vec::new();
+    let Some(reach) = reach else { return Ok(found) };
+    for access in accesses {
+        let Object::Table { schema, name } = &access.object else { continue };
+        if access.op != Operation::Select && reach.holds_settings(schema, name) && !is_definition(access.op) {
+            let sentence = format!(
+                "`{schema}.{name}` stands over `pg_settings`: changing it sets parameters that are pinned by the gateway"
+            );
+            return Err(Denial::saying(sentence));
+        }
+        found.extend(reach.beyond(access.op, schema, name).into_iter().map(|reached| Beyond {
+            access: Access { op: reached.operation, object: Object::table(reached.name.0, reached.name.1) },
+            through: (!reached.belongs).then(|| access.object.clone()),
+        }));
+    }
+    Ok(found)
+}
+
+fn is_definition(op: Operation) -> bool {
+    matches!(
+        op,
+        Operation::DdlCreate | Operation::DdlAlter | Operation::DdlDrop | Operation::Explain | Operation::CopyOut
+    )
+}
+
+/// Whether what the lease permits rests on the target's catalog.
+pub fn needs_catalog(lease: &Lease) -> bool {
+    has_masks(lease) || lease.asks_for_definitions()
 }
 
 /// Whether any mask could hold on the lease's connection.

@@ -1,0 +1,223 @@
+//! What a statement reaches without naming it: the relations below a view, children and partitions, tables that a
+//! foreign key changes along, routines that a view runs, rewrite rules.
+//!
+//! A name in a statement says where the server begins; [`Reach::beyond`] says where it ends, as far as a catalog snapshot
+//! shows. It decides nothing about permission. What triggers do stays unseen.
+
+use crate::session::SessionFacts;
+use crate::snapshot::{Catalog, Kind, Name, Relation, TEMPORARY};
+use crate::statement::{ObjectClass, ObjectKind};
+use lang::protocol::Operation;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Relations that one statement may reach before it counts as reaching all of them.
+const REACHED_MAX: usize = 10_000;
+
+/// Everything: what a rewrite rule or an unreadable view may reach.
+const EVERYTHING: (&str, &str) = ("", "");
+
+/// One operation on one object that a statement does not name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beyond {
+    /// The operation.
+    pub operation: Operation,
+    /// Schema and name of the object; both are empty when it may be any.
+    pub name: Name,
+    /// Whether whoever may use the named relation may use this by that alone: a partition of a partitioned table, the
+    /// parent of a child, a table that a foreign key changes along.
+    pub belongs: bool,
+}
+
+/// What the query of a view touches.
+#[derive(Clone, Debug)]
+struct Below {
+    relation: bool,
+    name: Name,
+}
+
+/// A target's catalog, as what names in statements lead to.
+#[derive(Debug)]
+pub struct Reach {
+    catalog: Arc<Catalog>,
+    facts: SessionFacts,
+    views: BTreeMap<Name, Vec<Below>>,
+}
+
+impl Reach {
+    /// Reads every view's query. Needs a stack as [`crate::judge`] does.
+    pub fn new(catalog: Arc<Catalog>, mut facts: SessionFacts) -> Self {
+        facts.overloads = catalog.overloads(&facts.default_schema);
+        facts.row_routines = catalog.row_routines(&facts.default_schema);
+        facts.operators.clone_from(&catalog.volatile_operators);
+        facts.types.clone_from(&catalog.volatile_types);
+        let mut views = BTreeMap::new();
+        for (name, relation) in catalog.relations() {
+            if matches!(relation.kind, Kind::View | Kind::Materialised) {
+                views.insert(name.clone(), below(&catalog, relation, &facts));
+            }
+        }
+        Self { catalog, facts, views }
+    }
+
+    /// The catalog that it rests on.
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
+    }
+
+    /// The session's facts, with what the catalog adds to them.
+    pub fn facts(&self) -> &SessionFacts {
+        &self.facts
+    }
+
+    /// What an operation on a named relation reaches.
+    pub fn beyond(&self, operation: Operation, schema: &str, name: &str) -> Vec<Beyond> {
+        let mut out = Vec::new();
+        let Some(root) = self.resolve(schema, name).filter(|_| concerns_rows(operation) || is_definition(operation))
+        else {
+            return out;
+        };
+        if let Some(relation) = self.catalog.relation(&root) {
+            self.above(operation, relation, &mut out);
+        }
+        if !concerns_rows(operation) {
+            return out;
+        }
+        let mut seen = BTreeSet::from([root.clone()]);
+        let mut pending = vec![(root, operation, false)];
+        while let Some((name, operation, belongs)) = pending.pop() {
+            if out.len() > REACHED_MAX {
+                out.push(Beyond { operation, name: owned(EVERYTHING), belongs: false });
+                return out;
+            }
+            let first = out.len();
+            self.near(operation, &name, belongs, &mut out);
+            for found in out.get(first..).unwrap_or_default() {
+                if found.operation != Operation::Call && seen.insert(found.name.clone()) {
+                    pending.push((found.name.clone(), found.operation, found.belongs));
+                }
+            }
+        }
+        out
+    }
+
+    /// Whether a change of this relation may set parameters of the session: it stands over `pg_settings`.
+    pub fn holds_settings(&self, schema: &str, name: &str) -> bool {
+        let below = self.beyond(Operation::Select, schema, name);
+        below.iter().any(|found| found.name.1.as_ref() == "pg_settings")
+    }
+
+    fn resolve(&self, schema: &str, name: &str) -> Option<Name> {
+        let own: Name = (schema.into(), name.into());
+        let temporary: Name = (TEMPORARY.into(), name.into());
+        [own, temporary].into_iter().find(|name| {
+            self.catalog.relation(name).is_some()
+                && (name.0.as_ref() != TEMPORARY || schema == TEMPORARY || schema == self.facts.default_schema.as_ref())
+        })
+    }
+
+    /// Parents, however far: what happens to a part happens to them.
+    fn above(&self, operation: Operation, relation: &Relation, out: &mut Vec<Beyond>) {
+        let mut seen = BTreeSet::from([relation.oid]);
+        let mut pending = vec![relation.oid];
+        while let Some(oid) = pending.pop() {
+            for parent in self.catalog.parents_of(oid) {
+                if seen.insert(parent)
+                    && let Some(name) = self.catalog.name_of(parent)
+                {
+                    out.push(Beyond { operation, name: name.clone(), belongs: true });
+                    pending.push(parent);
+                }
+            }
+        }
+    }
+
+    /// What one relation leads to at once.
+    fn near(&self, operation: Operation, name: &Name, belongs: bool, out: &mut Vec<Beyond>) {
+        let Some(relation) = self.catalog.relation(name) else { return };
+        match relation.kind {
+            Kind::View | Kind::Materialised => {
+                let runs = relation.kind == Kind::View || operation == Operation::Refresh;
+                let operation = if operation == Operation::Refresh { Operation::Select } else { operation };
+                for below in self.views.get(name).into_iter().flatten().filter(|below| below.relation || runs) {
+                    let operation = if below.relation { operation } else { Operation::Call };
+                    out.push(Beyond { operation, name: below.name.clone(), belongs });
+                }
+            }
+            Kind::Table | Kind::Partitioned | Kind::Foreign => {
+                let part = belongs || relation.kind == Kind::Partitioned;
+                for child in self.catalog.children_of(relation.oid).filter_map(|oid| self.catalog.name_of(oid)) {
+                    out.push(Beyond { operation, name: child.clone(), belongs: part });
+                }
+                if writes(operation) && relation.rules {
+                    out.push(Beyond { operation, name: owned(EVERYTHING), belongs: false });
+                }
+                for (referring, operation) in self.catalog.changed_along(relation.oid, operation) {
+                    if let Some(name) = self.catalog.name_of(referring) {
+                        out.push(Beyond { operation, name: name.clone(), belongs: true });
+                    }
+                }
+            }
+            Kind::Sequence | Kind::Toast => {}
+        }
+    }
+}
+
+/// What a view's query touches, at one level. A query that cannot be judged may touch anything.
+fn below(catalog: &Catalog, relation: &Relation, facts: &SessionFacts) -> Vec<Below> {
+    let everything = || vec![Below { relation: true, name: owned(EVERYTHING) }];
+    let Some(definition) = &relation.definition else { return everything() };
+    let Ok(judged) = crate::judge(definition, facts) else { return everything() };
+    let mut found = Vec::new();
+    for access in judged.iter().flat_map(|statement| &statement.accesses) {
+        let Some(object) = &access.object else { continue };
+        let name: Name = (object.schema.clone().unwrap_or_default(), object.name.clone());
+        match object.kind {
+            ObjectKind::Relation if object.class != ObjectClass::Harmless || object.name.as_ref() == "pg_settings" => {
+                found.push(Below { relation: true, name });
+            }
+            ObjectKind::Routine if object.class == ObjectClass::Sensitive || catalog.is_volatile(&name) => {
+                found.push(Below { relation: false, name });
+            }
+            ObjectKind::Relation
+            | ObjectKind::Routine
+            | ObjectKind::Index
+            | ObjectKind::Schema
+            | ObjectKind::Type
+            | ObjectKind::Role
+            | ObjectKind::Parameter
+            | ObjectKind::Channel
+            | ObjectKind::Other
+            | ObjectKind::Database => {}
+        }
+    }
+    found
+}
+
+fn owned((schema, name): (&str, &str)) -> Name {
+    (schema.into(), name.into())
+}
+
+/// Whether an operation reads or changes rows.
+fn concerns_rows(operation: Operation) -> bool {
+    let reads = [Operation::Select, Operation::CopyOut, Operation::Explain, Operation::Lock, Operation::Refresh];
+    reads.contains(&operation) || writes(operation)
+}
+
+fn is_definition(operation: Operation) -> bool {
+    matches!(operation, Operation::DdlAlter | Operation::DdlDrop)
+}
+
+fn writes(operation: Operation) -> bool {
+    let writes = [
+        Operation::Insert,
+        Operation::UpdateBounded,
+        Operation::UpdateUnbounded,
+        Operation::DeleteBounded,
+        Operation::DeleteUnbounded,
+        Operation::Truncate,
+        Operation::Merge,
+        Operation::CopyIn,
+    ];
+    writes.contains(&operation)
+}
