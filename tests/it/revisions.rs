@@ -264,3 +264,61 @@ fn a_link_and_a_folder_outside_are_never_followed() {
     assert!(out.contains("is a symbolic link"), "{out}");
     assert!(Path::new(&outside.0).exists());
 }
+
+/// A pull request from start to end, as the action in `.github` judges it: two commits of the example policies.
+#[test]
+fn a_pull_request_is_reviewed_as_the_action_does_it() {
+    let places = xtask::tools::Places::find().unwrap();
+    xtask::scene::build(&places, "debug").unwrap();
+    let scratch = Scratch::folder();
+    scratch.git(&["init", "--quiet", "--initial-branch=main", "."]);
+    let copied = Command::new("cp").arg("-r").arg(places.root.join("policies")).arg(&scratch.0).status().unwrap();
+    assert!(copied.success());
+    let base = scratch.commit("base");
+    let review = |base: &str| {
+        let reports = scratch.0.join(".git/reports");
+        drop(fs::remove_dir_all(&reports));
+        let ran = Command::new(places.root.join(".github/actions/policy/review.sh"))
+            .current_dir(&scratch.0)
+            .env("LEASEHOLDC", places.built("debug", "leaseholdc"))
+            .env("FOLDER", "policies")
+            .env("BASE", base)
+            .env("REPORTS", &reports)
+            .env_remove("GITHUB_OUTPUT")
+            .env_remove("GITHUB_STEP_SUMMARY")
+            .output()
+            .unwrap();
+        let file = |name: &str| fs::read_to_string(reports.join(name)).unwrap_or_default();
+        let log = String::from_utf8_lossy(&ran.stdout).into_owned();
+        (ran.status.success(), log, file("comment.md"), file("labels"), file("findings.sarif"), file("tests.xml"))
+    };
+    let grants = "policies/teams/payments/grants.kdl";
+    let text = fs::read_to_string(scratch.0.join(grants)).unwrap();
+    scratch.write(
+        grants,
+        &text.replacen("    permit read\n    table public.*", "    permit read write\n    table public.*", 1),
+    );
+    scratch.commit("developers write to the ledger");
+    let (passed, log, comment, labels, sarif, tests) = review(&base);
+    assert!(!passed && log.contains("ACCESS.md"), "the matrix was not written anew\n{log}");
+    let gains = comment.find("#### Who gains").expect("who gains comes first");
+    assert!(comment.find("#### Who loses").is_none_or(|loses| gains < loses));
+    let row = "| ▲ | **group:payments-dev** | **payments-db** | new access: write on public.";
+    assert!(comment.contains(row), "{comment}");
+    assert!(comment.contains("**Needs review** by team:payments"), "{comment}");
+    assert_eq!(labels, "access:widens\n");
+    let sarif: serde_json::Value = serde_json::from_str(&sarif).unwrap();
+    assert_eq!(sarif["version"], "2.1.0");
+    assert!(tests.contains("failures=\"0\""), "{tests}");
+    // Nothing to say of a commit that changes words only.
+    scratch.write(grants, &format!("{text}// a remark\n"));
+    let words = scratch.commit("a remark");
+    let (passed, log, comment, labels, ..) = review(&base);
+    assert!(passed, "{log}");
+    assert!(comment.contains("semantic: unchanged") && labels.is_empty(), "{comment}{labels}");
+    // What cannot be compared has no comment, and fails.
+    scratch.write(grants, &text.replace("group:payments-dev", "group:gone"));
+    scratch.commit("broken");
+    let (passed, log, comment, ..) = review(&words);
+    assert!(!passed && comment.is_empty() && log.contains("could not be compared"), "{log}{comment}");
+}

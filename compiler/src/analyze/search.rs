@@ -134,14 +134,7 @@ impl<'r> Versus<'_, 'r> {
             for piece in &mine {
                 let (gained, covered) = self.against(piece, &theirs);
                 if first && !gained.is_empty() {
-                    let axes = self.axes(piece, &gained, &theirs);
-                    found.gains.push(Gain {
-                        who: who.clone(),
-                        grant,
-                        region: gained,
-                        offer: piece.offer.clone(),
-                        axes,
-                    });
+                    found.gains.extend(self.parted(&who, piece, &gained, &theirs));
                 }
                 for (other, region) in covered {
                     let region = region.and(&wanted);
@@ -167,12 +160,34 @@ impl<'r> Versus<'_, 'r> {
         (rest, covered)
     }
 
+    /// What somebody gains by a piece, in two: where nothing was offered, and where it was under other terms.
+    fn parted(&self, who: &Person, piece: &Piece, gained: &Bits, theirs: &[Piece]) -> Vec<Gain> {
+        // Breaking the glass is no substitute for access without it.
+        let alike = |other: &&Piece| piece.offer.glass.is_some() || other.offer.glass.is_none();
+        let theirs: Vec<&Piece> = theirs.iter().filter(alike).collect();
+        let mut fresh = gained.clone();
+        for other in &theirs {
+            fresh.remove(&other.region);
+        }
+        let mut known = gained.clone();
+        known.remove(&fresh);
+        let parts = [fresh, known].into_iter().filter(|region| !region.is_empty());
+        let gain = |region: Bits| Gain {
+            who: who.clone(),
+            grant: piece.grant,
+            axes: self.axes(piece, &region, &theirs),
+            offer: piece.offer.clone(),
+            region,
+        };
+        parts.map(gain).collect()
+    }
+
     /// The axes on which a piece is more than the best that is offered on these cells otherwise.
-    fn axes(&self, piece: &Piece, gained: &Bits, theirs: &[Piece]) -> BTreeSet<Axis> {
+    fn axes(&self, piece: &Piece, gained: &Bits, theirs: &[&Piece]) -> BTreeSet<Axis> {
         let mut axes = BTreeSet::new();
         let mut rest = gained.clone();
         let mut order: Vec<(BTreeSet<Axis>, &Piece)> =
-            theirs.iter().map(|other| (self.order().wider(&piece.offer, &other.offer), other)).collect();
+            theirs.iter().map(|other| (self.order().wider(&piece.offer, &other.offer), *other)).collect();
         order.sort_by_key(|(axes, _)| axes.len());
         for (wider, other) in order {
             if rest.meets(&other.region) {
@@ -332,8 +347,7 @@ impl<'r> Versus<'_, 'r> {
         for piece in more.offers(self.people, who) {
             let (region, _) = self.against(&piece, &theirs);
             if !region.is_empty() {
-                let axes = self.axes(&piece, &region, &theirs);
-                gains.push(Gain { who: who.clone(), grant: piece.grant, region, offer: piece.offer, axes });
+                gains.extend(self.parted(who, &piece, &region, &theirs));
             }
         }
         gains

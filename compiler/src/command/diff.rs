@@ -5,7 +5,7 @@ use crate::{
     analyze::report::{self as analysis, Entry, Failed, Report, Revision},
     cli::{DiffArgs, DiffFormat, Exit, FailOn, Format},
     compile::{Compilation, Options, compile},
-    report::{self, diff as shown},
+    report::{self, comment, diff as shown},
     system::Source,
 };
 use lang::{
@@ -60,7 +60,7 @@ pub fn run(args: &DiffArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Failure
     let took = terminal.system.now().ms_since(started);
     let text = match args.format {
         DiffFormat::Human => shown::human(&report, took, terminal.colours),
-        DiffFormat::Markdown => shown::markdown(&report),
+        DiffFormat::Markdown => comment::markdown(&report),
         DiffFormat::Json => shown::json(&report)?,
     };
     terminal.out.write_all(text.as_bytes())?;

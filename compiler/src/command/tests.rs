@@ -300,7 +300,7 @@ fn a_new_policy_is_valid_formatted_and_never_written_over() {
         ran.out.lines().filter(|line| line.contains(": warning[") && !line.contains("P0422")).collect();
     assert!(unexpected.is_empty(), "{unexpected:#?}");
     let ran = leaseholdc(&system, &["test", "policies"]);
-    assert_eq!((ran.exit, ran.out.contains("5 passed, 0 failed")), (Exit::Clean, true), "{}", ran.out);
+    assert_eq!((ran.exit, ran.out.contains("6 passed, 0 failed")), (Exit::Clean, true), "{}", ran.out);
     assert_eq!(leaseholdc(&system, &["fmt", "--check", "policies"]).exit, Exit::Clean);
     let again = leaseholdc(&system, &["init"]);
     assert_eq!(again.exit, Exit::Usage);

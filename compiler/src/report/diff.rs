@@ -1,4 +1,4 @@
-//! The difference of two revisions for a terminal, for a pull request, and for programs.
+//! The difference of two revisions for a terminal and for programs; [`super::comment`] is that for a pull request.
 
 use super::visible;
 use crate::analyze::{
@@ -11,12 +11,10 @@ use std::fmt::Write as _;
 
 /// What finds the comment again.
 pub const MARKER: &str = "<!-- leasehold: access diff -->";
-/// The longest comment; forges take 65,536 characters.
-const MARKDOWN_BYTES_MAX: usize = 60_000;
 /// How many names are listed before the rest is counted.
 const NAMES_MAX: usize = 12;
 
-const fn mark(direction: Direction) -> &'static str {
+pub(super) const fn mark(direction: Direction) -> &'static str {
     match direction {
         Direction::Wider => "▲",
         Direction::Narrower => "▼",
@@ -70,7 +68,7 @@ fn line(text: &mut String, content: &str) {
     text.push('\n');
 }
 
-fn summary(report: &Report) -> String {
+pub(super) fn summary(report: &Report) -> String {
     let of = |direction: Direction| report.connections.iter().filter(|one| one.verdict == direction).count();
     let mut parts = Vec::new();
     for (direction, word) in
@@ -122,14 +120,14 @@ fn human_change(text: &mut String, change: &Change) {
 }
 
 /// What holds after and before the change, in the order of time.
-fn sides(change: &Change) -> (&str, &str) {
+pub(super) fn sides(change: &Change) -> (&str, &str) {
     match change.direction {
         Direction::Narrower => (&change.before, &change.after),
         Direction::Wider | Direction::Mixed | Direction::Neutral => (&change.after, &change.before),
     }
 }
 
-fn title(change: &Change) -> String {
+pub(super) fn title(change: &Change) -> String {
     let verb = match change.direction {
         Direction::Narrower => ("loses", "narrower"),
         Direction::Wider | Direction::Mixed | Direction::Neutral => ("new", "wider"),
@@ -149,7 +147,7 @@ fn more(length: usize) -> String {
     if length > NAMES_MAX { format!("; and {} more", length - NAMES_MAX) } else { String::new() }
 }
 
-fn setting(change: &SettingChange) -> String {
+pub(super) fn setting(change: &SettingChange) -> String {
     let name = if change.connection.as_deref() == Some(&change.name) { "" } else { &change.name };
     let what = [change.section, name, &change.field].into_iter().filter(|part| !part.is_empty());
     let what = what.collect::<Vec<_>>().join(" ");
@@ -160,7 +158,7 @@ fn setting(change: &SettingChange) -> String {
     }
 }
 
-fn review(reviewer: &Reviewer) -> String {
+pub(super) fn review(reviewer: &Reviewer) -> String {
     let who = match &reviewer.team {
         Some(team) => format!("team:{team}"),
         None => "the owners of the policy".to_owned(),
@@ -174,124 +172,9 @@ fn review(reviewer: &Reviewer) -> String {
     format!("{who}{reviewers}: {}", names(&reviewer.because))
 }
 
-fn names(all: &[String]) -> String {
+pub(super) fn names(all: &[String]) -> String {
     let shown = all.iter().take(NAMES_MAX).cloned().collect::<Vec<_>>().join(", ");
     if all.len() > NAMES_MAX { format!("{shown} and {} more", all.len() - NAMES_MAX) } else { shown }
-}
-
-/// For a pull request: one comment, found again by its marker, cut where forges would refuse it.
-pub fn markdown(report: &Report) -> String {
-    let mut text =
-        format!("{MARKER}\n### Access diff `{}` → `{}`\n\n**{}**", report.base, report.head, summary(report));
-    let _in_memory = writeln!(text, "  \nsemantic: {}\n", report.semantic);
-    if let Some(author) = &report.author {
-        let _in_memory = writeln!(
-            text,
-            "> [!WARNING]\n> The author {} gains at {}.\n",
-            cell(&author.subject),
-            cell(&names(&author.gains))
-        );
-    }
-    for reviewer in &report.reviewers {
-        let _in_memory = writeln!(text, "Needs review by {}\n", cell(&review(reviewer)));
-    }
-    if report.connections.iter().any(|one| !one.changes.is_empty()) {
-        text.push_str("| | connection | who | what | before | after |\n|---|---|---|---|---|---|\n");
-    }
-    let mut left = 0_usize;
-    let rows = report.connections.iter().flat_map(|one| one.changes.iter().map(move |change| (one, change)));
-    for (one, change) in rows {
-        let (new, old) = sides(change);
-        let row = format!(
-            "| {} | {} | {} | {}: {}{} | {} | {} |\n",
-            mark(change.direction),
-            cell(&one.name),
-            cell(&change.who.join(", or ")),
-            cell(&title(change)),
-            cell(&change.what.iter().take(4).cloned().collect::<Vec<_>>().join("; ")),
-            if change.what.len() > 4 { format!(" and {} more", change.what.len() - 4) } else { String::new() },
-            cell(old),
-            cell(new)
-        );
-        if text.len() + row.len() > MARKDOWN_BYTES_MAX * 2 / 3 {
-            left += 1;
-        } else {
-            text.push_str(&row);
-        }
-    }
-    if left > 0 {
-        let _in_memory = writeln!(text, "\n{left} more changes are in the full report.");
-    }
-    text.push('\n');
-    markdown_settings(report, &mut text);
-    markdown_tests(report, &mut text);
-    text
-}
-
-fn markdown_settings(report: &Report, text: &mut String) {
-    let of_connections =
-        report.connections.iter().flat_map(|one| one.settings.iter().map(move |s| (Some(&one.name), s)));
-    let all = of_connections.chain(report.settings.iter().map(|setting| (None, setting)));
-    for (at, (connection, change)) in all.enumerate() {
-        let line = format!(
-            "- {} {}{}\n",
-            mark(change.direction),
-            connection.map_or_else(String::new, |name| format!("**{}** ", cell(name))),
-            cell(&setting(change))
-        );
-        if text.len() + line.len() > MARKDOWN_BYTES_MAX * 5 / 6 {
-            let _in_memory = writeln!(text, "- … from setting {} on in the full report", at + 1);
-            break;
-        }
-        text.push_str(&line);
-    }
-    for (old, new) in &report.renamed {
-        let _in_memory = writeln!(text, "- grant {} is now {}", cell(old), cell(new));
-    }
-    if !report.without_effect.is_empty() {
-        let _in_memory = writeln!(text, "- changed without effect: {}", cell(&names(&report.without_effect)));
-    }
-}
-
-fn markdown_tests(report: &Report, text: &mut String) {
-    let changes = report.connections.iter().flat_map(|one| &one.changes);
-    let mut tests = String::new();
-    for change in changes {
-        let block = format!(
-            "// {}\n{}",
-            visible(&change.witness),
-            change.test.as_deref().unwrap_or("// no test can say this request\n")
-        );
-        if text.len() + tests.len() + block.len() + 200 > MARKDOWN_BYTES_MAX {
-            tests.push_str("// more witnesses are in the full report\n");
-            break;
-        }
-        tests.push_str(&block);
-    }
-    if !tests.is_empty() {
-        let fenced = tests.replace("```", "` ` `");
-        let _in_memory = writeln!(
-            text,
-            "\n<details><summary>Witnesses, as tests to keep</summary>\n\n```kdl\n{fenced}```\n\n</details>"
-        );
-    }
-}
-
-/// A text of the policy inside a table: nothing of it is markup.
-fn cell(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in visible(text).chars() {
-        match c {
-            '|' | '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '~' => {
-                out.push('\\');
-                out.push(c);
-            }
-            // A name is nobody's mention.
-            '@' => out.push_str("@\u{2060}"),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 /// For programs.

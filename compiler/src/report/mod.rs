@@ -1,5 +1,6 @@
 //! How findings and results reach people and programs.
 
+pub mod comment;
 pub mod diff;
 pub mod junit;
 
