@@ -2,7 +2,7 @@
 
 use clap::{CommandFactory, Parser, Subcommand};
 use enforcer::client::connect::Connect;
-use enforcer::client::{catalog, commands, download, login, replay, simulate, verify};
+use enforcer::client::{archive, catalog, commands, download, hold, login, replay, simulate, verify};
 use enforcer::{config, gateway};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -35,6 +35,16 @@ enum Command {
     },
     #[command(flatten)]
     Client(commands::Command),
+    /// Keep a recording, whatever retention says
+    Hold {
+        #[command(flatten)]
+        args: hold::Args,
+        /// Why, in one line
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
+    },
+    /// Let retention have a recording again
+    Release(hold::Args),
     /// Show a recording
     Replay {
         #[command(flatten)]
@@ -138,23 +148,15 @@ fn run(command: Command) -> io::Result<u8> {
             Ok(u8::from(!config::check(&config, &mut out)?))
         }
         Command::Client(command) => runtime()?.block_on(commands::run(&command, &mut out, &mut io::stderr())),
-        Command::Replay { mut args, connect } => {
-            let fetched = match fetched(&args.recording, args.recordings.as_deref(), &connect)? {
-                Ok(fetched) => fetched,
+        Command::Replay { args, connect } => replayed(args, &connect, &mut out),
+        Command::Verify { mut args, connect } => {
+            let archived = match archived(&args.archive, args.recording.as_deref(), args.recordings.as_deref())? {
+                Ok(archived) => archived,
                 Err(code) => return Ok(code),
             };
-            if let Some(downloaded) = &fetched {
-                args.recording = downloaded.path().display().to_string();
+            if let Some((_, path)) = &archived {
+                args.recording = Some(path.display().to_string());
             }
-            match replay::run(&args, &mut out, &mut replay::Terminal) {
-                Ok(outcome) => Ok(outcome.map_or(0, verify::Outcome::code)),
-                Err(error) => {
-                    writeln!(io::stderr(), "error: {error}")?;
-                    Ok(3)
-                }
-            }
-        }
-        Command::Verify { mut args, connect } => {
             let fetched = match &args.recording {
                 Some(recording) => match fetched(recording, args.recordings.as_deref(), &connect)? {
                     Ok(fetched) => fetched,
@@ -167,6 +169,8 @@ fn run(command: Command) -> io::Result<u8> {
             }
             verify::run(&args, &mut out).map(verify::Outcome::code)
         }
+        Command::Hold { args, reason } => hold::hold(&args, &reason, &mut out),
+        Command::Release(args) => hold::release(&args, &mut out),
         Command::Simulate(args) => simulate::run(&args, &mut out),
         Command::Login { device, connect } => runtime()?.block_on(login::login(&connect, device, &mut io::stderr())),
         Command::Logout { connect } => login::logout(&connect, &mut io::stderr()),
@@ -181,6 +185,51 @@ fn run(command: Command) -> io::Result<u8> {
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "leasehold", &mut out);
             Ok(0)
+        }
+    }
+}
+
+/// Replays a recording that is here, in the archive or at the gateway; the exit code.
+fn replayed(mut args: replay::Args, connect: &Connect, out: &mut dyn Write) -> io::Result<u8> {
+    let archived = match archived(&args.archive, Some(&args.recording), args.recordings.as_deref())? {
+        Ok(archived) => archived,
+        Err(code) => return Ok(code),
+    };
+    if let Some((_, path)) = &archived {
+        args.recording = path.display().to_string();
+    }
+    let fetched = match fetched(&args.recording, args.recordings.as_deref(), connect)? {
+        Ok(fetched) => fetched,
+        Err(code) => return Ok(code),
+    };
+    if let Some(downloaded) = &fetched {
+        args.recording = downloaded.path().display().to_string();
+    }
+    match replay::run(&args, out, &mut replay::Terminal) {
+        Ok(outcome) => Ok(outcome.map_or(0, verify::Outcome::code)),
+        Err(error) => {
+            writeln!(io::stderr(), "error: {error}")?;
+            Ok(3)
+        }
+    }
+}
+
+/// The recording of a session that is not here comes from the archive that was named; the exit code when it cannot.
+fn archived(
+    archive: &archive::Args,
+    recording: Option<&str>,
+    folder: Option<&Path>,
+) -> io::Result<Result<Option<(archive::Remote, PathBuf)>, u8>> {
+    let (Some(recording), Some(_)) = (recording, &archive.archive) else { return Ok(Ok(None)) };
+    let brought = archive.open().and_then(|remote| {
+        let Some(remote) = remote else { return Ok(None) };
+        Ok(remote.bring_named(recording, folder)?.map(|path| (remote, path)))
+    });
+    match brought {
+        Ok(brought) => Ok(Ok(brought)),
+        Err(sentence) => {
+            writeln!(io::stderr(), "error: {sentence}")?;
+            Ok(Err(3))
         }
     }
 }
@@ -210,6 +259,7 @@ fn serve(file: &Path, log: LogFormat) -> io::Result<u8> {
     findings.render(&mut io::stderr())?;
     let Some(config) = config else { return Ok(3) };
     start_log(log);
+    gateway::run::keep_memory_private();
     let folder = file.parent().unwrap_or(Path::new(".")).to_owned();
     match runtime()?.block_on(gateway::run::serve(config, &folder)) {
         Ok(()) => Ok(0),

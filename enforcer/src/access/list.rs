@@ -209,6 +209,35 @@ impl Access {
         Ok(cut(items, filter.limit(), |session| session.id.to_string()))
     }
 
+    /// Those of the named sessions whose recordings the caller may read, in the order of their names, as far as the
+    /// filter goes.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub async fn recorded_among(
+        &self,
+        identity: &Identity,
+        filter: &Filter,
+        ids: &[SessionId],
+    ) -> Result<Listed<Session>, Refused> {
+        let caller = self.caller(identity)?;
+        let wanted = usize::try_from(filter.limit()).unwrap_or(usize::MAX);
+        let mut items = Vec::new();
+        for id in ids {
+            let Some(session) = self.0.store.session(id.clone()).await? else { continue };
+            let open = !filter.open || session.closed.is_none();
+            let mine = !filter.mine || caller.owns(&session.subject, session.kind);
+            let connection = filter.connection.as_ref().is_none_or(|name| *name == session.connection);
+            if open && mine && connection && filter.fits(&session) && caller.reads_recording(&session) {
+                items.push(session);
+            }
+            if items.len() >= wanted {
+                break;
+            }
+        }
+        Ok(Listed { items, next: None })
+    }
+
     /// One session.
     ///
     /// # Errors

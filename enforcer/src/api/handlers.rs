@@ -1,6 +1,7 @@
 //! One function for each verb: reads what was sent, asks the access service, shows the answer.
 
 use super::body::{ListQuery, Named, Nothing, Read, Write};
+use super::search::{self, SessionsQuery};
 use super::view::{Activation, Done, List, Policy, Reachables, Request, Session, Window};
 use super::{Problem, State};
 use crate::access::{Asking, Caller, Did, Listed};
@@ -84,7 +85,7 @@ pub(super) async fn requests(
     Ok(Json(list(listed, |request| Request::of(&caller, request, at))))
 }
 
-fn list<T, V>(listed: Listed<T>, view: impl Fn(&T) -> V) -> List<V> {
+pub(super) fn list<T, V>(listed: Listed<T>, view: impl Fn(&T) -> V) -> List<V> {
     List { items: listed.items.iter().map(view).collect(), next: listed.next }
 }
 
@@ -170,10 +171,9 @@ pub(super) async fn revoke(
 
 pub(super) async fn sessions(
     Extracted(state): Extracted<State>,
-    Read { identity, query }: Read<ListQuery>,
+    Read { identity, query }: Read<SessionsQuery>,
 ) -> Answer<List<Session>> {
-    let listed = state.access.sessions(&identity, &query.filter(), clock::now()).await?;
-    Ok(Json(list(listed, Session::of)))
+    Ok(Json(search::sessions(&state, &identity, query, clock::now()).await?))
 }
 
 pub(super) async fn one_session(

@@ -12,6 +12,7 @@ mod hook;
 mod problem;
 pub mod rate;
 mod recording;
+mod search;
 mod serve;
 pub mod view;
 

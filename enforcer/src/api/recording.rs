@@ -7,16 +7,18 @@ use super::body::{Named, Nothing, Read};
 use super::{Problem, State};
 use crate::core::id::SessionId;
 use crate::recording;
+use crate::recording::archive::{self, store::StoreError};
 use axum::body::Body;
 use axum::extract::State as Extracted;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Bytes that are read at a time.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -35,10 +37,8 @@ pub(super) async fn recording(
     let session = state.access.recorded_session(&identity, &id).await?;
     let folder = state.recorder.folder().to_owned();
     let files = blocking(move || open(&folder, &session.id)).await.map_err(|error| failed(&error))?;
-    let Some(files) = files else {
-        return Err(Problem::new(StatusCode::NOT_FOUND, "the recording of this session is not on this gateway"));
-    };
     tracing::info!(session = %id, by = %identity.subject, "a recording is handed out");
+    let Some(files) = files else { return from_archive(&state, &id).await };
     let pieces = stream::try_unfold(Archive::new(&id, files), |mut archive| async move {
         let (archive, piece) = blocking(move || {
             let piece = archive.next()?;
@@ -47,13 +47,51 @@ pub(super) async fn recording(
         .await?;
         Ok::<_, io::Error>(piece.map(|piece| (piece, archive)))
     });
-    let mut response = Response::new(Body::from_stream(pieces));
+    Ok(answer(&id, Body::from_stream(pieces)))
+}
+
+fn answer(id: &SessionId, body: Body) -> Response {
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-tar"));
     if let Ok(name) = HeaderValue::try_from(format!("attachment; filename=\"{id}.tar\"")) {
         headers.insert(header::CONTENT_DISPOSITION, name);
     }
-    Ok(response)
+    response
+}
+
+/// A recording that stands in the archive alone, object by object.
+async fn from_archive(state: &State, id: &SessionId) -> Result<Response, Problem> {
+    let absent = || Problem::new(StatusCode::NOT_FOUND, "the recording of this session is not on this gateway");
+    let failed = |error: StoreError| {
+        tracing::error!(%error, session = %id, "a recording cannot be read from the archive");
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the archive of recordings does not answer; try again")
+    };
+    let Some(place) = state.recorder.archive().cloned() else { return Err(absent()) };
+    let store = place.open().map_err(failed)?;
+    let segments = archive::segments(store.as_ref(), id).await.map_err(failed)?;
+    if segments.is_empty() {
+        return Err(absent());
+    }
+    let (session, last) = (id.clone(), Bytes::from_static(&[0; 1024]));
+    let objects = stream::iter(segments).then(move |(name, bytes)| {
+        let (store, session) = (Arc::clone(&store), session.clone());
+        async move {
+            let object = format!("{}/{name}", archive::name_of(&session));
+            let found = store.get(&object).await.map_err(io::Error::other)?;
+            let found = found.ok_or_else(|| io::Error::other("an object went meanwhile"))?;
+            let length = u64::try_from(found.len()).unwrap_or(u64::MAX);
+            if length != bytes {
+                return Err(io::Error::other("an object has another length than its list says"));
+            }
+            let mut piece = header_block(&format!("{session}/{name}"), length);
+            piece.extend_from_slice(&found);
+            let padding = (BLOCK - length % BLOCK) % BLOCK;
+            piece.resize(piece.len() + usize::try_from(padding).unwrap_or(0), 0);
+            Ok(Bytes::from(piece))
+        }
+    });
+    Ok(answer(id, Body::from_stream(objects.chain(stream::once(async { Ok::<_, io::Error>(last) })))))
 }
 
 /// Runs file work where it may block.

@@ -288,7 +288,7 @@ impl Command {
 pub async fn run(command: &Command, out: &mut dyn Write, notes: &mut dyn Write) -> io::Result<u8> {
     let common = command.common();
     if let Command::Sessions { which, search, .. } = command
-        && (search.asks() || search.recordings.is_some())
+        && search.recordings.is_some()
     {
         return search::run(search, which.connection.as_deref(), which.limit, common.format, out, notes);
     }
@@ -418,8 +418,9 @@ async fn dispatch(command: &Command, api: &Api, shell: &mut Shell<'_>) -> Result
             };
             write(api, shell, &path, &json!({})).await
         }
-        Command::Sessions { follow: false, which, search: _, common: _ } => {
-            let rows: Vec<Session> = rows(api, "sessions", which).await?;
+        Command::Sessions { follow: false, which, search, common: _ } => {
+            let rows: Vec<Session> =
+                if search.asks() { searched(api, which, search).await? } else { rows(api, "sessions", which).await? };
             shell.answer(&rows, |out, rows| show::sessions(out, rows))?;
             Ok(0)
         }
@@ -489,6 +490,15 @@ async fn rows<T: DeserializeOwned>(api: &Api, what: &str, which: &Which) -> Resu
             None => return Ok(all),
         }
     }
+}
+
+/// Sessions by what they did, whether they live or not.
+async fn searched(api: &Api, which: &Which, search: &search::Args) -> Result<Vec<Session>, Failure> {
+    let mut query = vec![("limit", which.limit.min(200).to_string()), ("mine", which.mine.to_string())];
+    query.extend(which.connection.iter().map(|name| ("connection", name.clone())));
+    query.extend(search.query());
+    let found: List<Session> = api.get(&["v1", "sessions"], &query).await?;
+    Ok(found.items)
 }
 
 async fn status(api: &Api, shell: &mut Shell<'_>) -> Result<u8, Stop> {

@@ -1,11 +1,13 @@
 //! The commands for people and agents: thin clients of the HTTP API.
 
+pub mod archive;
 pub mod catalog;
 pub mod commands;
 pub mod connect;
 pub mod download;
 #[cfg(test)]
 mod forms_tests;
+pub mod hold;
 pub mod login;
 mod more;
 mod native;

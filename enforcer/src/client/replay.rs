@@ -2,15 +2,17 @@
 //!
 //! Works on the recording's files alone. Recorded data is never written as it is: see `recording::inert`.
 
+use super::archive;
 use super::steps::{From, Source};
 use super::verify::{self, LocateError, Outcome, locate};
-use crate::recording::age::Identity;
+use crate::recording::age::{AgeError, Identity};
 use crate::recording::export::{EndLine, end_line};
 use crate::recording::export_html::Page;
 use crate::recording::inert::{inert, write_json};
 use crate::recording::read::{ReadError, Reader};
 use crate::recording::render::Renderer;
 use crate::recording::transcript::{Item, Step};
+use crate::recording::transit::Opener;
 use crate::recording::{KeyError, PublicKey};
 use crate::recording::{export_cast, export_csv};
 use lang::time::Timestamp;
@@ -55,12 +57,21 @@ pub struct Args {
     /// The folder of all recordings
     #[arg(long, value_name = "FOLDER", env = "LEASEHOLD_RECORDINGS")]
     pub recordings: Option<PathBuf>,
+    /// Where else recordings are
+    #[command(flatten)]
+    pub archive: archive::Args,
     /// Check the signatures against this public key on the way
     #[arg(long, value_name = "FILE")]
     pub public_key: Option<PathBuf>,
     /// Decrypt with the age identities of this file
     #[arg(long, value_name = "FILE")]
     pub identity: Option<PathBuf>,
+    /// Decrypt with the key service at this address
+    #[arg(long, value_name = "URL", requires = "key_token")]
+    pub key_service: Option<String>,
+    /// The file of a token that the key service lets decrypt
+    #[arg(long, value_name = "FILE", requires = "key_service")]
+    pub key_token: Option<PathBuf>,
     /// Wait as long as the session did, divided by N; without it nothing waits
     #[arg(long, value_name = "N", conflicts_with = "step", value_parser = speed)]
     pub speed: Option<f64>,
@@ -148,6 +159,10 @@ pub fn run(args: &Args, out: &mut dyn Write, pace: &mut dyn Pace) -> Result<Opti
     if let Some(file) = &args.identity {
         reader = reader.with_identities(identities(file)?);
     }
+    if let (Some(address), Some(token)) = (&args.key_service, &args.key_token) {
+        let opener = Opener::new(address, token).map_err(|error| AgeError::Service(error.to_string()));
+        reader = reader.with_key_service(opener.map_err(ReadError::Closed)?);
+    }
     let from = args.from.as_deref().map(From::parse).transpose()?;
     let mut viewer = Viewer { args, pace, last: None, first: true, stopped: false, source: Source::new(args, from) };
     let read = match args.format {
@@ -183,8 +198,11 @@ pub fn run(args: &Args, out: &mut dyn Write, pace: &mut dyn Pace) -> Result<Opti
         };
     }
     if reader.hidden() > 0 {
-        end.sentence =
-            format!("{}; {} events are encrypted (--identity FILE shows them)", end.sentence, reader.hidden());
+        end.sentence = format!(
+            "{}; {} events are encrypted (--identity or --key-service shows them)",
+            end.sentence,
+            reader.hidden()
+        );
     }
     write_end(args, out, &end)?;
     Ok(Some(outcome))

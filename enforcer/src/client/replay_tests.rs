@@ -81,6 +81,9 @@ impl Pace for Script {
 
 pub(super) fn args(folder: &Path, format: replay::Format) -> replay::Args {
     replay::Args {
+        archive: crate::client::archive::Args::default(),
+        key_service: None,
+        key_token: None,
         identity: None,
         from: None,
         only: None,
@@ -326,6 +329,7 @@ fn speed_and_steps() {
 
 fn verified(folder: &Path, target: &str, public_key: &Path, format: verify::Format) -> (Outcome, String) {
     let args = verify::Args {
+        archive: crate::client::archive::Args::default(),
         recording: Some(target.to_owned()),
         against: None,
         witness: None,

@@ -1,14 +1,15 @@
-//! `leasehold sessions --recordings FOLDER …`: sessions by what they did, from the recordings and their index alone.
+//! `leasehold sessions --recordings FOLDER …`: sessions by what they did, from the recordings and their index alone;
+//! without a folder the gateway is asked the same.
 
 use super::commands::Format;
 use super::show;
 use crate::gateway::clock;
-use crate::recording::index::{Found, Index, IndexError, Search};
+use crate::recording::index::{self, Found, Search, search_in};
 use crate::recording::inert::{inert, write_json};
 use crate::recording::transcript::instant;
-use lang::time::{Timestamp, Ttl};
+use lang::time::Timestamp;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What is looked for in recordings.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -40,7 +41,21 @@ pub struct Args {
 }
 
 impl Args {
-    /// Whether something is looked for that only recordings answer.
+    /// The parameters with which the gateway is asked.
+    pub(super) fn query(&self) -> Vec<(&'static str, String)> {
+        let named = [
+            ("table", &self.table),
+            ("fingerprint", &self.fingerprint),
+            ("text", &self.text),
+            ("outcome", &self.outcome),
+            ("subject", &self.who),
+            ("since", &self.since),
+            ("until", &self.until),
+        ];
+        named.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect()
+    }
+
+    /// Whether something is looked for.
     pub(super) fn asks(&self) -> bool {
         [&self.table, &self.fingerprint, &self.text, &self.outcome, &self.who, &self.since, &self.until]
             .into_iter()
@@ -53,12 +68,7 @@ impl Args {
 /// # Errors
 /// With a sentence.
 pub(super) fn instant_of(text: &str, now: Timestamp) -> Result<Timestamp, String> {
-    if let Some(at) = Timestamp::parse_rfc3339(text) {
-        return Ok(at);
-    }
-    let ago = Ttl::parse(text).map_err(|_| format!("`{text}` is no time: write 7d, 12h or 2026-05-04T10:00:00Z"))?;
-    let ago_ms = i64::try_from(ago.to_std().as_millis()).unwrap_or(i64::MAX);
-    Ok(Timestamp::from_unix_ms(now.unix_ms().saturating_sub(ago_ms)))
+    index::instant_of(text, now).ok_or_else(|| format!("`{text}` is no time: write 7d, 12h or 2026-05-04T10:00:00Z"))
 }
 
 /// Runs the search; the exit code.
@@ -92,9 +102,7 @@ pub(super) fn run(
 }
 
 fn search(args: &Args, connection: Option<&str>, limit: u32) -> Result<Vec<Found>, String> {
-    let Some(folder) = args.recordings.clone() else {
-        return Err("statements are searched in recordings: name their folder with --recordings".to_owned());
-    };
+    let folder = args.recordings.clone().ok_or("no folder of recordings was named")?;
     let now = clock::wall();
     let time = |text: &Option<String>| text.as_deref().map(|text| instant_of(text, now)).transpose();
     let search = Search {
@@ -108,25 +116,7 @@ fn search(args: &Args, connection: Option<&str>, limit: u32) -> Result<Vec<Found
         until: time(&args.until)?,
         limit,
     };
-    // Statements are parsed for their fingerprints, which takes a large stack.
-    let work = move || refreshed(&folder)?.search(&search);
-    let thread = std::thread::Builder::new().stack_size(pgsql::bounds::STACK_BYTES).spawn(work);
-    let found = thread.map_err(|error| error.to_string())?.join();
-    found.map_err(|_| "the search failed".to_owned())?.map_err(|error| error.to_string())
-}
-
-/// The index beside the recordings, up to date; one in memory where no file may be written.
-fn refreshed(folder: &Path) -> Result<Index, IndexError> {
-    let written = Index::open(&folder.join("index.sqlite")).and_then(|mut index| {
-        index.refresh(folder)?;
-        Ok(index)
-    });
-    if let Ok(index) = written {
-        return Ok(index);
-    }
-    let mut index = Index::in_memory()?;
-    index.refresh(folder)?;
-    Ok(index)
+    search_in(&folder, &search).map_err(|error| error.to_string())
 }
 
 fn table(out: &mut dyn Write, found: &[Found]) -> io::Result<()> {

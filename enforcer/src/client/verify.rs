@@ -2,10 +2,11 @@
 //!
 //! Needs the recording's files and the public key, and nothing else: no gateway, no network, no configuration.
 
+use super::archive;
 use crate::core::id::SessionId;
 use crate::recording::export::EndLine;
 use crate::recording::inert::{inert, write_json};
-use crate::recording::log::check::{Earlier, Report, check_all};
+use crate::recording::log::check::{Bring, Earlier, Report, check_everywhere};
 use crate::recording::log::note::Witness;
 use crate::recording::read::{ReadError, Reader};
 use crate::recording::{self, KeyError, PublicKey};
@@ -40,6 +41,9 @@ pub struct Args {
     /// The verifier key (`name+hash+key`) of the witness that countersigned the kept checkpoint
     #[arg(long, value_name = "KEY", requires = "against")]
     pub witness: Option<String>,
+    /// Where else recordings and heads of the log are
+    #[command(flatten)]
+    pub archive: archive::Args,
     /// The form of the answer
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
@@ -178,8 +182,13 @@ fn run_all(args: &Args, out: &mut dyn Write) -> io::Result<Outcome> {
             let state = if outcome == Outcome::Complete { "intact" } else { "TAMPERED WITH" };
             writeln!(
                 out,
-                "{state}: {} recordings complete, {} not closed, {} removed by retention; {} lines of the log, {} of them signed",
-                report.complete, report.unclosed, report.removed, report.entries, report.signed_entries
+                "{state}: {} recordings complete, {} not closed, {} in the archive alone, {} removed by retention; {} lines of the log, {} of them signed",
+                report.complete,
+                report.unclosed,
+                report.archived,
+                report.removed,
+                report.entries,
+                report.signed_entries
             )?;
         }
     }
@@ -190,9 +199,17 @@ fn check_folder(args: &Args) -> Result<Report, String> {
     let folder = args.recordings.as_deref().ok_or_else(|| LocateError::NoFolder.to_string())?;
     let key = public_key(args)?;
     let read = |file: &PathBuf| fs::read_to_string(file).map_err(|error| format!("`{}`: {error}", file.display()));
-    let note = args.against.as_ref().map(read).transpose()?;
+    let remote = args.archive.open()?;
+    let note = match (args.against.as_ref(), &remote) {
+        (Some(file), _) => Some(read(file)?),
+        // A head that is kept in the archive is one that was kept elsewhere.
+        (None, Some(remote)) => remote.checkpoint(key)?,
+        (None, None) => None,
+    };
     let witness = args.witness.as_deref().map(Witness::parse).transpose().map_err(|error| error.to_string())?;
-    check_all(folder, key, &Earlier { note, witness }).map_err(|error| match &error {
+    let mut bring = remote.as_ref().map(|remote| |session: &SessionId| remote.bring(session));
+    let bring = bring.as_mut().map(|bring| bring as Bring<'_>);
+    check_everywhere(folder, key, &Earlier { note, witness }, bring).map_err(|error| match &error {
         ReadError::Io { source, .. } => format!("{error}: {source}"),
         ReadError::Missing(_)
         | ReadError::OtherKey { .. }

@@ -7,13 +7,14 @@ mod document;
 mod limits;
 mod mistake;
 mod read;
+mod recording;
 mod value;
 
 pub use mistake::{Findings, Mistake, Weight};
 
 use crate::core::limits::Limits;
-use crate::recording::Durability;
 use crate::recording::age::Recipient;
+use crate::recording::{Durability, archive, transit};
 use secrecy::{ExposeSecretMut, SecretBox};
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read, Write};
@@ -118,6 +119,10 @@ pub struct Recording {
     pub recipients: Vec<Recipient>,
     /// How long a recording is kept; for ever when it is not said.
     pub keep: Option<Duration>,
+    /// What wraps the keys of recordings, in place of recipients.
+    pub key_service: Option<transit::Settings>,
+    /// Where recordings are copied to.
+    pub archive: Option<archive::Settings>,
 }
 
 /// A key file.

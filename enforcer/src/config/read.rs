@@ -3,9 +3,7 @@
 use super::document::{self, Node, Value};
 use super::mistake::Findings;
 use super::value::{is_branch, is_loopback_host, stays_within};
-use super::{Channel, Config, KeyFile, Listener, Origin, Recording, Repository, SignIn, TlsFiles, limits};
-use crate::recording::Durability;
-use crate::recording::age::Recipient;
+use super::{Channel, Config, KeyFile, Listener, Origin, Repository, SignIn, TlsFiles, limits};
 use kdl::KdlDocument;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,7 +16,6 @@ const DRAIN: Duration = Duration::from_secs(30);
 const POLL_LOCAL: Duration = Duration::from_secs(5);
 const POLL_REMOTE: Duration = Duration::from_secs(30);
 const FETCH_TIMEOUT: Duration = Duration::from_mins(1);
-const FREE_BYTES_MIN: u64 = 1 << 30;
 
 /// What reading needs.
 pub(super) struct Reader<'a> {
@@ -116,21 +113,21 @@ impl Reader<'_> {
     }
 
     /// The only argument of a node without properties and children.
-    fn only_argument<'n>(&mut self, node: Node<'n>, name: &str) -> Option<Value<'n>> {
+    pub(super) fn only_argument<'n>(&mut self, node: Node<'n>, name: &str) -> Option<Value<'n>> {
         let [] = node.properties([], self.findings);
         node.no_children(self.findings);
         let [value] = node.arguments([name], self.findings);
         value
     }
 
-    fn given<'n>(&mut self, node: Option<Node<'n>>) -> Given<Value<'n>> {
+    pub(super) fn given<'n>(&mut self, node: Option<Node<'n>>) -> Given<Value<'n>> {
         match node {
             None => Given::LeftOut,
             Some(node) => self.only_argument(node, "a value").map_or(Given::Mistaken, Given::Value),
         }
     }
 
-    fn needed<'n>(&mut self, owner: Node<'_>, node: Option<Node<'n>>, example: &str) -> Option<Value<'n>> {
+    pub(super) fn needed<'n>(&mut self, owner: Node<'_>, node: Option<Node<'n>>, example: &str) -> Option<Value<'n>> {
         let Some(node) = node else {
             let name = example.split(' ').next().unwrap_or_default();
             let message = format!("`{}` needs `{name}`", owner.name());
@@ -149,7 +146,7 @@ impl Reader<'_> {
         None
     }
 
-    fn secret_file(&mut self, value: &Value<'_>) -> Option<PathBuf> {
+    pub(super) fn secret_file(&mut self, value: &Value<'_>) -> Option<PathBuf> {
         let path = value.secret_file(self.base, self.findings)?;
         self.existing(path, value)
     }
@@ -324,72 +321,6 @@ impl Reader<'_> {
         if is_short_ssh { Some(Origin::Remote(text)) } else { Some(Origin::Local(self.base.join(text))) }
     }
 
-    fn recording(&mut self, node: Option<Node<'_>>, state: Option<&Path>) -> Option<Recording> {
-        let mut nodes = Vec::new();
-        if let Some(node) = node {
-            let [] = node.arguments([], self.findings);
-            let [] = node.properties([], self.findings);
-            let known = ["folder", "signing-key", "durability", "free-min", "quota", "keep"];
-            nodes = node.children(&known, &["encrypt-to"], self.findings);
-        }
-        let recipients = self.recipients(&nodes);
-        let clause = |name: &str| nodes.iter().copied().find(|node| node.name() == name);
-        let mut given = |name: &str| self.given(clause(name));
-        let (folder, key) = (given("folder"), given("signing-key"));
-        let (durability, free) = (given("durability"), given("free-min"));
-        let (quota, keep) = (given("quota"), given("keep"));
-        let folder = folder.and_then(|value| value.path(self.base, self.findings));
-        let key = key.and_then(|value| self.secret_file(&value));
-        let durability = durability.and_then(|value| {
-            let word = value.text(self.findings)?;
-            let parsed = Durability::parse(&word);
-            if parsed.is_none() {
-                let message = format!("`{word}` is no durability");
-                self.findings.error(value.place.clone(), message, "write `process` or `disk`");
-            }
-            parsed
-        });
-        let free = free.and_then(|value| value.bytes(self.findings));
-        let quota = quota.and_then(|value| value.bytes(self.findings));
-        let keep = keep.and_then(|value| value.duration(self.findings));
-        let state = state?;
-        Some(Recording {
-            folder: folder.or(|| state.join("recordings"))?,
-            signing_key: key_file(key, state, "recording.key")?,
-            durability: durability.or(|| Durability::Process)?,
-            free_bytes_min: free.or(|| FREE_BYTES_MIN)?,
-            quota_bytes: quota.map(Some).or(|| None)?,
-            recipients: recipients?,
-            keep: keep.map(Some).or(|| None)?,
-        })
-    }
-
-    /// Who may read recordings; `None` when one of them is no recipient.
-    fn recipients(&mut self, nodes: &[Node<'_>]) -> Option<Vec<Recipient>> {
-        let stated = nodes.iter().copied().filter(|node| node.name() == "encrypt-to");
-        let mut all = Some(Vec::new());
-        for node in stated {
-            let Given::Value(value) = self.given(Some(node)) else {
-                all = None;
-                continue;
-            };
-            let parsed = value.text(self.findings).map(|text| Recipient::parse(&text));
-            match parsed {
-                Some(Ok(recipient)) => {
-                    if let Some(all) = &mut all {
-                        all.push(recipient);
-                    }
-                }
-                Some(Err(error)) => {
-                    self.findings.error(value.place.clone(), error.to_string(), "`age-keygen` makes a pair of keys");
-                    all = None;
-                }
-                None => all = None,
-            }
-        }
-        all
-    }
-
     fn sign_in(&mut self, node: Node<'_>) -> Option<SignIn> {
         let [idp] = node.arguments(["the name of an idp of the policy"], self.findings);
         let [] = node.properties([], self.findings);
@@ -431,14 +362,14 @@ impl Reader<'_> {
 }
 
 /// A clause that may be left out.
-enum Given<T> {
+pub(super) enum Given<T> {
     LeftOut,
     Mistaken,
     Value(T),
 }
 
 impl<T> Given<T> {
-    fn and_then<U>(self, read: impl FnOnce(T) -> Option<U>) -> Given<U> {
+    pub(super) fn and_then<U>(self, read: impl FnOnce(T) -> Option<U>) -> Given<U> {
         match self {
             Self::LeftOut => Given::LeftOut,
             Self::Mistaken => Given::Mistaken,
@@ -447,7 +378,7 @@ impl<T> Given<T> {
     }
 
     /// The value, or the default; `None` after a mistake.
-    fn or(self, default: impl FnOnce() -> T) -> Option<T> {
+    pub(super) fn or(self, default: impl FnOnce() -> T) -> Option<T> {
         match self {
             Self::LeftOut => Some(default()),
             Self::Mistaken => None,
@@ -455,12 +386,12 @@ impl<T> Given<T> {
         }
     }
 
-    fn map<U>(self, change: impl FnOnce(T) -> U) -> Given<U> {
+    pub(super) fn map<U>(self, change: impl FnOnce(T) -> U) -> Given<U> {
         self.and_then(|value| Some(change(value)))
     }
 }
 
-fn key_file(given: Given<PathBuf>, state: &Path, name: &str) -> Option<KeyFile> {
+pub(super) fn key_file(given: Given<PathBuf>, state: &Path, name: &str) -> Option<KeyFile> {
     let configured = given.map(|file| KeyFile { file, create: false });
     configured.or(|| KeyFile { file: state.join(name), create: true })
 }

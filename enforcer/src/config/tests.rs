@@ -123,6 +123,17 @@ fn one_mistake_is_one_finding() {
         (with("free-min \"2GiB\"", "free-min \"2GB\""), "not a size"),
         (with("encrypt-to \"age1", "encrypt-to \"age2"), "no age recipient"),
         (with("durability disk", "durability maybe"), "no durability"),
+        (with("keep \"30d\"", "archive \"gs://b\""), "no archive"),
+        (with("keep \"30d\"", "archive \"s3://b\" { secret (file)\"/k\"; }"), "belong together"),
+        (with("keep \"30d\"", "archive \"s3://b\" { secret \"hunter2\"; access-key A; }"), "never stands"),
+        (with("keep \"30d\"", "archive \"s3://b\" { account a; }"), "S3 has no `account`"),
+        (with("keep \"30d\"", "archive \"s3://b\" { endpoint \"http://s3.example\"; }"), "only https"),
+        (with("keep \"30d\"", "archive \"azure://c\" { secret (file)\"/k\"; }"), "needs `account`"),
+        (with("keep \"30d\"", "archive \"file:///a\" { region x; }"), "a folder has no `region`"),
+        (
+            with("keep \"30d\"", "key-service \"https://v.example\" { key \"transit/a\"; token (file)\"/t\"; }"),
+            "one of the two",
+        ),
         (with("name=\"gw-1\"", "name=\"GW 1\""), "not a name"),
         (with("name=\"gw-1\"", "name=gw-1 name=gw-2"), "`name` stands twice"),
         (with("0.0.0.0:5432", "localhost:5432"), "not an address"),
@@ -175,6 +186,25 @@ fn all_mistakes_are_shown_at_once_in_the_order_of_the_file() {
         .collect();
     assert!(places.is_sorted(), "{shown}");
     assert!(shown.contains("did you mean `branch`?") && shown.contains("gateway.kdl:"), "{shown}");
+}
+
+#[test]
+fn an_archive_and_a_key_service_are_read() {
+    let archive = "archive \"s3://acme/gw-1\" { region eu-central-1; access-key AKIA; secret (file)\"s3.key\"; keep-local \"7d\"; }";
+    let service = "key-service \"https://v.example:8200/\" { key \"kms/transit/recordings\"; token (file)\"token\"; }";
+    let text = with("keep \"30d\"", archive)
+        .replace("encrypt-to \"age1pvgeg69muvtm4rl9z9v73wd9penpnqcjp0lhgmfqdve6f6mgmakssn8ddk\"", service);
+    let (config, findings) = read(&text);
+    assert!(!findings.has_errors(), "{:?}", findings.list());
+    let recording = config.unwrap().recording;
+    let archive = recording.archive.unwrap();
+    assert_eq!((archive.place.prefix.as_str(), archive.keep_local_ms), ("gw-1", Some(7 * 86_400_000)));
+    assert_eq!(archive.place.secret.as_deref(), Some(Path::new("/etc/leasehold/s3.key")));
+    let service = recording.key_service.unwrap();
+    assert_eq!(
+        (service.address.as_str(), service.mount.as_str(), service.key.as_str()),
+        ("https://v.example:8200", "kms/transit", "recordings")
+    );
 }
 
 #[test]

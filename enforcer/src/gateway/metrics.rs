@@ -1,5 +1,6 @@
 //! Prometheus metrics, health and readiness, on a listener of their own. No metric carries a name of a person.
 
+use crate::recording::Meter;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -109,6 +110,11 @@ impl Metrics {
         let age = age_seconds.map_or(-1, |age| i64::try_from(age).unwrap_or(i64::MAX));
         self.0.policy_age_seconds.set(age);
         self.0.policy_failing.set(i64::from(failing));
+    }
+
+    /// Shows the recorder's counters beside the gateway's own.
+    pub fn show_recorder(&self, meter: &Meter, archived: bool) {
+        meter.register(&mut self.0.registry.lock().unwrap_or_else(PoisonError::into_inner), archived);
     }
 
     /// The text that a Prometheus server reads.

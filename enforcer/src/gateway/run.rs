@@ -14,10 +14,12 @@ use crate::gitops::webhook::Webhook;
 use crate::identity::Verifier;
 use crate::notify::Poster;
 use crate::protocols::postgres::{self, cancel};
+use crate::recording::archive::Archivist;
 use crate::recording::{self, Recorder, SigningKey};
 use crate::store::Store;
 use crate::store::sqlite::Sqlite;
 use crate::{api, gitops};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use rustls::ServerConfig;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -94,7 +96,7 @@ pub async fn serve(config: Config, credentials_folder: &Path) -> Result<(), Star
     let following = tokio::spawn(follow(follower, access.clone(), stopped.clone()));
     let posting = tokio::spawn(poster.run(stopped.clone()));
     let housekeeping = tokio::spawn(keep_house(access.clone(), policy.clone(), metrics.clone(), stopped.clone()));
-    let retaining = config.recording.keep.map(|keep| tokio::spawn(retain(recorder.clone(), keep, stopped.clone())));
+    let [retaining, archiving] = tend_recordings(&config, &recorder, &metrics, &stopped);
     let watched = match &config.metrics {
         Some(at) => Some(serve_metrics(at, &shared, stopped.clone()).await?),
         None => None,
@@ -116,7 +118,7 @@ pub async fn serve(config: Config, credentials_folder: &Path) -> Result<(), Star
     // Nobody listens for the end of a listener that never began.
     let _ = stop.send(true);
     drain(&live, config.drain).await;
-    let tasks = [accepting, served, watched, Some(housekeeping), Some(following), Some(posting), retaining];
+    let tasks = [accepting, served, watched, Some(housekeeping), Some(following), Some(posting), retaining, archiving];
     for task in tasks.into_iter().flatten() {
         if tokio::time::timeout(LAST_WORDS, task).await.is_err() {
             tracing::warn!("a part of the gateway did not stop in time");
@@ -127,6 +129,31 @@ pub async fn serve(config: Config, credentials_folder: &Path) -> Result<(), Star
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Has a crash leave no image of the memory, where tokens and passwords stand, and keeps other processes of this user
+/// from reading it.
+pub fn keep_memory_private() {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let outcome = setrlimit(Resource::Core, none).and_then(|()| set_dumpable_behavior(DumpableBehavior::NotDumpable));
+    if let Err(error) = outcome {
+        tracing::warn!(%error, "a crash of the gateway may write its memory to a file");
+    }
+}
+
+/// Starts what removes recordings that were kept long enough, and what copies them into the archive.
+fn tend_recordings(
+    config: &Config,
+    recorder: &Recorder,
+    metrics: &Metrics,
+    stopped: &watch::Receiver<bool>,
+) -> [Option<tokio::task::JoinHandle<()>>; 2] {
+    metrics.show_recorder(recorder.meter(), recorder.archive().is_some());
+    let keep = config.recording.keep;
+    let retaining = keep.map(|keep| tokio::spawn(retain(recorder.clone(), keep, stopped.clone())));
+    let archivist = Archivist::new(recorder.clone());
+    let archiving = archivist.map(|archivist| tokio::spawn(archivist.run(clock::wall, stopped.clone())));
+    [retaining, archiving]
 }
 
 /// Waits until the sessions' threads have ended.
@@ -170,6 +197,8 @@ fn open_recorder(config: &Config) -> Result<Recorder, StartError> {
         quota_bytes: config.recording.quota_bytes,
         gateway: config.name.clone(),
         recipients: config.recording.recipients.clone(),
+        key_service: config.recording.key_service.clone(),
+        archive: config.recording.archive.clone(),
     };
     Recorder::new(settings, key).map_err(|error| cannot("recordings cannot be written", &error))
 }

@@ -4,6 +4,7 @@
 //! here changes a recording.
 
 use super::RecorderError;
+use super::archive;
 use super::list;
 use super::log::{Known, Last, Leaf, Line, Log};
 use super::read::{End, ReadError, Reader};
@@ -19,9 +20,15 @@ pub(super) fn adopt(
     log: &Log,
     known: &Known,
     usage: &AtomicU64,
+    spool: Option<&archive::Spool>,
 ) -> io::Result<Result<(), RecorderError>> {
     for (session, folder) in list::all(recordings)? {
         usage.fetch_add(folder_bytes(&folder)?, Ordering::Relaxed);
+        if let Some(spool) = spool
+            && !archive::archived(recordings, &session)
+        {
+            spool.add(session.clone(), folder.clone());
+        }
         if matches!(known.get(&session), Some(Last::Ended | Last::Removed)) {
             continue;
         }

@@ -24,7 +24,7 @@ const X25519_LABEL: &[u8] = b"age-encryption.org/v1/X25519";
 const BECH32: &[u8; 32] = b"qpzry9x8gf2tvdw0s3jn54khce6mua7l";
 
 /// Why something cannot be encrypted or decrypted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AgeError {
     /// The text is no X25519 recipient.
     #[error("this is no age recipient; one begins with `age1`")]
@@ -38,6 +38,9 @@ pub enum AgeError {
     /// The wrapped key is malformed.
     #[error("the wrapped key of this recording is malformed")]
     Malformed,
+    /// The key service did not unwrap the key.
+    #[error("{0}")]
+    Service(String),
     /// The primitive refused.
     #[error("encryption failed")]
     Failed,
@@ -121,6 +124,11 @@ impl PayloadKey {
         let plain = unwrap(file, identities)?;
         let key = <[u8; 32]>::try_from(plain.as_slice()).map_err(|_| AgeError::Malformed)?;
         Self::new(&Zeroizing::new(key))
+    }
+
+    /// A key of those bytes.
+    pub(super) fn from_bytes(key: &Zeroizing<[u8; 32]>) -> Result<Self, AgeError> {
+        Self::new(key)
     }
 
     fn new(key: &[u8; 32]) -> Result<Self, AgeError> {

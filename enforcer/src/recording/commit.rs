@@ -3,7 +3,7 @@
 //! While the thread waits for the disk, further sessions queue up; one round then serves all of them. It must never
 //! report a file as safe whose sync failed.
 
-use super::Flush;
+use super::{Flush, Meter};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 /// Files that wait; a session that finds the queue full waits inline instead.
 const QUEUE_MAX: usize = 4_096;
@@ -55,9 +56,9 @@ pub(super) struct Committer {
 }
 
 impl Committer {
-    pub(super) fn start() -> io::Result<Self> {
+    pub(super) fn start(meter: Meter) -> io::Result<Self> {
         let (queue, tickets) = sync_channel(QUEUE_MAX);
-        let thread = std::thread::Builder::new().name("recording-sync".into()).spawn(move || work(&tickets))?;
+        let thread = std::thread::Builder::new().name("recording-sync".into()).spawn(move || work(&tickets, &meter))?;
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
 
@@ -84,7 +85,7 @@ impl Drop for Committer {
     }
 }
 
-fn work(tickets: &Receiver<Ticket>) {
+fn work(tickets: &Receiver<Ticket>, meter: &Meter) {
     while let Ok(first) = tickets.recv() {
         let mut round = vec![first];
         while round.len() < ROUND_MAX {
@@ -92,8 +93,12 @@ fn work(tickets: &Receiver<Ticket>) {
             round.push(next);
         }
         for ticket in round {
+            let began = Instant::now();
             let safe = match ticket.file.sync() {
-                Ok(()) => true,
+                Ok(()) => {
+                    meter.synced(began.elapsed());
+                    true
+                }
                 Err(error) => {
                     tracing::error!(%error, "a recording could not be synced");
                     false

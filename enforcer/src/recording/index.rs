@@ -3,12 +3,13 @@
 //! It holds nothing that the recordings do not hold, and is made from them alone: it may be deleted at any time.
 //! Constants of statements never enter it. Encrypted recordings show the facts of their opening and end.
 
+use super::archive;
 use super::list;
 use super::read::{End, ReadError, Reader};
 use super::transcript::{Item, Step, Transcript};
 use crate::core::event::{Decision, Opened};
 use crate::core::id::SessionId;
-use lang::time::Timestamp;
+use lang::time::{Timestamp, Ttl};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Transaction, params, params_from_iter};
 use std::collections::BTreeSet;
@@ -67,6 +68,41 @@ pub struct Search {
     pub until: Option<Timestamp>,
     /// The most rows.
     pub limit: u32,
+}
+
+/// A time, or how long ago: `2026-05-04T10:00:00Z`, `7d`.
+pub fn instant_of(text: &str, now: Timestamp) -> Option<Timestamp> {
+    if let Some(at) = Timestamp::parse_rfc3339(text) {
+        return Some(at);
+    }
+    let ago_ms = i64::try_from(Ttl::parse(text).ok()?.to_std().as_millis()).unwrap_or(i64::MAX);
+    Some(Timestamp::from_unix_ms(now.unix_ms().saturating_sub(ago_ms)))
+}
+
+/// Brings the index beside the recordings up to date, or makes one in memory where no file may be written, and searches.
+/// Statements are parsed for their fingerprints on a thread of its own, with a stack for that.
+///
+/// # Errors
+/// When the folder or the index cannot be used.
+pub fn search_in(folder: &Path, search: &Search) -> Result<Vec<Found>, IndexError> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(pgsql::bounds::STACK_BYTES);
+        let thread = thread.spawn_scoped(scope, || refreshed(folder)?.search(search))?;
+        thread.join().unwrap_or_else(|_| Err(io::Error::other("the search failed").into()))
+    })
+}
+
+fn refreshed(folder: &Path) -> Result<Index, IndexError> {
+    let written = Index::open(&folder.join("index.sqlite")).and_then(|mut index| {
+        index.refresh(folder)?;
+        Ok(index)
+    });
+    if let Ok(index) = written {
+        return Ok(index);
+    }
+    let mut index = Index::in_memory()?;
+    index.refresh(folder)?;
+    Ok(index)
 }
 
 /// A session that was found.
@@ -149,7 +185,9 @@ impl Index {
         };
         let transaction = self.0.transaction()?;
         for session in known {
-            if SessionId::parse(&session).is_none_or(|session| !folders.contains_key(&session)) {
+            // What is in the archive alone stays as it was read here.
+            let stays = |session| folders.contains_key(&session) || archive::archived(recordings, &session);
+            if !SessionId::parse(&session).is_some_and(stays) {
                 forget(&transaction, &session)?;
             }
         }

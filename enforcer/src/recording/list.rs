@@ -125,15 +125,19 @@ pub(super) fn is_empty(folder: &Path) -> io::Result<bool> {
 pub(super) fn last_segment(folder: &Path) -> io::Result<Option<u32>> {
     let mut last = None;
     for entry in fs::read_dir(folder)? {
-        let name = entry?.file_name();
-        let number = name
-            .to_str()
-            .and_then(|name| name.strip_suffix(".rec.zst").or_else(|| name.strip_suffix(".rec")))
-            .filter(|digits| digits.len() >= 6 && digits.bytes().all(|byte| byte.is_ascii_digit()))
-            .and_then(|digits| digits.parse::<u32>().ok());
-        last = last.max(number);
+        last = last.max(entry?.file_name().to_str().and_then(segment_number).map(|(number, _)| number));
     }
     Ok(last)
+}
+
+/// The number that a segment's file name states, and whether it is compressed; none for other names.
+pub fn segment_number(name: &str) -> Option<(u32, bool)> {
+    let (digits, sealed) = match name.strip_suffix(".rec.zst") {
+        Some(digits) => (digits, true),
+        None => (name.strip_suffix(".rec")?, false),
+    };
+    let plain = digits.len() >= 6 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|_| plain).map(|number| (number, sealed))
 }
 
 fn folders(parent: &Path, matches: impl Fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {

@@ -11,6 +11,7 @@
 
 mod adopt;
 pub mod age;
+pub mod archive;
 mod commit;
 #[cfg(test)]
 mod cost;
@@ -30,6 +31,7 @@ pub mod inert;
 mod key;
 mod list;
 pub mod log;
+mod meter;
 pub mod read;
 pub mod render;
 mod retain;
@@ -39,22 +41,25 @@ mod session;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod transcript;
+pub mod transit;
 mod values_postgres;
 
 pub use commit::Pending;
 pub use disk::{Disk, Flush, OsDisk, Sink, Source};
 pub use key::{KeyError, PublicKey, SigningKey, public_file};
-pub use list::{State, Summary, all as folders, find, list, summary};
+pub use list::{State, Summary, all as folders, find, list, segment_number, summary};
+pub use meter::Meter;
 pub use retain::{Retained, hold_file};
 pub use session::SessionRecorder;
 
 use crate::core::event::Opened;
+use crate::core::id::SessionId;
 use lang::program::rules::Recorded;
 use lang::time::Timestamp;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Free space is looked at again after this many bytes, over all sessions.
 const SPACE_CHECK_BYTES: u64 = 4 << 20;
@@ -94,6 +99,10 @@ pub struct Settings {
     pub gateway: String,
     /// Who may read recordings; with none they are not encrypted.
     pub recipients: Vec<age::Recipient>,
+    /// What wraps the keys of recordings, in place of recipients.
+    pub key_service: Option<transit::Settings>,
+    /// Where recordings are copied to; nowhere when it is not said.
+    pub archive: Option<archive::Settings>,
 }
 
 impl Settings {
@@ -106,6 +115,8 @@ impl Settings {
             quota_bytes: None,
             gateway: "gateway".to_owned(),
             recipients: Vec::new(),
+            key_service: None,
+            archive: None,
         }
     }
 }
@@ -148,6 +159,9 @@ pub enum RecorderError {
     /// The event has no form on disk or comes at the wrong place.
     #[error("the recorder refuses an event: {0}")]
     Refused(&'static str),
+    /// The service that keeps the key for recordings' keys did not wrap one.
+    #[error("the key of a recording cannot be wrapped: {0}")]
+    Key(String),
     /// An earlier error ended this recording.
     #[error("the recording ended with an earlier error")]
     Broken,
@@ -163,10 +177,15 @@ struct Shared {
     sealer: seal::Sealer,
     committer: commit::Committer,
     log: log::Log,
+    key_service: Option<transit::Transit>,
+    spool: Option<Arc<archive::Spool>>,
+    meter: Meter,
     /// Bytes of all recordings.
     usage: Arc<AtomicU64>,
     unchecked_bytes: AtomicU64,
     low: AtomicBool,
+    /// One search at a time brings the index up to date.
+    searching: Mutex<()>,
 }
 
 /// Opens recordings; one for each gateway. Cloning shares it.
@@ -198,9 +217,14 @@ impl Recorder {
         let usage = Arc::new(AtomicU64::new(0));
         let (log, known) =
             log::Log::open(&folder, &settings.gateway, settings.durability, Arc::clone(&key), Arc::clone(&disk))?;
-        adopt::adopt(&folder, &log, &known, &usage).map_err(cannot)??;
-        let sealer = seal::Sealer::start(Arc::clone(&key), Arc::clone(&disk), Arc::clone(&usage)).map_err(cannot)?;
-        let committer = commit::Committer::start().map_err(cannot)?;
+        let spool = settings.archive.as_ref().map(|_| Arc::<archive::Spool>::default());
+        adopt::adopt(&folder, &log, &known, &usage, spool.as_deref()).map_err(cannot)??;
+        let hears = seal::Sealed { usage: Arc::clone(&usage), spool: spool.clone() };
+        let sealer = seal::Sealer::start(Arc::clone(&key), Arc::clone(&disk), hears).map_err(cannot)?;
+        let key_service = settings.key_service.clone().map(transit::Transit::new).transpose();
+        let key_service = key_service.map_err(|error| RecorderError::Key(error.to_string()))?;
+        let meter = Meter::default();
+        let committer = commit::Committer::start(meter.clone()).map_err(cannot)?;
         Ok(Self(Arc::new(Shared {
             settings,
             public_key: key.public().to_bytes(),
@@ -210,16 +234,48 @@ impl Recorder {
             sealer,
             committer,
             log,
+            key_service,
+            spool,
+            meter,
             usage,
             unchecked_bytes: AtomicU64::new(0),
             low: AtomicBool::new(false),
+            searching: Mutex::default(),
         })))
     }
 
-    /// Opens a session's recording: free space is checked, the opening is written and signed.
+    /// The key of a session's recording, where a key service wraps it. Without an answer no session opens.
+    ///
+    /// # Errors
+    /// When the service does not wrap a key.
+    pub async fn key_for(&self, session: &SessionId) -> Result<Option<transit::Wrapped>, RecorderError> {
+        let Some(service) = &self.0.key_service else { return Ok(None) };
+        let wrapped = service.wrap(session).await.map_err(|error| RecorderError::Key(error.to_string()));
+        if let Err(error) = &wrapped {
+            self.0.meter.failed(error);
+        }
+        wrapped.map(Some)
+    }
+
+    /// Opens a session's recording with the key that was made for it: free space is checked, the opening is written and signed.
+    pub fn open_with(
+        &self,
+        at: Timestamp,
+        opened: Opened,
+        level: Recorded,
+        key: Option<transit::Wrapped>,
+    ) -> Result<SessionRecorder, RecorderError> {
+        let outcome =
+            self.0.measure_space().and_then(|()| SessionRecorder::open(Arc::clone(&self.0), at, opened, level, key));
+        if let Err(error) = &outcome {
+            self.0.meter.failed(error);
+        }
+        outcome
+    }
+
+    /// As [`Recorder::open_with`], where no key service wraps keys.
     pub fn open(&self, at: Timestamp, opened: Opened, level: Recorded) -> Result<SessionRecorder, RecorderError> {
-        self.0.measure_space()?;
-        SessionRecorder::open(Arc::clone(&self.0), at, opened, level)
+        self.open_with(at, opened, level, None)
     }
 
     /// Whether a session could open now; for readiness.
@@ -233,6 +289,25 @@ impl Recorder {
     /// Bytes that all recordings take.
     pub fn used_bytes(&self) -> u64 {
         self.0.usage.load(Ordering::Relaxed)
+    }
+
+    /// What the metrics show of the recorder.
+    pub fn meter(&self) -> &Meter {
+        &self.0.meter
+    }
+
+    /// Sessions by what they did. Reads what the index has not seen, so it may take a while.
+    ///
+    /// # Errors
+    /// When the folder or the index cannot be used.
+    pub fn search(&self, search: &index::Search) -> Result<Vec<index::Found>, index::IndexError> {
+        let _alone = self.0.searching.lock().unwrap_or_else(PoisonError::into_inner);
+        index::search_in(self.folder(), search)
+    }
+
+    /// Where recordings are copied to.
+    pub fn archive(&self) -> Option<&archive::store::Place> {
+        self.0.settings.archive.as_ref().map(|archive| &archive.place)
     }
 
     /// The folder of all recordings.
@@ -249,7 +324,9 @@ impl Recorder {
 impl Shared {
     /// Looks at the free space when it is due; an error when there is too little.
     fn check_space(&self, bytes: u64) -> Result<(), RecorderError> {
-        self.usage.fetch_add(bytes, Ordering::Relaxed);
+        let used = self.usage.fetch_add(bytes, Ordering::Relaxed);
+        self.meter.bytes.inc_by(bytes);
+        self.meter.used.set(i64::try_from(used.saturating_add(bytes)).unwrap_or(i64::MAX));
         let unchecked = self.unchecked_bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         if unchecked < SPACE_CHECK_BYTES && !self.low.load(Ordering::Relaxed) {
             return Ok(());

@@ -9,6 +9,7 @@ use super::format::{
     self, CHECK_BYTES, Chain, Head, PAYLOAD_BYTES_MAX, RECORD_HEADER_BYTES, RecordKind, SEGMENT_HEADER_BYTES,
 };
 use super::segment::{self, Segment};
+use super::transit::Opener;
 use crate::core::event::{Event, What};
 use crate::core::id::SessionId;
 use lang::time::Timestamp;
@@ -172,6 +173,7 @@ pub struct Reader {
     payload: Vec<u8>,
     version: u16,
     identities: Vec<Identity>,
+    opener: Option<Opener>,
     payload_key: Option<PayloadKey>,
     /// Events that are encrypted and were not decrypted.
     hidden: u64,
@@ -224,6 +226,7 @@ impl Reader {
             payload: Vec::new(),
             version: format::VERSION,
             identities: Vec::new(),
+            opener: None,
             payload_key: None,
             hidden: 0,
             watched: None,
@@ -246,6 +249,13 @@ impl Reader {
     #[must_use]
     pub fn with_identities(mut self, identities: Vec<Identity>) -> Self {
         self.identities = identities;
+        self
+    }
+
+    /// Decrypts events whose key a key service wrapped.
+    #[must_use]
+    pub fn with_key_service(mut self, opener: Opener) -> Self {
+        self.opener = Some(opener);
         self
     }
 
@@ -426,7 +436,11 @@ impl Reader {
         if (self.anchored && self.head.records != 1) || content.len() > super::age::FILE_BYTES_MAX {
             return Err(self.tampered(Tampered::Meaning));
         }
-        if !self.identities.is_empty() {
+        if super::transit::is_wrapped_so(content) {
+            if let (Some(opener), Some(session)) = (&self.opener, &self.session) {
+                self.payload_key = Some(opener.open(session, content).map_err(ReadError::Closed)?);
+            }
+        } else if !self.identities.is_empty() {
             self.payload_key = Some(PayloadKey::unwrap(content, &self.identities).map_err(ReadError::Closed)?);
         }
         Ok(Step::Again)

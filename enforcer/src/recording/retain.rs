@@ -3,6 +3,8 @@
 //! A recording that is live, held, or cannot be read whole is never removed. The tombstone comes first: a crash leaves
 //! a line without a removal, never a removal without a line.
 
+use super::archive::{self, Receipt};
+use super::format::Chain;
 use super::key::hexadecimal;
 use super::list;
 use super::log::{Leaf, Line};
@@ -23,6 +25,8 @@ pub struct Retained {
     pub held: u64,
     /// Recordings that are old enough and cannot be removed now.
     pub stuck: u64,
+    /// Recordings that are old enough and not in the archive yet.
+    pub waiting: u64,
 }
 
 /// The ending of a folder whose tombstone is written.
@@ -51,6 +55,7 @@ impl Recorder {
                 Ok(One::Young) => {}
                 Ok(One::Held) => done.held += 1,
                 Ok(One::Removed) => done.removed += 1,
+                Ok(One::Waiting) => done.waiting += 1,
                 Err(error) => {
                     tracing::error!(%session, %error, "a recording cannot be removed");
                     done.stuck += 1;
@@ -58,7 +63,50 @@ impl Recorder {
             }
         }
         self.sweep_gone(recordings)?;
+        self.retain_archived(now, keep_ms, &mut done)?;
         Ok(done)
+    }
+
+    /// Buries the recordings that are in the archive alone. Their objects go once the tombstone is signed.
+    fn retain_archived(&self, now: Timestamp, keep_ms: u64, done: &mut Retained) -> io::Result<()> {
+        let recordings = &self.0.settings.folder;
+        for session in archive::receipt_list(recordings)? {
+            let Some(receipt) = Receipt::read(recordings, &session)? else { continue };
+            let ended = Timestamp::from_unix_ms(receipt.ended);
+            let old = ended <= now && now.ms_since(ended) >= keep_ms;
+            if receipt.tombstone.is_some() || !old || list::find(recordings, &session)?.is_some() {
+                continue;
+            }
+            if hold_file(recordings, &session).exists() {
+                done.held += 1;
+                continue;
+            }
+            self.bury(&session, now, (receipt.records, receipt.chain))?;
+            done.removed += 1;
+        }
+        Ok(())
+    }
+
+    /// Writes the tombstone of a recording into the log and, where it is in the archive, into its receipt.
+    fn bury(&self, session: &SessionId, now: Timestamp, (records, chain): (u64, Chain)) -> io::Result<()> {
+        let leaf = Leaf::Removed { records, chain, why: "retention".to_owned() };
+        let tombstone = Line { leaf, at: now, session: session.clone() };
+        self.0.log.append(&tombstone).map_err(io::Error::other)?;
+        let recordings = &self.0.settings.folder;
+        if let Some(mut receipt) = Receipt::read(recordings, session)? {
+            receipt.bury(&tombstone, |message| self.0.key.sign(message));
+            receipt.write(self.0.disk.as_ref(), recordings, session)?;
+            if let Some(spool) = &self.0.spool {
+                spool.nudge();
+            }
+        }
+        tracing::info!(%session, records, chain = hexadecimal(&chain), "a recording was removed by retention");
+        Ok(())
+    }
+
+    /// Gives a recording's folder the name that the next sweep removes.
+    pub(super) fn set_aside(&self, folder: &Path) -> io::Result<()> {
+        self.0.disk.rename(folder, &folder.with_extension(GONE))
     }
 
     fn retain_one(&self, session: &SessionId, folder: &Path, now: Timestamp, keep_ms: u64) -> io::Result<One> {
@@ -72,16 +120,17 @@ impl Recorder {
         let (Leaf::Closed { records, chain } | Leaf::Left { records, chain }) = leaf else {
             return Ok(One::Young);
         };
-        let leaf = Leaf::Removed { records, chain, why: "retention".to_owned() };
-        let tombstone = Line { leaf, at: now, session: session.clone() };
-        self.0.log.append(&tombstone).map_err(io::Error::other)?;
-        self.0.disk.rename(folder, &folder.with_extension(GONE))?;
-        tracing::info!(%session, records, chain = hexadecimal(&chain), "a recording was removed by retention");
+        if self.0.spool.is_some() && !archive::archived(&self.0.settings.folder, session) {
+            // Objects of it may be in the archive already, and nothing would remove them.
+            return Ok(One::Waiting);
+        }
+        self.bury(session, now, (records, chain))?;
+        self.set_aside(folder)?;
         Ok(One::Removed)
     }
 
     /// Removes the folders whose tombstones are written, also those of an earlier pass.
-    fn sweep_gone(&self, recordings: &Path) -> io::Result<()> {
+    pub(super) fn sweep_gone(&self, recordings: &Path) -> io::Result<()> {
         for month in list::months(recordings)? {
             for entry in fs::read_dir(&month)? {
                 let folder = entry?.path();
@@ -108,6 +157,7 @@ enum One {
     Young,
     Held,
     Removed,
+    Waiting,
 }
 
 #[cfg(test)]
@@ -132,10 +182,10 @@ mod tests {
 
         assert_eq!(recorder.retain(at(60_000), 59_500).unwrap(), Retained::default(), "not old enough");
         let done = recorder.retain(at(61_000), 59_500).unwrap();
-        assert_eq!(done, Retained { removed: 2, held: 1, stuck: 0 });
+        assert_eq!(done, Retained { removed: 2, held: 1, ..Retained::default() });
         assert_eq!(list::all(&temp.0).unwrap().into_keys().collect::<Vec<_>>(), [opened(2).session, opened(4).session]);
         fs::remove_file(&hold).unwrap();
-        assert_eq!(recorder.retain(at(62_000), 59_500).unwrap(), Retained { removed: 1, held: 0, stuck: 0 });
+        assert_eq!(recorder.retain(at(62_000), 59_500).unwrap(), Retained { removed: 1, ..Retained::default() });
         drop(recorder);
         let report = check_all(&temp.0, key().public(), &Earlier::default()).unwrap();
         assert_eq!((report.removed, report.unclosed, report.findings.len()), (3, 1, 0), "{report:?}");

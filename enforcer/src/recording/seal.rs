@@ -4,6 +4,7 @@
 //! it as it is. The plain file is removed only after the compressed one has been read back and found equal; until
 //! then both stand, which is not an error. Whatever fails here leaves the plain segment, which is as good.
 
+use super::archive::Spool;
 use super::format;
 use super::session::segment_name;
 use super::{Disk, SigningKey};
@@ -40,6 +41,15 @@ impl Job {
     }
 }
 
+/// Who hears of a segment that was compressed.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    /// The bytes of all recordings.
+    pub(super) usage: Arc<AtomicU64>,
+    /// What waits for the archive.
+    pub(super) spool: Option<Arc<Spool>>,
+}
+
 /// The thread that compresses.
 #[derive(Debug)]
 pub(super) struct Sealer {
@@ -48,11 +58,11 @@ pub(super) struct Sealer {
 }
 
 impl Sealer {
-    pub(super) fn start(key: Arc<SigningKey>, disk: Arc<dyn Disk>, usage: Arc<AtomicU64>) -> io::Result<Self> {
+    pub(super) fn start(key: Arc<SigningKey>, disk: Arc<dyn Disk>, sealed: Sealed) -> io::Result<Self> {
         let (jobs, queue) = sync_channel(QUEUE_MAX);
         let thread = std::thread::Builder::new()
             .name("recording-seal".into())
-            .spawn(move || work(&queue, &key, disk.as_ref(), &usage))?;
+            .spawn(move || work(&queue, &key, disk.as_ref(), &sealed))?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
@@ -77,7 +87,8 @@ impl Drop for Sealer {
     }
 }
 
-fn work(queue: &Receiver<Job>, key: &SigningKey, disk: &dyn Disk, usage: &AtomicU64) {
+fn work(queue: &Receiver<Job>, key: &SigningKey, disk: &dyn Disk, sealed: &Sealed) {
+    let usage = &sealed.usage;
     for job in queue {
         match seal(&job, key, disk) {
             Ok((before, after)) => {
@@ -89,6 +100,9 @@ fn work(queue: &Receiver<Job>, key: &SigningKey, disk: &dyn Disk, usage: &Atomic
                 tracing::warn!(session = %job.session, segment = job.segment, %error,
                     "cannot compress a recording's segment");
             }
+        }
+        if let Some(spool) = &sealed.spool {
+            spool.nudge();
         }
     }
 }

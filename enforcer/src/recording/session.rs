@@ -4,10 +4,12 @@
 //! it accepts nothing more; what was written stays as it is.
 
 use super::age::PayloadKey;
+use super::archive::Live;
 use super::commit::Pending;
 use super::format::{self, FRAMES_BYTES_MAX, Head, PAYLOAD_BYTES_MAX, RecordKind};
 use super::log::{Leaf, Line};
 use super::seal::Job;
+use super::transit::Wrapped;
 use super::{Durability, RecorderError, Shared, Sink};
 use crate::core::event::{Event, Opened, What};
 use crate::core::id::SessionId;
@@ -18,6 +20,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::time::Instant;
 
 /// A checkpoint is due after this many records.
 const CHECKPOINT_RECORDS: u64 = 512;
@@ -59,6 +62,8 @@ pub struct SessionRecorder {
     payload_key: Option<PayloadKey>,
     /// Set when the medium refused bytes that a session waits for.
     failed: Arc<AtomicBool>,
+    /// Holds the recording for live, where there is an archive.
+    _live: Option<Live>,
 }
 
 /// Whether a write waits for the medium here, where the durability asks for it.
@@ -74,7 +79,11 @@ impl SessionRecorder {
         at: Timestamp,
         mut opened: Opened,
         level: Recorded,
+        key: Option<Wrapped>,
     ) -> Result<Self, RecorderError> {
+        if key.is_none() && shared.key_service.is_some() {
+            return Err(RecorderError::Refused("it has no key"));
+        }
         let session = opened.session.clone();
         level.word().clone_into(&mut opened.recorded);
         let month = month(at).ok_or(RecorderError::Refused("its time has no month"))?;
@@ -86,6 +95,7 @@ impl SessionRecorder {
             return Err(RecorderError::Io { verb: "create", path: folder, source });
         }
         let sink = create_segment(&shared, &folder, 0)?;
+        let live = shared.spool.as_ref().map(|spool| spool.begin(&session, &folder));
         let head = Head { records: 0, chain: format::chain_start(&session, format::VERSION) };
         let mut recorder = Self {
             shared,
@@ -104,10 +114,11 @@ impl SessionRecorder {
             payload: Vec::new(),
             payload_key: None,
             failed: Arc::default(),
+            _live: live,
         };
         recorder.push_header();
         recorder.push_event(&Event { at, what: What::Opened(Box::new(opened)) })?;
-        recorder.push_key()?;
+        recorder.push_key(key)?;
         recorder.push_signed(RecordKind::Checkpoint, at);
         recorder.flush(Waits::Here)?;
         recorder.sync_names()?;
@@ -121,7 +132,12 @@ impl SessionRecorder {
     }
 
     /// Writes the key of this recording, wrapped for those who may read it.
-    fn push_key(&mut self) -> Result<(), RecorderError> {
+    fn push_key(&mut self, wrapped: Option<Wrapped>) -> Result<(), RecorderError> {
+        if let Some(Wrapped { key, file }) = wrapped {
+            format::push_record(&mut self.head, RecordKind::Key, &file, &mut self.buffer);
+            self.payload_key = Some(key);
+            return Ok(());
+        }
         let recipients = &self.shared.settings.recipients;
         if recipients.is_empty() {
             return Ok(());
@@ -169,6 +185,7 @@ impl SessionRecorder {
             State::Closed => return Err(RecorderError::Refused("the recording is closed")),
         }
         let outcome = self.append_open(events, waits);
+        self.shared.meter.events.inc_by(u64::try_from(events.len()).unwrap_or(0));
         self.settle(outcome)
     }
 
@@ -250,7 +267,12 @@ impl SessionRecorder {
     fn sync_sink(&mut self) -> Result<(), RecorderError> {
         match self.shared.settings.durability {
             Durability::Process => Ok(()),
-            Durability::Disk => self.sink.sync().map_err(|source| self.error("sync", source)),
+            Durability::Disk => {
+                let began = Instant::now();
+                self.sink.sync().map_err(|source| self.error("sync", source))?;
+                self.shared.meter.synced(began.elapsed());
+                Ok(())
+            }
         }
     }
 
@@ -266,6 +288,7 @@ impl SessionRecorder {
     /// Keeps the state after an operation: nothing is accepted after an error.
     fn settle<T>(&mut self, outcome: Result<T, RecorderError>) -> Result<T, RecorderError> {
         if let Err(error) = &outcome {
+            self.shared.meter.failed(error);
             // What stands in the buffer was chained but not written: only a full disk that was noticed before
             // anything was chained leaves the chain usable.
             let full = matches!(error, RecorderError::NoSpace { .. } | RecorderError::Quota { .. });

@@ -150,6 +150,7 @@ async fn a_recording_comes_through_the_api_and_verifies() {
     assert_eq!(download::remote("/some/folder", None), None);
     let downloaded = download::recording(&connect(&bench, Role::Auditor), &session).await.unwrap();
     let args = verify::Args {
+        archive: enforcer::client::archive::Args::default(),
         recording: Some(downloaded.path().to_str().unwrap().to_owned()),
         against: None,
         witness: None,

@@ -24,7 +24,7 @@ fn refused(scene: &Scene, connection: &str) -> String {
 }
 
 /// A connection of the development team at an address of the test's, recorded in full.
-fn elsewhere(name: &str, address: &str) -> (String, String) {
+pub(super) fn elsewhere(name: &str, address: &str) -> (String, String) {
     let text = format!(
         "/- kdl-version 2\n\
          connection {name} kind=postgres {{\n    owner team:payments\n    address \"{address}\" database=ledger_dev\n    \

@@ -4,12 +4,15 @@
 //! had (`cargo xtask setup`). What was started ends with the test program, however that ends.
 
 mod api;
+mod archive;
+mod canary;
 mod compare;
 mod console;
 mod drivers;
 mod failures;
 mod guards;
 mod identity;
+mod killed;
 mod masking;
 mod native;
 mod raw;

@@ -165,7 +165,7 @@ impl Message {
         Some(Refusal { severity: field('S'), code: field('C'), whole: text.clone() })
     }
 
-    fn first_column(&self) -> String {
+    pub(super) fn first_column(&self) -> String {
         let length = u32::from_be_bytes(self.body[2..6].try_into().unwrap());
         if length == u32::MAX {
             return "∅".to_owned();

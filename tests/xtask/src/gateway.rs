@@ -32,6 +32,8 @@ pub struct Setting<'a> {
     pub more: &'a str,
     /// More lines for its `repository` block.
     pub more_of_repository: &'a str,
+    /// More lines for its `recording` block.
+    pub more_of_recording: &'a str,
 }
 
 /// A running gateway.
@@ -189,7 +191,7 @@ fn config_path(folder: &Path) -> PathBuf {
 }
 
 fn configuration(setting: &Setting<'_>, port: u16, api_port: u16, metrics_port: u16) -> String {
-    let Setting { folder, certificates, repository, more, more_of_repository, .. } = setting;
+    let Setting { folder, certificates, repository, more, more_of_repository, more_of_recording, .. } = setting;
     let folder = folder.display();
     let (certificate, key) = (certificates.certificate.display(), certificates.key.display());
     let tls = if setting.plaintext {
@@ -213,9 +215,8 @@ fn configuration(setting: &Setting<'_>, port: u16, api_port: u16, metrics_port: 
              {more_of_repository}}}\n    \
              recording {{\n        \
                  folder \"{folder}/recordings\"\n        \
-                 durability process\n        \
-                 free-min \"16MiB\"\n    \
-             }}\n    \
+                 free-min \"16MiB\"\n        \
+             {more_of_recording}\n    }}\n    \
              drain \"2s\"\n\
          {more}}}\n",
         repository = repository.bare.display(),

@@ -39,19 +39,30 @@ pub fn post_form(port: u16, path: &str, form: &str) -> Outcome<Answer> {
     send(port, "POST", path, None, "application/x-www-form-urlencoded", Some(form))
 }
 
+/// `PUT` with headers of the caller's.
+pub fn put(port: u16, path: &str, headers: &[(&str, &str)], body: &str) -> Outcome<Answer> {
+    send_with(port, "PUT", path, headers, body)
+}
+
+/// Any method, with headers of the caller's.
+pub fn send_with(port: u16, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Outcome<Answer> {
+    let lines = headers.iter().fold(String::new(), |lines, (name, value)| lines + name + ": " + value + "\r\n");
+    exchange(port, method, path, &format!("{lines}Content-Length: {}\r\n", body.len()), body)
+}
+
 fn send(port: u16, method: &str, path: &str, token: Option<&str>, media: &str, body: Option<&str>) -> Outcome<Answer> {
+    let bearer = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+    let kind = body.map(|body| format!("Content-Type: {media}\r\nContent-Length: {}\r\n", body.len()));
+    exchange(port, method, path, &format!("{bearer}{}", kind.unwrap_or_default()), body.unwrap_or_default())
+}
+
+fn exchange(port: u16, method: &str, path: &str, headers: &str, body: &str) -> Outcome<Answer> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let what = || format!("{method} http://{address}{path}");
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5)).doing(what)?;
     let limit = Some(Duration::from_secs(30));
     stream.set_read_timeout(limit).and_then(|()| stream.set_write_timeout(limit)).doing(what)?;
-    let bearer = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
-    let kind = body.map(|body| format!("Content-Type: {media}\r\nContent-Length: {}\r\n", body.len()));
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{bearer}{}\r\n{}",
-        kind.unwrap_or_default(),
-        body.unwrap_or_default()
-    );
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n{body}");
     stream.write_all(request.as_bytes()).doing(what)?;
     let mut bytes = Vec::new();
     stream.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes).doing(what)?;

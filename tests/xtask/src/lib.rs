@@ -20,6 +20,7 @@ pub mod say;
 pub mod scene;
 pub mod service;
 pub mod setup;
+pub mod stores;
 pub mod tls;
 pub mod tools;
 pub mod verify;

@@ -13,6 +13,8 @@ The project's own commands.
   cargo xtask bench           throughput and CPU per transaction: direct, pgbouncer, the gateway
   cargo xtask bench compiler [GRANTS …]
                               what check, diff and decisions cost in generated repositories, beside the targets
+  cargo xtask bench --gigabytes 10
+                              rows streamed at each level of recording, and one session of that size, replayed
   cargo xtask fuzz [TARGET] [--seconds N] [--seed S]
                               changes policies and bundles at random: kdl, format, compile, bundle
   cargo xtask regress [--walk | FILE …]

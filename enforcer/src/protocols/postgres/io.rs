@@ -24,7 +24,7 @@ use crate::gateway::shared::Shared;
 use crate::gateway::stream::Stream;
 use crate::gateway::tls::UpstreamTls;
 use crate::gateway::{clock, metrics::Metrics};
-use crate::recording::{Pending, SessionRecorder};
+use crate::recording::{Pending, RecorderError, SessionRecorder};
 use bytes::BytesMut;
 use lang::program::enforced;
 use lang::program::rules::Connection;
@@ -129,7 +129,7 @@ async fn open(listener: &Listener, login: &Login<TcpStream>, peer: SocketAddr) -
     } else {
         None
     };
-    let (recorder, opened) = record(shared, &lease, login, peer)?;
+    let (recorder, opened) = record(shared, &lease, login, peer).await?;
     let facts = SessionFacts::pinned(server_major(&upstream.parameters));
     if let Err(error) = shared.book.session_opened(&opened, clock::wall()).await {
         return Err(Refusal::new("state", reply::not_now(&error.to_string())));
@@ -247,7 +247,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn record(
+async fn record(
     shared: &Shared,
     lease: &Lease,
     login: &Login<TcpStream>,
@@ -262,11 +262,13 @@ fn record(
         trace: None,
         peer: peer.to_string(),
     };
-    let opened = lease.opened(session, &shared.name, client);
-    let recorder = shared.recorder.open(clock::wall(), opened.clone(), lease.recorded()).map_err(|error| {
+    let refused = |error: RecorderError| {
         tracing::error!(error = %chain(&error), "a session cannot be recorded");
         Refusal::new("recorder", reply::not_now("sessions cannot be recorded now, so none opens"))
-    })?;
+    };
+    let key = shared.recorder.key_for(&session).await.map_err(refused)?;
+    let opened = lease.opened(session, &shared.name, client);
+    let recorder = shared.recorder.open_with(clock::wall(), opened.clone(), lease.recorded(), key).map_err(refused)?;
     Ok((recorder, opened))
 }
 

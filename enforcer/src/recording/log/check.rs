@@ -13,7 +13,7 @@ use crate::recording::{PublicKey, list};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const LINE_BYTES_MAX: u64 = 4_096;
 const NOTE_BYTES_MAX: u64 = 64 << 10;
@@ -40,6 +40,8 @@ pub struct Report {
     pub complete: u64,
     /// Recordings that are intact and were not closed: live, or left by a gateway that was stopped.
     pub unclosed: u64,
+    /// Recordings that are in the archive alone.
+    pub archived: u64,
     /// Recordings that retention removed.
     pub removed: u64,
     /// What is wrong, in the order of the log.
@@ -58,6 +60,7 @@ struct Head {
 struct Facts {
     opened: Option<Head>,
     ended: Option<(Head, bool)>,
+    archived: Option<Head>,
     removed: Option<u64>,
 }
 
@@ -78,11 +81,27 @@ pub struct Earlier {
     pub witness: Option<Witness>,
 }
 
-/// Checks everything.
+/// Brings a recording from the archive into a folder of its session's name; none when the archive has it not.
+pub type Bring<'a> = &'a mut dyn FnMut(&SessionId) -> Result<Option<PathBuf>, String>;
+
+/// Checks everything that is here. What is in the archive alone is counted.
 ///
 /// # Errors
 /// When the file system refuses.
 pub fn check_all(recordings: &Path, key: PublicKey, earlier: &Earlier) -> Result<Report, ReadError> {
+    check_everywhere(recordings, key, earlier, None)
+}
+
+/// Checks everything, also what is in the archive alone where that can be brought here, one recording at a time.
+///
+/// # Errors
+/// When the file system refuses.
+pub fn check_everywhere(
+    recordings: &Path,
+    key: PublicKey,
+    earlier: &Earlier,
+    bring: Option<Bring<'_>>,
+) -> Result<Report, ReadError> {
     let io = |source| ReadError::Io { path: recordings.to_owned(), source };
     let mut report = Report::default();
     let note = optional_text(&checkpoint_file(recordings)).map_err(io)?;
@@ -105,7 +124,7 @@ pub fn check_all(recordings: &Path, key: PublicKey, earlier: &Earlier) -> Result
         None => {}
     }
     check_earlier(earlier, kept, &entries, whole, &mut report.findings);
-    check_recordings(recordings, key, &entries, &mut report)?;
+    check_recordings(recordings, key, &entries, bring, &mut report)?;
     report.findings.sort_by_key(|finding| finding.entry.unwrap_or(u64::MAX));
     Ok(report)
 }
@@ -188,6 +207,7 @@ fn read_entries(recordings: &Path, sizes: &[u64]) -> io::Result<Entries> {
                 Leaf::Opened { records, chain } => facts.opened = Some(Head { entry, records, chain }),
                 Leaf::Closed { records, chain } => facts.ended = Some((Head { entry, records, chain }, true)),
                 Leaf::Left { records, chain } => facts.ended = Some((Head { entry, records, chain }, false)),
+                Leaf::Archived { records, chain } => facts.archived = Some(Head { entry, records, chain }),
                 Leaf::Removed { .. } => facts.removed = Some(entry),
             }
         }
@@ -204,15 +224,22 @@ fn check_recordings(
     recordings: &Path,
     key: PublicKey,
     entries: &Entries,
+    mut bring: Option<Bring<'_>>,
     report: &mut Report,
 ) -> Result<(), ReadError> {
     let io = |source| ReadError::Io { path: recordings.to_owned(), source };
-    let mut folders: BTreeMap<SessionId, std::path::PathBuf> = list::all(recordings).map_err(io)?;
+    let mut folders: BTreeMap<SessionId, PathBuf> = list::all(recordings).map_err(io)?;
     for (session, facts) in &entries.facts {
         let first = facts.opened.map(|head| head.entry).or(facts.ended.map(|(head, _)| head.entry));
         let Some(folder) = folders.remove(session) else {
             if facts.removed.is_some() {
                 report.removed += 1;
+            } else if let Some(archived) = &facts.archived {
+                report.archived += 1;
+                if let Some(sentence) = check_archived(session, key, facts, &mut bring)? {
+                    let entry = Some(archived.entry);
+                    report.findings.push(Finding { session: Some(session.clone()), entry, sentence });
+                }
             } else {
                 let sentence = "the recording is missing, and no line of the log says that it was removed".to_owned();
                 report.findings.push(Finding { session: Some(session.clone()), entry: first, sentence });
@@ -250,6 +277,25 @@ fn check_recordings(
         }
     }
     Ok(())
+}
+
+/// What is wrong with a recording that is in the archive alone, where that can be looked at.
+fn check_archived(
+    session: &SessionId,
+    key: PublicKey,
+    facts: &Facts,
+    bring: &mut Option<Bring<'_>>,
+) -> Result<Option<String>, ReadError> {
+    let Some(bring) = bring else { return Ok(None) };
+    let folder = match bring(session) {
+        Ok(Some(folder)) => folder,
+        Ok(None) => return Ok(Some("it is not in the archive, and the log says that it is".to_owned())),
+        Err(sentence) => return Ok(Some(format!("it cannot be fetched from the archive: {sentence}"))),
+    };
+    let checked = check_one(&folder, session, key, facts);
+    // A copy of our own that has served its purpose.
+    drop(std::fs::remove_dir_all(&folder));
+    Ok(checked?.err().map(|sentence| format!("in the archive: {sentence}")))
 }
 
 /// Reads one recording to its end; whether it is complete, or what is wrong.

@@ -29,6 +29,13 @@ pub enum Leaf {
         /// The chain after them.
         chain: Chain,
     },
+    /// It is in the archive, and was removed here.
+    Archived {
+        /// The records that it has.
+        records: u64,
+        /// The chain after them.
+        chain: Chain,
+    },
     /// Retention removed it; the line is its tombstone.
     Removed {
         /// The records that it had.
@@ -46,6 +53,7 @@ impl Leaf {
             Self::Opened { records, chain } => ("opened", *records, chain),
             Self::Closed { records, chain } => ("closed", *records, chain),
             Self::Left { records, chain } => ("left", *records, chain),
+            Self::Archived { records, chain } => ("archived", *records, chain),
             Self::Removed { records, chain, .. } => ("removed", *records, chain),
         }
     }
@@ -62,6 +70,9 @@ pub struct Line {
     pub session: SessionId,
 }
 
+/// Digits of a line's check.
+const CHECK_DIGITS: usize = 16;
+
 /// The check at a line's end: 16 hexadecimal digits of BLAKE3 over the check before and the text.
 pub(super) fn check(before: &str, text: &str) -> String {
     let mut hasher = blake3::Hasher::new();
@@ -74,7 +85,7 @@ pub(super) fn check(before: &str, text: &str) -> String {
 
 impl Line {
     /// The line's text, without its check and its end.
-    pub(super) fn text(&self) -> String {
+    pub(in crate::recording) fn text(&self) -> String {
         let (word, records, chain) = self.leaf.parts();
         let chain = crate::recording::key::hexadecimal(chain);
         let mut text = format!("{word} {} {} {records} {chain}", self.at.unix_ms(), self.session);
@@ -89,6 +100,10 @@ impl Line {
 pub fn parse_line(bytes: &[u8]) -> Option<(Line, &str, &str)> {
     let all = std::str::from_utf8(bytes).ok()?;
     let (text, check) = all.rsplit_once(' ')?;
+    // A check that was cut belongs to a fragment.
+    if check.len() != CHECK_DIGITS || !check.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
     let mut words = text.split(' ');
     let word = words.next()?;
     let at = Timestamp::from_unix_ms(words.next()?.parse().ok()?);
@@ -100,6 +115,7 @@ pub fn parse_line(bytes: &[u8]) -> Option<(Line, &str, &str)> {
         ("opened", None) => Leaf::Opened { records, chain },
         ("closed", None) => Leaf::Closed { records, chain },
         ("left", None) => Leaf::Left { records, chain },
+        ("archived", None) => Leaf::Archived { records, chain },
         ("removed", Some(why)) => Leaf::Removed { records, chain, why: why.to_owned() },
         _ => return None,
     };

@@ -94,6 +94,12 @@ impl Checkpoint {
         if signed { Ok(checkpoint) } else { Err(NoteError::Unsigned) }
     }
 
+    /// The size that a note states, whoever signed it.
+    pub(in crate::recording) fn size_of(note: &str) -> Option<u64> {
+        let (text, _) = split(note).ok()?;
+        Self::parse(text).ok().map(|checkpoint| checkpoint.size)
+    }
+
     fn parse(text: &str) -> Result<Self, NoteError> {
         let mut lines = text.lines();
         let mut next = || lines.next().ok_or(NoteError::Malformed);

@@ -149,6 +149,29 @@ fn what_a_killed_gateway_left_is_logged_by_the_next() {
     assert!(only_finding(&temp.0).sentence.contains("rolled back"));
 }
 
+/// A crash may cut the last line anywhere, also before its line feed alone: the next start goes on, and nothing is
+/// called changed.
+#[test]
+fn a_line_that_was_cut_anywhere_is_no_change() {
+    let length = {
+        let temp = TempFolder::new();
+        three(&temp.0);
+        fs::read(entries_file(&temp.0)).unwrap().len()
+    };
+    let last_line = 150;
+    for cut in length - last_line..length {
+        let temp = TempFolder::new();
+        three(&temp.0);
+        fs::remove_file(checkpoint_file(&temp.0)).unwrap();
+        let bytes = fs::read(entries_file(&temp.0)).unwrap();
+        fs::write(entries_file(&temp.0), &bytes[..cut]).unwrap();
+        drop(recorder(&temp.0, 400));
+        let report = report(&temp.0);
+        assert!(report.findings.is_empty(), "cut at {cut} of {length}: {report:?}");
+        assert_eq!(report.complete, 3, "cut at {cut}");
+    }
+}
+
 #[test]
 fn two_gateways_do_not_share_a_folder() {
     let temp = TempFolder::new();

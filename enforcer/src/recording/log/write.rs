@@ -30,6 +30,8 @@ struct State {
 #[derive(Debug)]
 struct Inner {
     state: Mutex<State>,
+    /// One checkpoint is written at a time.
+    publishing: Mutex<()>,
     disk: Arc<dyn Disk>,
     recordings: PathBuf,
     durability: Durability,
@@ -85,6 +87,7 @@ impl Log {
             tree.push(&fragment);
         }
         let inner = Arc::new(Inner {
+            publishing: Mutex::new(()),
             state: Mutex::new(State { sink, tree, check, broken: false }),
             disk,
             recordings: recordings.to_owned(),
@@ -131,6 +134,11 @@ impl Log {
         Ok(())
     }
 
+    /// Signs the log as it is, at once.
+    pub(in crate::recording) fn publish(&self) -> io::Result<()> {
+        self.inner.publish()
+    }
+
     /// Whether lines can still be written.
     pub(in crate::recording) fn is_sound(&self) -> bool {
         !self.inner.state().broken
@@ -156,6 +164,7 @@ impl Inner {
 
     /// Signs the log as it is. The lines reach the medium before the checkpoint that covers them.
     fn publish(&self) -> io::Result<()> {
+        let _alone = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
         let (size, root, flush) = {
             let state = self.state();
             (state.tree.size(), state.tree.root(), state.sink.flush()?)
@@ -225,18 +234,20 @@ fn read(disk: &dyn Disk, recordings: &Path, key: &SigningKey) -> io::Result<Load
         if lines.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)? == 0 {
             break;
         }
-        if line.pop_if(|last| *last == b'\n').is_none() {
-            read.fragment = Some(line);
-            break;
-        }
+        let whole = line.pop_if(|last| *last == b'\n').is_some();
+        // Of a whole line the crash may have taken the line feed alone.
         if let Some((parsed, _, check)) = parse_line(&line) {
             check.clone_into(&mut read.check);
             let last = match parsed.leaf {
                 Leaf::Opened { .. } => Last::Opened,
-                Leaf::Closed { .. } | Leaf::Left { .. } => Last::Ended,
+                Leaf::Closed { .. } | Leaf::Left { .. } | Leaf::Archived { .. } => Last::Ended,
                 Leaf::Removed { .. } => Last::Removed,
             };
             read.known.insert(parsed.session, last);
+        }
+        if !whole {
+            read.fragment = Some(line);
+            break;
         }
         read.tree.push(&line);
     }

@@ -7,6 +7,7 @@ mod bouncer;
 mod compiler;
 mod estate;
 mod grants;
+mod stream;
 
 use crate::cast::PIPELINE;
 use crate::command::{must_within, on_path, shown};
@@ -51,10 +52,13 @@ struct Effort {
     rounds: u32,
     /// Whether the recorder is measured by itself as well.
     recording: bool,
+    /// Whether only streams are measured, with one session of so many gigabytes.
+    gigabytes: Option<u32>,
 }
 
 /// Runs it. `--seconds N` and `--rounds N` vary the effort; `--recording` adds what recording costs in each mode;
 /// `compiler` measures the compiler instead.
+/// `--gigabytes N` measures streams at each level, and one session of that size, instead of the rest.
 pub fn run(words: &[&str]) -> Outcome<ExitCode> {
     if let ["compiler", sizes @ ..] = words {
         return compiler::run(sizes);
@@ -63,8 +67,11 @@ pub fn run(words: &[&str]) -> Outcome<ExitCode> {
     let places = setup::run(Want::Everything)?;
     say::step("build: release");
     scene::build(&places, "release")?;
+    if let Some(gigabytes) = effort.gigabytes {
+        return stream::run(&places, gigabytes).map(|()| ExitCode::SUCCESS);
+    }
     say::step("start: PostgreSQL, pgbouncer, the gateway");
-    let scene = start(&places)?;
+    let scene = start_with(&places, Vec::new())?;
     let bouncer = Bouncer::start(&scene.cluster)?;
     let measured = measure(&scene, &bouncer, effort)?;
     print(&measured, effort);
@@ -96,7 +103,7 @@ fn recording(places: &Places) -> Outcome<()> {
 }
 
 fn effort(words: &[&str]) -> Outcome<Effort> {
-    let mut effort = Effort { seconds: 4, rounds: 3, recording: false };
+    let mut effort = Effort { seconds: 4, rounds: 3, recording: false, gigabytes: None };
     let mut rest = words.iter();
     while let Some(word) = rest.next() {
         if *word == "--recording" {
@@ -106,6 +113,7 @@ fn effort(words: &[&str]) -> Outcome<Effort> {
         let number = rest.next().and_then(|number| number.parse().ok()).filter(|number| (1..=60).contains(number));
         match (*word, number) {
             ("--seconds", Some(number)) => effort.seconds = number,
+            ("--gigabytes", Some(number)) => effort.gigabytes = Some(number),
             ("--rounds", Some(number)) => effort.rounds = number,
             _ => return Err(Fault::new(format!("bench does not know `{word}`, or its number (1 to 60) is missing"))),
         }
@@ -113,7 +121,7 @@ fn effort(words: &[&str]) -> Outcome<Effort> {
     Ok(effort)
 }
 
-fn start(places: &Places) -> Outcome<Scene> {
+fn start_with(places: &Places, more: Vec<(String, String)>) -> Outcome<Scene> {
     let pgbench = pgbench(places)?;
     let prepare = move |cluster: &Cluster| {
         cluster.value("postgres", "create database bench")?;
@@ -125,10 +133,11 @@ fn start(places: &Places) -> Outcome<Scene> {
     let choice = Choice {
         profile: "release",
         plaintext: true,
-        policy_files: vec![
-            ("connections/bench.kdl".to_owned(), BENCH_POLICY.to_owned()),
-            ("teams/bench.kdl".to_owned(), BENCH_GRANT.to_owned()),
-        ],
+        policy_files: [("connections/bench.kdl", BENCH_POLICY), ("teams/bench.kdl", BENCH_GRANT)]
+            .map(|(file, text)| (file.to_owned(), text.to_owned()))
+            .into_iter()
+            .chain(more)
+            .collect(),
         prepare: Some(Box::new(prepare)),
         ..Choice::default()
     };
