@@ -128,6 +128,12 @@ enum Command {
     /// Show, write or check the part of CODEOWNERS that follows from the policy's teams.
     #[command(after_help = "Examples:\n  leaseholdc owners --write\n  leaseholdc owners policies --check")]
     Owners(OwnersArgs),
+    /// Print the SQL that a connection with `masking database` needs in its database, for review.
+    #[command(
+        after_help = "The definitions come from:\n  leasehold catalog export orders-db … --definitions catalog/orders-db.jsonl\n\
+                      Example:\n  leaseholdc provision orders-db > sql/orders-db.sql"
+    )]
+    Provision(ProvisionArgs),
     /// Serve an editor: the language server, over standard input and output.
     Lsp(LspArgs),
     /// Explain a rule, for example P0401; without a rule, list them all.
@@ -392,6 +398,24 @@ pub struct MatrixArgs {
     pub at: Option<Timestamp>,
 }
 
+/// `provision`.
+#[derive(Debug, Args)]
+pub struct ProvisionArgs {
+    /// The connection.
+    pub connection: String,
+    /// The folder that holds policy.kdl; by default this one, else `policies`.
+    pub path: Option<String>,
+    /// The definitions of the database; by default catalog/CONNECTION.jsonl beside policy.kdl.
+    #[arg(long, value_name = "FILE")]
+    pub definitions: Option<String>,
+    /// Print the SQL that takes all of it away again.
+    #[arg(long)]
+    pub remove: bool,
+    /// The instant that counts as now, in RFC 3339; by default the clock.
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    pub at: Option<Timestamp>,
+}
+
 /// `graph`.
 #[derive(Debug, Args)]
 pub struct GraphArgs {
@@ -542,6 +566,7 @@ pub fn run(
         Command::Matrix(args) => command::matrix::run(args, &mut terminal),
         Command::Graph(args) => command::graph::run(args, &mut terminal),
         Command::Owners(args) => command::owners::run(args, &mut terminal),
+        Command::Provision(args) => command::provision::run(args, &mut terminal),
         Command::Lsp(args) => command::lsp::run(args, &mut terminal),
         Command::Explain(args) => command::explain::run(args, &mut terminal),
         Command::Completions(args) => command::completions::run(args, Cli::command(), &mut terminal),

@@ -2,7 +2,7 @@
 
 use clap::{CommandFactory, Parser, Subcommand};
 use enforcer::client::connect::Connect;
-use enforcer::client::{archive, catalog, commands, download, hold, login, replay, simulate, verify};
+use enforcer::client::{archive, catalog, commands, download, hold, login, provision, replay, simulate, verify};
 use enforcer::{config, gateway};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -85,6 +85,8 @@ enum Command {
         #[command(subcommand)]
         command: CatalogCommand,
     },
+    /// Show, make, compare or remove what `masking database` needs in a target
+    Provision(provision::Args),
     /// Print a completion script
     Completions {
         /// The shell
@@ -182,6 +184,7 @@ fn run(command: Command) -> io::Result<u8> {
         Command::Catalog { command: CatalogCommand::Export(args) } => {
             runtime()?.block_on(catalog::export(&args, &mut out))
         }
+        Command::Provision(args) => provision::run(&args, &mut out),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "leasehold", &mut out);
             Ok(0)

@@ -5,6 +5,7 @@ use bytes::BytesMut;
 use enforcer::{
     config,
     core::limits::Limits,
+    protocols::postgres::scan::{Scanner, Shape},
     protocols::postgres::wire::{
         client::{Bind, CopyFail, Execute, FunctionCall, Named, Parse, Query},
         frame::{ClientTag, Frame, ServerTag, Tag},
@@ -16,8 +17,12 @@ use enforcer::{
         },
     },
 };
+use lang::program::patterns::Patterns;
+use lang::program::rules::{Mask, MaskAs, To};
 use pgsql::session::SessionFacts;
+use secrecy::SecretBox;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The frames at the start of an input. They are its bytes, in order, each once.
 fn frames<T: Tag>(input: &[u8]) -> Result<Vec<Frame<T>>, String> {
@@ -55,6 +60,56 @@ pub(crate) fn client(input: &[u8]) -> Result<(), String> {
             | ClientTag::CopyDone
             | ClientTag::Terminate
             | ClientTag::Password => {}
+        }
+    }
+    Ok(())
+}
+
+/// Pattern masks on what a server sends: a row keeps its number of values, and what is found is gone.
+pub(crate) fn cells(input: &[u8]) -> Result<(), String> {
+    let masks = [MaskAs::Redact, MaskAs::Partial { keep_first: 1, keep_last: 1 }].map(|mask| Mask {
+        name: "found".to_owned(),
+        on: None,
+        to: To::Everybody,
+        classes: Vec::new(),
+        columns: Vec::new(),
+        patterns: vec![
+            (r"\d{3,}|[A-Z]{4,}".to_owned(), None),
+            (r"(?:\d[ -]?){13,19}".to_owned(), Some("luhn".to_owned())),
+        ],
+        json: Vec::new(),
+        mask,
+        reveal_by_grant: false,
+    });
+    let key = Arc::new(SecretBox::new(Box::new([7; 32])));
+    let patterns = Patterns::of(&masks).map_err(|error| error.to_string())?;
+    let Some(scanner) = Scanner::new(patterns, &key) else { return Err("the scanner looks for nothing".to_owned()) };
+    for frame in frames::<ServerTag>(input)? {
+        let body = frame.body();
+        let changed = match frame.tag() {
+            ServerTag::DataRow => {
+                for shape in [Shape::Text, Shape::Unknown, Shape::Described(vec![(25, false), (20, false), (25, true)])]
+                {
+                    let Ok(Some(changed)) = scanner.row(body, &shape) else { continue };
+                    let count = |body: &[u8]| DataRow::read(body).map(|row| row.filter(Result::is_ok).count());
+                    if count(changed.get(5..).unwrap_or_default()) != count(body) {
+                        return Err("a changed row has another number of values".to_owned());
+                    }
+                }
+                continue;
+            }
+            ServerTag::CopyData => {
+                if scanner.copy(body, true).is_some_and(|changed| changed.len() != body.len() + 5) {
+                    return Err("a binary portion has another length".to_owned());
+                }
+                scanner.copy(body, false)
+            }
+            tag @ (ServerTag::ErrorResponse | ServerTag::NoticeResponse) => scanner.said(tag, body).unwrap_or_default(),
+            _ => continue,
+        };
+        let again = changed.map(|changed| frames::<ServerTag>(&changed).map(|frames| frames.len()));
+        if !matches!(again, None | Some(Ok(1))) {
+            return Err("what stands instead of a message is not one message".to_owned());
         }
     }
     Ok(())

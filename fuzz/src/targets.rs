@@ -43,6 +43,7 @@ pub(crate) static TARGETS: &[Target] = &[
     Target { name: "bundle", seeds: Seeds::Bundles, run: open, shape: bundle_shape },
     Target { name: "client", seeds: Seeds::Client, run: gateway::client, shape: gateway::bytes_shape },
     Target { name: "server", seeds: Seeds::Server, run: gateway::server, shape: gateway::bytes_shape },
+    Target { name: "cells", seeds: Seeds::Server, run: gateway::cells, shape: gateway::bytes_shape },
     Target { name: "startup", seeds: Seeds::Startup, run: gateway::startup, shape: gateway::bytes_shape },
     Target { name: "sql", seeds: Seeds::Statements, run: gateway::sql, shape: gateway::sql_shape },
     Target { name: "config", seeds: Seeds::Configurations, run: gateway::configuration, shape: text_shape },

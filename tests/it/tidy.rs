@@ -123,12 +123,10 @@ fn arrows_point_one_way() {
         "lang depends on neither program",
         &mut findings,
     );
-    forbid(
-        &sources("compiler/src"),
-        &["enforcer::", "pgsql::"],
-        "the compiler never depends on the gateway",
-        &mut findings,
-    );
+    forbid(&sources("compiler/src"), &["enforcer::"], "the compiler never depends on the gateway", &mut findings);
+    let without_sql: Vec<_> =
+        sources("compiler/src").into_iter().filter(|(file, _)| file != "compiler/src/command/provision.rs").collect();
+    forbid(&without_sql, &["pgsql::"], "what the compiler finds depends on no statement", &mut findings);
     let gateway: Vec<_> =
         sources("enforcer/src").into_iter().filter(|(file, _)| !file.starts_with("enforcer/src/gitops/")).collect();
     forbid(&gateway, &["compiler::"], "only gitops sees policy text", &mut findings);

@@ -5,7 +5,7 @@
 use super::Ctx;
 use lang::{
     diag::{Code, Diagnostic, Sink},
-    model::{IdpKind, Masking, Overage},
+    model::{IdpKind, Overage},
     program::enforced::{self, Gap},
     span::Span,
 };
@@ -29,11 +29,6 @@ pub(super) fn check(ctx: &Ctx<'_>, sink: &mut Sink) {
             let what = format!("credentials from `({})`", credential.kind.word());
             report(Gap::Credential, credential.reference.span, what);
         }
-        if let Some(masking) = &connection.masking
-            && masking.value == Masking::Database
-        {
-            report(Gap::MaskingDatabase, masking.span, "masking by the database".to_owned());
-        }
     }
     for idp in &policy.idps {
         if let IdpKind::Entra(entra) = &idp.kind
@@ -43,12 +38,8 @@ pub(super) fn check(ctx: &Ctx<'_>, sink: &mut Sink) {
             report(Gap::Overage, overage.span, "the resolution of groups above the limit of a token".to_owned());
         }
     }
-    for mask in policy.masks.iter().filter(|mask| !mask.patterns.is_empty() || !mask.json.is_empty()) {
-        report(
-            Gap::Mask,
-            mask.head.span,
-            format!("masks by pattern or in documents, so not `{}`", mask.head.name.value),
-        );
+    for mask in policy.masks.iter().filter(|mask| !mask.json.is_empty()) {
+        report(Gap::Mask, mask.head.span, format!("masks in documents, so not `{}`", mask.head.name.value));
     }
     for guard in &policy.guards {
         for review in &guard.reviews {

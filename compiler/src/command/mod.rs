@@ -12,6 +12,7 @@ pub mod init;
 pub mod lsp;
 pub mod matrix;
 pub mod owners;
+pub mod provision;
 pub mod test;
 pub mod verify;
 

@@ -34,6 +34,7 @@ mod harmless;
 #[cfg(test)]
 mod judged;
 pub mod mask;
+pub mod provision;
 pub mod reach;
 pub mod refusal;
 mod routines;

@@ -5,13 +5,14 @@
 use crate::core::limits::Limits;
 use crate::gateway::credentials::Credentials;
 use crate::gateway::tls::UpstreamTls;
-use crate::protocols::postgres::io::read_catalog;
+use crate::protocols::postgres::ask;
 use crate::protocols::postgres::login::{Secret, Terms};
 use crate::protocols::postgres::upstream::{self, Address, Target};
 use lang::program::rules::{Credential, Tls};
-use pgsql::snapshot::Catalog;
+use pgsql::snapshot::{Builder, Catalog, Unexpected, query};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 /// What is asked, and where.
 #[derive(Debug, clap::Args)]
@@ -36,6 +37,9 @@ pub struct Args {
     /// Connect without TLS
     #[arg(long)]
     pub plaintext: bool,
+    /// Also write every definition that masks rest on into this file, for `leaseholdc provision`
+    #[arg(long, value_name = "FILE")]
+    pub definitions: Option<PathBuf>,
 }
 
 /// Writes the catalog of a target as a policy file.
@@ -64,7 +68,19 @@ pub async fn export(args: &Args, out: &mut dyn Write) -> io::Result<u8> {
     };
     let limits = Limits::default();
     let mut upstream = Box::pin(upstream::connect(&target, &limits)).await.map_err(|error| wrong(error.to_string()))?;
-    let catalog = read_catalog(&mut upstream.stream, &mut upstream.leftover, &limits).await.map_err(wrong)?;
+    let mut target = ask::Ready { stream: &mut upstream.stream, input: &mut upstream.leftover, limits: &limits };
+    let (mut builder, mut definitions) = (Builder::default(), String::new());
+    let mut take = |values: &[Option<&str>]| {
+        definitions.push_str(&serde_json::to_string(values).map_err(|_| Unexpected)?);
+        definitions.push('\n');
+        builder.row(values)
+    };
+    let done = target.ask(query::TEXT, &mut take).await;
+    done.map_err(|why| wrong(format!("the target's catalog cannot be read: {why}")))?;
+    let catalog = builder.build();
+    if let Some(file) = &args.definitions {
+        std::fs::write(file, definitions)?;
+    }
     write(&args.connection, &catalog, out)?;
     Ok(0)
 }
@@ -127,7 +143,6 @@ fn word(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pgsql::snapshot::Builder;
 
     #[test]
     fn an_export_is_a_catalog_that_the_policy_language_reads() {

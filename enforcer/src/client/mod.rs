@@ -11,6 +11,7 @@ pub mod hold;
 pub mod login;
 mod more;
 mod native;
+pub mod provision;
 pub mod replay;
 #[cfg(test)]
 mod replay_tests;

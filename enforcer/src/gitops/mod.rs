@@ -62,6 +62,15 @@ impl Nudge {
     }
 }
 
+/// Where the mirror of a remote repository stands, for a gateway that keeps its state in this folder.
+pub fn mirror(state: &Path) -> PathBuf {
+    mirror_in(Keep::new(state).folder())
+}
+
+fn mirror_in(folder: &Path) -> PathBuf {
+    folder.join("mirror.git")
+}
+
 /// Follows the branch; see [`Follower::run`].
 #[derive(Debug)]
 pub struct Follower {
@@ -101,7 +110,7 @@ impl Follower {
         let keep = Keep::new(state);
         let (origin, path) = match &repository.origin {
             Origin::Local(path) => (path.display().to_string(), path.clone()),
-            Origin::Remote(url) => (url.clone(), keep.folder().join("mirror.git")),
+            Origin::Remote(url) => (url.clone(), mirror_in(keep.folder())),
         };
         let followed = format!("{origin} branch {} folder {}", repository.branch, repository.folder);
         let this = Self {

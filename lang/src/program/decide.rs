@@ -388,14 +388,15 @@ impl Program {
         (guards().next().is_some(), names_tables)
     }
 
-    /// Whether any mask could hold on some object of a connection: [`Program::masked`] is empty everywhere when not.
+    /// Whether any mask could hold on some object of a connection. Those that look for patterns in what a SQL connection
+    /// shows concern no object: see [`Program::patterns`].
     pub fn has_masks(&self, connection: &str) -> bool {
         let Some((target, index)) = self.indexed(connection) else { return false };
         index.masks.iter().filter_map(|mask| self.rules.masks.get(*mask)).any(|mask| {
             let classified = |class: &String| target.classified.iter().any(|item| class_matches(class, &item.class));
             !mask.columns.is_empty()
                 || (!mask.json.is_empty() && !target.kind.is_sql())
-                || !mask.patterns.is_empty()
+                || (!mask.patterns.is_empty() && !target.kind.is_sql())
                 || mask.classes.iter().any(classified)
         })
     }
@@ -468,7 +469,7 @@ impl Program {
         index.into_iter().flat_map(|index| self.limits(index, subject)).collect::<Vec<_>>().into_iter()
     }
 
-    fn indexed(&self, connection: &str) -> Option<(&Connection, &ConnectionIndex)> {
+    pub(super) fn indexed(&self, connection: &str) -> Option<(&Connection, &ConnectionIndex)> {
         let (position, index) = self.connections.get(connection)?;
         Some((self.rules.connections.get(*position)?, index))
     }

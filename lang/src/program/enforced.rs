@@ -3,7 +3,7 @@
 //! The one table: the compiler warns by it (P0422), the gateway refuses by it. The canonical tables are the same for
 //! every version; refusal is laid over them, never into them.
 
-use super::rules::{Connection, IdpFlavour, Masking, Overage, RuleId, RuleKind, Rules};
+use super::rules::{Connection, IdpFlavour, Overage, RuleId, RuleKind, Rules};
 use crate::protocol::ConnectionKind;
 
 /// A node or clause that is not enforced.
@@ -13,9 +13,7 @@ pub enum Gap {
     ConnectionKind,
     /// A source of credentials that the gateway does not read.
     Credential,
-    /// `masking database`.
-    MaskingDatabase,
-    /// `pattern` or `json` of a `mask`.
+    /// `json` of a `mask`.
     Mask,
     /// `review` of a guard.
     Review,
@@ -25,16 +23,13 @@ pub enum Gap {
 
 impl Gap {
     /// Every gap.
-    pub const ALL: [Self; 6] =
-        [Self::ConnectionKind, Self::Credential, Self::MaskingDatabase, Self::Mask, Self::Review, Self::Overage];
+    pub const ALL: [Self; 5] = [Self::ConnectionKind, Self::Credential, Self::Mask, Self::Review, Self::Overage];
 
     /// What happens instead, as a sentence for people.
     pub const fn instead(self) -> &'static str {
         match self {
-            Self::ConnectionKind | Self::Credential | Self::MaskingDatabase => {
-                "the gateway keeps the connection closed"
-            }
-            Self::Mask => "the gateway denies every statement that touches a relation with masked data",
+            Self::ConnectionKind | Self::Credential => "the gateway keeps the connection closed",
+            Self::Mask => "the gateway serves no connection whose answers are documents",
             Self::Review => "the gateway denies the operations that would wait for a review",
             Self::Overage => "the gateway refuses a token that refers to its groups instead of listing them",
         }
@@ -60,8 +55,6 @@ pub fn closed(connection: &Connection) -> Option<Gap> {
         Some(Gap::ConnectionKind)
     } else if !reads_credential(&connection.credential.source) {
         Some(Gap::Credential)
-    } else if connection.masking == Masking::Database {
-        Some(Gap::MaskingDatabase)
     } else {
         None
     }
@@ -78,7 +71,7 @@ pub fn gaps(rules: &Rules) -> Vec<(RuleId, Gap)> {
             gaps.push((RuleId::new(RuleKind::Idp, &idp.name), Gap::Overage));
         }
     }
-    for mask in rules.masks.iter().filter(|mask| !mask.patterns.is_empty() || !mask.json.is_empty()) {
+    for mask in rules.masks.iter().filter(|mask| !mask.json.is_empty()) {
         gaps.push((RuleId::new(RuleKind::Mask, &mask.name), Gap::Mask));
     }
     for guard in rules.guards.iter().filter(|guard| !guard.reviews.is_empty()) {

@@ -3,9 +3,11 @@
 //! [`Rules`](rules::Rules) are the canonical tables; [`Program`] indexes them once, so that a judgement looks only
 //! at the rules of one connection. Everything is total: what no rule permits is denied.
 
+mod classes;
 mod decide;
 pub mod enforced;
 mod kind;
+pub mod patterns;
 mod reason;
 #[cfg(test)]
 mod reference_tests;
@@ -15,6 +17,7 @@ mod subject;
 mod terms;
 mod tests;
 
+pub use classes::{MaskClass, TooManyClasses};
 pub use decide::{
     Access, Beyond, Candidates, Contract, Decision, Judgement, MaskHit, Outcome, Request, StatementLimits, Verdict,
 };
@@ -122,6 +125,7 @@ pub struct Program {
     to_masks: Vec<Matchers>,
     to_operators: Vec<Matchers>,
     tickets: BTreeMap<String, Regex>,
+    detectors: patterns::Detectors,
 }
 
 impl Program {
@@ -147,6 +151,7 @@ impl Program {
             to_masks: Vec::new(),
             to_operators: Vec::new(),
             tickets: BTreeMap::new(),
+            detectors: patterns::compile(&rules.masks)?,
             group_index,
             rules,
         };

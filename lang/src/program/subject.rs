@@ -113,7 +113,7 @@ impl Program {
         self.close(kind, asserted, mfa)
     }
 
-    fn close(&self, kind: SubjectKind, asserted: Vec<usize>, mfa: bool) -> Result<Subject, Vec<Reason>> {
+    pub(super) fn close(&self, kind: SubjectKind, asserted: Vec<usize>, mfa: bool) -> Result<Subject, Vec<Reason>> {
         let groups = &self.rules().groups;
         let holds_agent_group =
             asserted.iter().any(|index| groups.get(*index).is_some_and(|group| group.kind == Some(SubjectKind::Agent)));

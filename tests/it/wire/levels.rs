@@ -51,6 +51,7 @@ fn recorded(policy: &str, bytes: BytesMut) -> (Vec<u8>, usize) {
                 facts: SessionFacts::pinned(15),
                 known: None,
                 catalogs: Arc::default(),
+                pattern_key: Arc::new(secrecy::SecretBox::new(Box::new([7; 32]))),
                 read_only: false,
                 texts: Arc::new(Mutex::new(Texts::default())),
             },

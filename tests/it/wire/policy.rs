@@ -146,6 +146,24 @@ fn rules(name: &str) -> Rules {
                 reveal_by_grant: false,
             }];
         }
+        "patterns" | "patterns-nullify" | "patterns-partial" => {
+            rules.grants[0].permit = ops(&["read", "write", "export", "routine"]);
+            rules.masks = vec![Mask {
+                name: "cards".into(),
+                on: None,
+                to: To::Everybody,
+                classes: vec![],
+                columns: vec![],
+                patterns: vec![(r"\b(?:\d[ -]?){13,19}\b".into(), Some("luhn".into()))],
+                json: vec![],
+                mask: match name {
+                    "patterns" => MaskAs::Redact,
+                    "patterns-partial" => MaskAs::Partial { keep_first: 0, keep_last: 4 },
+                    _ => MaskAs::Nullify,
+                },
+                reveal_by_grant: false,
+            }];
+        }
         other => panic!("unknown policy `{other}`"),
     }
     rules

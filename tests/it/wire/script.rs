@@ -71,6 +71,7 @@ impl Player {
             facts: SessionFacts::pinned(15),
             known: Some(Known { catalog: Arc::new(header.catalog()), read_mono_ms: now.mono_ms }),
             catalogs: Arc::default(),
+            pattern_key: Arc::new(secrecy::SecretBox::new(Box::new([7; 32]))),
             read_only: header.read_only,
             texts: Arc::new(Mutex::new(Texts::default())),
         };

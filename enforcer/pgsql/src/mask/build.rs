@@ -1,7 +1,8 @@
 //! From masks and a catalog to a plan: who inherits a mask, what is computed from a masked column, and what is closed.
 
-use super::expression::{is_reserved, masked, quoted};
-use super::{Cover, Masks, Plan, RelationMasks, Treatment, rewrite};
+use super::expression::{Key, is_reserved, masked, quoted};
+use super::{Cover, Masks, Plan, Provided, RelationMasks, Treatment, rewrite};
+use crate::provision::names;
 use crate::session::SessionFacts;
 use crate::snapshot::{Catalog, Kind, Name, Relation};
 use crate::statement::{ObjectClass, ObjectKind};
@@ -31,7 +32,15 @@ pub(super) fn plan(catalog: Arc<Catalog>, masks: Masks, mut facts: SessionFacts)
         .map(|(oid, found)| (*oid, found.columns.keys().copied().collect::<BTreeSet<i16>>()))
         .filter(|(_, columns)| !columns.is_empty())
         .collect();
-    let plan = Plan { catalog, facts, treatments: BTreeMap::new(), masked: numbers, masks };
+    let plan = Plan {
+        catalog,
+        facts,
+        treatments: BTreeMap::new(),
+        masked: numbers,
+        tainted: BTreeSet::new(),
+        provided: Vec::new(),
+        masks,
+    };
     let mut builder = Build { plan, done: BTreeSet::new() };
     builder.tables(&effective);
     builder.views();
@@ -116,17 +125,21 @@ impl Build {
         for (name, relation) in catalog.relations() {
             let empty = Effective::default();
             let found = effective.get(&relation.oid).unwrap_or(&empty);
+            if names::is_own(&name.0) {
+                self.close(name, "it is the gateway's own");
+                continue;
+            }
             if relation.kind == Kind::View {
                 continue;
+            }
+            if !found.columns.is_empty() || found.closed.is_some() {
+                self.plan.tainted.insert(name.clone());
             }
             if let Some(why) = found.closed.clone().or_else(|| self.closed(relation, found)) {
                 self.plan.treatments.insert(name.clone(), Treatment::Closed(why.into()));
             } else if !found.columns.is_empty() {
-                let treatment = match cover(relation, &found.columns, &source(name, false), &source(name, true)) {
-                    Some(cover) => Treatment::Covered(Arc::new(cover)),
-                    None => Treatment::Closed("its masks cannot be computed".into()),
-                };
-                self.plan.treatments.insert(name.clone(), treatment);
+                let made = self.cover(name, relation, &found.columns, &source(name, false), &source(name, true));
+                self.take(name, relation, made);
             }
         }
     }
@@ -182,7 +195,13 @@ impl Build {
         }
         let mut bases: BTreeSet<Name> =
             catalog.bases_of(relation.oid).filter_map(|oid| catalog.name_of(oid)).cloned().collect();
-        let mut covered = false;
+        if names::is_own(&name.0) {
+            return;
+        }
+        if catalog.runs(relation.oid) {
+            return self.close(name, "its query runs a routine of the database");
+        }
+        let (mut covered, mut tainted) = (false, false);
         if let Some(definition) = &relation.definition {
             match read_by(definition, &self.plan.facts) {
                 Ok(read) => bases.extend(read),
@@ -193,6 +212,7 @@ impl Build {
             if base != name {
                 self.view(base, depth + 1);
             }
+            tainted |= self.plan.tainted.contains(base);
             match self.plan.treatments.get(base) {
                 Some(Treatment::Closed(_)) if base != name => {
                     return self.close(name, &format!("it reads `{}.{}`, which is closed", base.0, base.1));
@@ -201,8 +221,11 @@ impl Build {
                 Some(Treatment::Closed(_)) | None => {}
             }
         }
+        if tainted {
+            self.plan.tainted.insert(name.clone());
+        }
         match relation.kind {
-            Kind::Materialised if covered => self.close(name, "it holds copies of rows with masked columns"),
+            Kind::Materialised if tainted => self.close(name, "it holds copies of rows with masked columns"),
             Kind::View => self.cover_view(name, relation, covered),
             Kind::Materialised | Kind::Table | Kind::Partitioned | Kind::Foreign | Kind::Sequence | Kind::Toast => {}
         }
@@ -218,10 +241,15 @@ impl Build {
         if let Some(laid) = own {
             lay(&mut effective, relation, laid);
         }
-        if !covered && effective.columns.is_empty() {
+        if !effective.columns.is_empty() {
+            self.plan.tainted.insert(name.clone());
+        }
+        // Where the target masks, no view is read itself: whoever redefines it would change what it shows.
+        let inlined = covered || self.plan.masks.views.is_some();
+        if !inlined && effective.columns.is_empty() {
             return;
         }
-        let from = if covered {
+        let from = if inlined {
             let Some(inner) = relation.definition.as_deref().and_then(|text| rewrite::definition(&self.plan, text))
             else {
                 return self.close(name, "its query cannot be rewritten");
@@ -230,14 +258,67 @@ impl Build {
         } else {
             source(name, false)
         };
-        match cover(relation, &effective.columns, &from, &from) {
-            Some(cover) => {
-                self.plan.treatments.insert(name.clone(), Treatment::Covered(Arc::new(cover)));
-                if !effective.columns.is_empty() {
-                    self.plan.masked.insert(relation.oid, effective.columns.keys().copied().collect());
-                }
+        let made = self.cover(name, relation, &effective.columns, &from, &from);
+        if made.is_some() && !effective.columns.is_empty() {
+            self.plan.masked.insert(relation.oid, effective.columns.keys().copied().collect());
+        }
+        self.take(name, relation, made);
+    }
+
+    /// The queries that compute a relation's masks, with the key of hashes from where this plan has it.
+    fn cover(
+        &self,
+        name: &Name,
+        relation: &Relation,
+        masks: &BTreeMap<i16, MaskAs>,
+        from: &str,
+        from_only: &str,
+    ) -> Option<Cover> {
+        match &self.plan.masks.views {
+            Some(views) if !is_catalog(name) => cover(relation, masks, from, from_only, Key::Table(&views.keys)),
+            Some(_) | None => cover(relation, masks, from, from_only, Key::Parameters),
+        }
+    }
+
+    /// Takes what was made for a relation. Where the target masks, its queries are those of views, which are read instead.
+    fn take(&mut self, name: &Name, relation: &Relation, made: Option<Cover>) {
+        let Some(made) = made else { return self.close(name, "its masks cannot be computed") };
+        let Some(views) = self.plan.masks.views.clone().filter(|_| !is_catalog(name)) else {
+            self.plan.treatments.insert(name.clone(), Treatment::Covered(Arc::new(made)));
+            return;
+        };
+        let catalog = Arc::clone(&self.plan.catalog);
+        let provided = |only: bool, query: &str| Provided {
+            relation: name.clone(),
+            view: names::view(name, only),
+            query: query.to_owned(),
+        };
+        let mut all = vec![provided(false, &made.whole.text)];
+        if catalog.has_children(relation.oid) {
+            all.push(provided(true, &made.only.text));
+        }
+        let stands = |one: &Provided| {
+            let view = catalog.relation(&(views.schema.clone(), one.view.as_str().into()));
+            let view = view.filter(|view| view.kind == Kind::View);
+            view.is_some_and(|view| catalog.provisioned(view.oid) == Some(one.mark().as_str()))
+        };
+        if views.standing && !all.iter().all(stands) {
+            return self.close(
+                name,
+                "its masking view is missing or was made for another policy or table; `leasehold provision` makes it anew",
+            );
+        }
+        let from = |one: Option<&Provided>| {
+            let view = one.map(|one| one.view.as_str()).unwrap_or_default();
+            format!("{}.{} AS m", quoted(&views.schema), quoted(view))
+        };
+        let read = reading(made, &from(all.first()), &from(all.last()));
+        self.plan.provided.extend(all);
+        match read {
+            Some(read) => {
+                self.plan.treatments.insert(name.clone(), Treatment::Covered(Arc::new(read)));
             }
-            None => self.close(name, "its masks cannot be computed"),
+            None => self.close(name, "its masking view cannot be read"),
         }
     }
 
@@ -283,12 +364,18 @@ fn source(name: &Name, only: bool) -> String {
 }
 
 /// The queries that stand in for a relation; `from` is what they read, once with and once without what inherits.
-fn cover(relation: &Relation, masks: &BTreeMap<i16, MaskAs>, from: &str, from_only: &str) -> Option<Cover> {
+fn cover(
+    relation: &Relation,
+    masks: &BTreeMap<i16, MaskAs>,
+    from: &str,
+    from_only: &str,
+    key_from: Key<'_>,
+) -> Option<Cover> {
     let (mut shown, mut raw, mut columns) = (Vec::new(), Vec::new(), Vec::new());
     for column in &relation.columns {
         let name = quoted(&column.name);
         if let Some(mask) = masks.get(&column.number) {
-            shown.push(format!("{} AS {name}", masked(mask, column)));
+            shown.push(format!("{} AS {name}", masked(mask, column, key_from)));
         } else {
             shown.push(format!("m.{name} AS {name}"));
             raw.push(format!("m.{name} AS {name}"));
@@ -316,6 +403,27 @@ fn cover(relation: &Relation, masks: &BTreeMap<i16, MaskAs>, from: &str, from_on
         hashed: named(hashes),
         columns,
     })
+}
+
+/// The same, read from views that have computed it.
+fn reading(made: Cover, from: &str, from_only: &str) -> Option<Cover> {
+    let listed = |all: bool| -> Vec<String> {
+        let shown = made.columns.iter().filter(|(name, _)| all || !made.masked.contains(name));
+        shown.map(|(name, _)| format!("m.{0} AS {0}", quoted(name))).collect()
+    };
+    let shape = |all: bool, from: &str| rewrite::shape(&format!("SELECT {} FROM {from}", listed(all).join(", ")));
+    Some(Cover {
+        whole: shape(true, from)?,
+        only: shape(true, from_only)?,
+        narrow: shape(false, from)?,
+        narrow_only: shape(false, from_only)?,
+        ..made
+    })
+}
+
+/// Whether a relation is the server's own: every account may read it, so that only the statement can mask it.
+fn is_catalog(name: &Name) -> bool {
+    name.0.as_ref() == crate::catalog::PG_CATALOG
 }
 
 /// What keeps the order of rows from saying anything of a masked column.

@@ -32,8 +32,20 @@ pub(crate) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
+/// Where the key of a hash is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Key<'a> {
+    /// In the session's own parameters.
+    Parameters,
+    /// In a table of this schema, which only the owner of the query may read.
+    Table(&'a str),
+}
+
+/// The table of the key blocks.
+pub(crate) const KEY_TABLE: &str = "mask_key";
+
 /// The expression for a column of the row `m`.
-pub(crate) fn masked(mask: &MaskAs, column: &Column) -> String {
+pub(crate) fn masked(mask: &MaskAs, column: &Column, key: Key<'_>) -> String {
     let kind = match column.kind.as_ref() {
         // A polymorphic column exists only in the catalog itself.
         "anyarray" => "text[]",
@@ -47,14 +59,20 @@ pub(crate) fn masked(mask: &MaskAs, column: &Column) -> String {
         MaskAs::Fixed(text) => unless_null(&format!("{}::{kind}", literal(text))),
         MaskAs::Redact | MaskAs::Hash | MaskAs::Partial { .. } if !column.text => null,
         MaskAs::Redact => unless_null(&literal(REDACTED)),
-        MaskAs::Hash => unless_null(&hashed(&value)),
+        MaskAs::Hash => unless_null(&hashed(&value, key)),
         MaskAs::Partial { keep_first, keep_last } => partial(&value, *keep_first, *keep_last, kind),
     }
 }
 
 /// HMAC-SHA-256 in built-ins: the two key blocks are made by the gateway.
-fn hashed(value: &str) -> String {
-    let block = |name: &str| format!("pg_catalog.decode(pg_catalog.current_setting({}), 'hex')", literal(name));
+fn hashed(value: &str, key: Key<'_>) -> String {
+    let block = |name: &str| match key {
+        Key::Parameters => format!("pg_catalog.decode(pg_catalog.current_setting({}), 'hex')", literal(name)),
+        Key::Table(schema) => {
+            let column = if name == KEY_INNER { "inner_block" } else { "outer_block" };
+            format!("(SELECT k.{column} FROM {}.{KEY_TABLE} AS k)", quoted(schema))
+        }
+    };
     let inner = format!(
         "pg_catalog.sha256({} OPERATOR(pg_catalog.||) pg_catalog.convert_to({value}::pg_catalog.text, 'UTF8'))",
         block(KEY_INNER)

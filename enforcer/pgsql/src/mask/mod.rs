@@ -11,6 +11,7 @@
 
 mod build;
 pub mod expression;
+pub mod policy;
 mod prove;
 mod rewrite;
 #[cfg(test)]
@@ -46,6 +47,38 @@ pub struct Masks {
     pub relations: BTreeMap<Name, RelationMasks>,
     /// Columns that the policy knows, as `schema.table.column`; a relation with masks hides the others. `None` shows them.
     pub listed: Option<BTreeSet<String>>,
+    /// Where the target computes the masks itself; `None` when statements do.
+    pub views: Option<Views>,
+}
+
+/// Where the gateway's own views stand in a target that masks by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Views {
+    /// Their schema.
+    pub schema: Box<str>,
+    /// The schema of the key of hashes, which only the views' owner may read.
+    pub keys: Box<str>,
+    /// Whether they must stand in the catalog as they would be made now.
+    pub standing: bool,
+}
+
+/// One of the gateway's own views.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provided {
+    /// The relation that it shows.
+    pub relation: Name,
+    /// Its name.
+    pub view: String,
+    /// Its query.
+    pub query: String,
+}
+
+impl Provided {
+    /// What stands on the view in the catalog: with which query it was made.
+    pub fn mark(&self) -> String {
+        let digest = blake3::hash(self.query.as_bytes()).to_hex();
+        format!("leasehold: {}", digest.get(..32).unwrap_or_default())
+    }
 }
 
 /// A query that stands in for a relation, as a tree and as the text that the tree deparses to.
@@ -105,6 +138,10 @@ pub struct Plan {
     treatments: BTreeMap<Name, Treatment>,
     /// Masked columns by table, for what the server evaluates on raw values.
     masked: BTreeMap<u32, BTreeSet<i16>>,
+    /// Relations of which reading the real rows would show masked values.
+    tainted: BTreeSet<Name>,
+    /// The gateway's own views, each after those that it reads.
+    provided: Vec<Provided>,
     masks: Masks,
 }
 
@@ -170,6 +207,42 @@ impl Plan {
     /// Whether a relation is shown in the same way under another plan.
     pub fn agrees(&self, other: &Self, relation: &Name) -> bool {
         self.treatments.get(relation) == other.treatments.get(relation)
+    }
+
+    /// The gateway's own views, each after those that it reads; none where statements compute the masks.
+    pub fn provided(&self) -> &[Provided] {
+        &self.provided
+    }
+
+    /// Whether the real rows of a relation hold masked values.
+    pub fn is_tainted(&self, name: &Name) -> bool {
+        self.tainted.contains(name)
+    }
+
+    /// Whether a relation is read as it is.
+    pub fn is_plain(&self, name: &Name) -> bool {
+        !self.treatments.contains_key(name)
+    }
+
+    /// Whether a relation is refused as a whole.
+    pub fn is_closed(&self, name: &Name) -> bool {
+        matches!(self.treatments.get(name), Some(Treatment::Closed(_)))
+    }
+
+    /// The columns of a relation with masks that are shown as they are; `None` for any other.
+    pub fn unmasked(&self, name: &Name) -> Option<BTreeSet<Box<str>>> {
+        match self.treatments.get(name)? {
+            Treatment::Covered(cover) => {
+                let shown = cover.columns.iter().filter(|(column, _)| !cover.masked.contains(column));
+                Some(shown.map(|(column, _)| column.clone()).collect())
+            }
+            Treatment::Closed(_) => None,
+        }
+    }
+
+    /// Whether rows of a relation may not be changed so, as far as the catalog says it.
+    pub fn refuses_change(&self, relation: &Name, inserts: bool, deletes: bool, columns: &BTreeSet<Box<str>>) -> bool {
+        write::refuses(self, relation, inserts, deletes, columns)
     }
 
     /// Whether any hash needs the key.

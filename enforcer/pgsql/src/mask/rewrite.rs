@@ -152,6 +152,9 @@ fn forbidden(plan: &Plan, tree: &pg::Node, judged: &Statement) -> Option<String>
             return Some(format!("`{name}` is the gateway's own parameter"));
         }
     }
+    if let Some(why) = casts(plan, judged) {
+        return Some(why);
+    }
     // Names and constants of the tree, whatever node they stand in.
     let shown = format!("{tree:?}");
     if shown.to_ascii_lowercase().contains("\"leasehold.") {
@@ -162,6 +165,17 @@ fn forbidden(plan: &Plan, tree: &pg::Node, judged: &Statement) -> Option<String>
     Some(format!(
         "`{found}` runs a routine of the database, and the gateway cannot see what it reads; this connection has masks"
     ))
+}
+
+/// Why a statement might run a routine that nothing in it names: the server casts by itself.
+fn casts(plan: &Plan, judged: &Statement) -> Option<String> {
+    let why = "the gateway cannot see what it reads; this connection has masks";
+    if plan.catalog.casts_everywhere && !judged.accesses.is_empty() {
+        return Some(format!("the database casts built-in types by a routine of its own, and {why}"));
+    }
+    let mut touched = judged.accesses.iter().filter_map(relation_of);
+    let name = touched.find(|name| plan.catalog.relation(name).is_some_and(|found| plan.catalog.casts(found.oid)))?;
+    Some(format!("`{}.{}` holds a type that the database casts by a routine of its own, and {why}", name.0, name.1))
 }
 
 /// Whether every routine of this name belongs to an extension that reads its arguments only.
@@ -371,7 +385,7 @@ impl Visitor for Rewriter<'_> {
             return visit::refused("RangeTableSample");
         };
         let Some(from) = query.from_clause.first_mut() else { return visit::refused("RangeTableSample") };
-        if !matches!(from.node, Some(E::RangeVar(_))) {
+        if !matches!(&from.node, Some(E::RangeVar(table)) if !crate::provision::names::is_own(&table.schemaname)) {
             return self.refuse("TABLESAMPLE takes tables only");
         }
         sample.relation = Some(Box::new(from.clone()));

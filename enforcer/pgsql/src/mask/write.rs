@@ -270,6 +270,18 @@ fn names(targets: &[pg::Node]) -> Option<BTreeSet<Box<str>>> {
     (!targets.is_empty()).then(|| named.collect())
 }
 
+/// Whether a relation may not be written so, whatever the statement reads.
+pub(super) fn refuses(
+    plan: &Plan,
+    relation: &Name,
+    inserts: bool,
+    deletes: bool,
+    columns: &BTreeSet<Box<str>>,
+) -> bool {
+    let written = Written { relation: relation.clone(), inserts, deletes, named: Some(columns.clone()) };
+    target(plan, &written).is_some()
+}
+
 /// Why a relation may not be written so.
 fn target(plan: &Plan, written: &Written) -> Option<String> {
     let name = format!("`{}.{}`", written.relation.0, written.relation.1);

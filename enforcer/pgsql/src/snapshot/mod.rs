@@ -144,6 +144,14 @@ pub struct Catalog {
     parents: BTreeMap<u32, BTreeSet<u32>>,
     /// A view, and what its query reads.
     derives: BTreeMap<u32, BTreeSet<u32>>,
+    /// Relations with a column, or rows, of a type that the server casts by itself with somebody's routine.
+    casts: BTreeSet<u32>,
+    /// Views whose query runs somebody's routine.
+    runs: BTreeSet<u32>,
+    /// What stands on the gateway's own views.
+    provisioned: BTreeMap<u32, Box<str>>,
+    /// Whether the server casts built-in types by itself with somebody's routine.
+    pub casts_everywhere: bool,
     /// Names of operators that run somebody's routine.
     pub operators: BTreeSet<Box<str>>,
     /// Names of types of which a cast or a check runs somebody's routine.
@@ -217,6 +225,11 @@ impl Catalog {
         changed
     }
 
+    /// Whether other relations inherit from it.
+    pub fn has_children(&self, oid: u32) -> bool {
+        self.inherits.get(&oid).is_some_and(|children| !children.is_empty())
+    }
+
     /// A relation and everything that it inherits from or is inherited by, however far.
     pub fn family(&self, oid: u32) -> BTreeSet<u32> {
         let mut family = BTreeSet::from([oid]);
@@ -230,6 +243,21 @@ impl Catalog {
             }
         }
         family
+    }
+
+    /// Whether the server may run somebody's routine to cast what the relation holds, without its name in a statement.
+    pub fn casts(&self, oid: u32) -> bool {
+        self.casts.contains(&oid)
+    }
+
+    /// Whether a view's query runs somebody's routine, as a function, an operator or a cast.
+    pub fn runs(&self, oid: u32) -> bool {
+        self.runs.contains(&oid)
+    }
+
+    /// What stands on one of the gateway's own views: which query it was made with.
+    pub fn provisioned(&self, oid: u32) -> Option<&str> {
+        self.provisioned.get(&oid).map(AsRef::as_ref)
     }
 
     /// Whether the session that read it has temporary tables.
@@ -339,6 +367,23 @@ impl Builder {
                 Ok(())
             }
             "routine" => self.routine(row),
+            "cast" => {
+                match row.oid(1)? {
+                    0 => self.catalog.casts_everywhere = true,
+                    relation => {
+                        self.catalog.casts.insert(relation);
+                    }
+                }
+                Ok(())
+            }
+            "runs" => {
+                self.catalog.runs.insert(row.oid(1)?);
+                Ok(())
+            }
+            "provisioned" => {
+                self.catalog.provisioned.insert(row.oid(1)?, row.text(2)?.into());
+                Ok(())
+            }
             "operator" => {
                 self.catalog.operators.insert(row.text(1)?.into());
                 Ok(())

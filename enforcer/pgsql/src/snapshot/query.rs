@@ -9,7 +9,7 @@ select 'relation', c.oid, n.nspname, c.relname, c.relkind, \
  c.relnamespace = pg_catalog.pg_my_temp_schema(), c.relrowsecurity, c.relispartition, \
  exists (select from pg_catalog.pg_rewrite r where r.ev_class = c.oid and r.ev_type <> '1'), \
  exists (select from pg_catalog.pg_trigger t where t.tgrelid = c.oid and not t.tgisinternal), \
- case when c.relkind in ('v', 'm') then pg_catalog.pg_get_viewdef(c.oid) end \
+ case when c.relkind in ('v', 'm') and n.nspname !~ '^leasehold_.+_(key|v_[0-9a-f]{12})$' then pg_catalog.pg_get_viewdef(c.oid) end \
 from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
 where c.relkind in ('r','p','v','m','f','S','t') and (n.nspname !~ '^pg_' and n.nspname <> 'information_schema' \
  or c.oid = 'pg_catalog.pg_attribute'::pg_catalog.regclass or c.relnamespace = pg_catalog.pg_my_temp_schema());\
@@ -90,11 +90,37 @@ select 'operator', o.oprname from pg_catalog.pg_operator o where o.oid >= 16384 
  where d.classid = 'pg_catalog.pg_operator'::pg_catalog.regclass and d.objid = o.oid and d.deptype = 'e' \
  and e.extname in ('btree_gin','btree_gist','citext','cube','earthdistance','fuzzystrmatch','hstore','intarray','isn',\
 'ltree','pg_trgm','pgcrypto','seg','unaccent','uuid-ossp'));\
+select 'provisioned', c.oid, d.description from pg_catalog.pg_class c \
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace and n.nspname ~ '^leasehold_.+_(key|v_[0-9a-f]{12})$' \
+join pg_catalog.pg_description d on d.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objoid = c.oid \
+ and d.objsubid = 0 where c.relkind = 'v';\
+select distinct 'runs', r.ev_class from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d \
+ on d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.objid = r.oid and d.refobjid >= 16384 \
+ and d.refclassid in ('pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass) \
+join pg_catalog.pg_class c on c.oid = r.ev_class join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+where r.ev_type = '1' and n.nspname !~ '^leasehold_.+_(key|v_[0-9a-f]{12})$' and not exists \
+ (select from pg_catalog.pg_depend b join pg_catalog.pg_extension e on e.oid = b.refobjid \
+ where b.classid = d.refclassid and b.objid = d.refobjid and b.deptype = 'e' \
+ and e.extname in ('btree_gin','btree_gist','citext','cube','earthdistance','fuzzystrmatch','hstore','intarray','isn',\
+'ltree','pg_trgm','pgcrypto','seg','unaccent','uuid-ossp'));\
+with recursive made(source, target, asked) as (\
+ select k.castsource, k.casttarget, k.castcontext = 'e' from pg_catalog.pg_cast k \
+ where k.oid >= 16384 and k.castfunc >= 16384 and not exists (select from pg_catalog.pg_depend d join pg_catalog.pg_extension e \
+ on e.oid = d.refobjid where d.classid = 'pg_catalog.pg_cast'::pg_catalog.regclass and d.objid = k.oid and d.deptype = 'e' \
+ and e.extname in ('btree_gin','btree_gist','citext','cube','earthdistance','fuzzystrmatch','hstore','intarray','isn',\
+'ltree','pg_trgm','pgcrypto','seg','unaccent','uuid-ossp'))), \
+held(oid) as (select t.oid from made m join pg_catalog.pg_type t on t.oid in (m.source, m.target) and t.oid >= 16384 \
+ union select t.oid from held h join pg_catalog.pg_type t on t.typelem = h.oid or t.typbasetype = h.oid \
+ or exists (select from pg_catalog.pg_attribute a where a.attrelid = t.typrelid and a.atttypid = h.oid and not a.attisdropped) \
+ or exists (select from pg_catalog.pg_range r where r.rngsubtype = h.oid and t.oid in (r.rngtypid, r.rngmultitypid))) \
+select distinct 'cast', a.attrelid from held h join pg_catalog.pg_attribute a on a.atttypid = h.oid and a.attnum > 0 \
+union select 'cast', t.typrelid from held h join pg_catalog.pg_type t on t.oid = h.oid and t.typrelid <> 0 \
+union select 'cast', '0' from made m where m.source < 16384 and m.target < 16384 and not m.asked;\
 select 'type', t.typname from pg_catalog.pg_type t where exists (select from pg_catalog.pg_constraint k \
  join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass and d.objid = k.oid \
  and d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass where k.contypid = t.oid) \
-union select 'type', t.typname from pg_catalog.pg_cast k join pg_catalog.pg_type t on t.oid = k.casttarget \
- where k.oid >= 16384 and k.castfunc >= 16384 and not exists (select from pg_catalog.pg_depend d \
+union select 'type', t.typname from pg_catalog.pg_cast k join pg_catalog.pg_type t on t.oid in (k.castsource, k.casttarget) \
+ and (t.oid >= 16384 or k.castsource < 16384 and k.casttarget < 16384) where k.oid >= 16384 and k.castfunc >= 16384 and not exists (select from pg_catalog.pg_depend d \
  where d.classid = 'pg_catalog.pg_cast'::pg_catalog.regclass and d.objid = k.oid and d.deptype = 'e');\
 select 'extension', e.extname, e.extversion from pg_catalog.pg_extension e";
 

@@ -29,6 +29,22 @@ use lang::protocol::Operation;
 use pg_query::NodeEnum as E;
 use pg_query::protobuf as pg;
 
+/// Nodes that name nothing and hold no other node: every walk passes over them.
+macro_rules! leaf {
+    () => {
+        E::Integer(_)
+            | E::Float(_)
+            | E::Boolean(_)
+            | E::String(_)
+            | E::AConst(_)
+            | E::AStar(_)
+            | E::ParamRef(_)
+            | E::SetToDefault(_)
+            | E::CurrentOfExpr(_)
+    };
+}
+pub(crate) use leaf;
+
 /// The result of walking a part of the tree.
 pub(crate) type Walked = Result<(), Refusal>;
 
@@ -223,16 +239,8 @@ impl<'t> Walker<'t> {
         let Some(node) = node.node.as_ref() else { return unknown("an empty node") };
         match node {
             // Leaves.
-            E::Integer(_)
-            | E::Float(_)
-            | E::Boolean(_)
-            | E::String(_)
-            | E::AConst(_)
-            | E::AStar(_)
-            | E::ParamRef(_)
-            | E::SetToDefault(_)
-            | E::CurrentOfExpr(_)
-            | E::SqlvalueFunction(_)
+            leaf!() => Ok(()),
+            E::SqlvalueFunction(_)
             | E::RoleSpec(_)
             | E::AccessPriv(_)
             | E::TriggerTransition(_)

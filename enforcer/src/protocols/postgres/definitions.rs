@@ -5,6 +5,7 @@
 use super::machine::Postgres;
 use super::masking::{self, CATALOG_MS_MAX};
 use super::pipeline::{Awaited, Run};
+use super::scan::Scanner;
 use super::verdict;
 use super::wire::server::TransactionStatus;
 use super::wire::write;
@@ -27,6 +28,8 @@ impl Postgres {
             }
             Some(_) | None => None,
         };
+        let patterns = self.lease.active().program.patterns(self.lease.subject(), self.lease.connection());
+        self.scanner = Scanner::new(patterns, &self.pattern_key);
     }
 
     /// Whether what comes next must wait until the definitions that a request changes, or the catalog, are known.

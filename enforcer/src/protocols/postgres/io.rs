@@ -2,6 +2,7 @@
 //!
 //! The order is the guarantee: identity, grant, window, credential, recording, and only then AuthenticationOk.
 
+use super::ask;
 use super::cancel::{self, Route};
 use super::classify::{Texts, reads_only};
 use super::login::{Secret, Terms};
@@ -9,13 +10,11 @@ use super::machine::{self, Parts};
 use super::masking::{self, CATALOG_MS_MAX, Known};
 use super::startup::{self, Arrival, Door, Login};
 use super::upstream::{self, Address, Target, Upstream};
-use super::wire::frame::{Frame, ServerTag};
 use super::wire::write::{self, Notice};
 use super::{reply, verdict};
 use crate::core::event::{Event, Opened};
 use crate::core::id::SessionId;
 use crate::core::lease::{ClientFacts, Lease};
-use crate::core::limits::Limits;
 use crate::core::machine::{Cause, Close};
 use crate::gateway::live::Facts;
 use crate::gateway::policy::Staleness;
@@ -31,11 +30,9 @@ use lang::program::rules::Connection;
 use lang::protocol::ConnectionKind;
 use lang::time::Timestamp;
 use pgsql::session::SessionFacts;
-use pgsql::snapshot::{Builder, Catalog};
 use rustls::ServerConfig;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -129,8 +126,11 @@ async fn open(listener: &Listener, login: &Login<TcpStream>, peer: SocketAddr) -
     } else {
         None
     };
-    let (recorder, opened) = record(shared, &lease, login, peer).await?;
     let facts = SessionFacts::pinned(server_major(&upstream.parameters));
+    if let Some(known) = &known {
+        self_check(&mut upstream, shared, &lease, known, &facts).await?;
+    }
+    let (recorder, opened) = record(shared, &lease, login, peer).await?;
     if let Err(error) = shared.book.session_opened(&opened, clock::wall()).await {
         return Err(Refusal::new("state", reply::not_now(&error.to_string())));
     }
@@ -206,15 +206,23 @@ async fn connect(
     };
     let address = Address::parse(&target.address).ok_or_else(|| broken("the address is not host:port".to_owned()))?;
     let tls = UpstreamTls::from_policy(&target.tls).map_err(|error| broken(chain(&error)))?;
-    let secret = shared.credentials.fetch(&target.credential).map_err(|error| broken(chain(&error)))?;
+    let names = masking::names(lease);
+    let (user, secret) = match &names {
+        Some(names) => (names.role.clone(), masking::role_password(&shared.mask_key, &names.role)),
+        None => (
+            target.credential.user.clone(),
+            shared.credentials.fetch(&target.credential).map_err(|error| broken(chain(&error)))?,
+        ),
+    };
     let terms = Terms {
-        user: target.credential.user.clone(),
+        user,
         database: target.database.clone().unwrap_or_default(),
         secret: Secret::Password(secret),
         read_only,
         application_name: format!("leasehold:{}", lease.grant_id()),
         settings: login.asked.settings.clone(),
-        secrets: if verdict::has_masks(lease) {
+        // Where the target masks, its views read the key, and the session has none.
+        secrets: if names.is_none() && verdict::has_masks(lease) {
             masking::key_blocks(&shared.mask_key, lease.connection())
         } else {
             Vec::new()
@@ -279,48 +287,42 @@ async fn catalog(upstream: &mut Upstream<TcpStream>, shared: &Shared, connection
     {
         return Ok(known);
     }
-    let catalog = read_catalog(&mut upstream.stream, &mut upstream.leftover, &shared.limits).await?;
+    let catalog = ready(upstream, shared).catalog().await?;
     Ok(shared.catalogs.learn(connection, catalog, clock::mono_ms()))
 }
 
-/// Asks a target that is ready for its catalog.
-///
-/// # Errors
-/// With one sentence when it cannot be read.
-pub async fn read_catalog<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: &mut S,
-    input: &mut BytesMut,
-    limits: &Limits,
-) -> Result<Catalog, String> {
-    let broken = |what: &str| format!("the target's catalog cannot be read: {what}");
-    let mut query = BytesMut::new();
-    write::query(&mut query, pgsql::snapshot::query::TEXT).map_err(|error| broken(&error.to_string()))?;
-    let io = |error: std::io::Error| broken(&error.to_string());
-    stream.write_all(&query).await.map_err(io)?;
-    stream.flush().await.map_err(io)?;
-    let mut builder = Builder::default();
-    loop {
-        match Frame::<ServerTag>::next(input, limits) {
-            Err(error) => return Err(broken(&error.to_string())),
-            Ok(None) => {
-                if stream.read_buf(input).await.map_err(io)? == 0 {
-                    return Err(broken("the connection closed"));
-                }
-            }
-            Ok(Some(frame)) => {
-                let tag = frame.tag();
-                if tag == ServerTag::ReadyForQuery {
-                    return Ok(builder.build());
-                }
-                if tag == ServerTag::ErrorResponse {
-                    return Err(broken("the target refuses"));
-                }
-                if tag == ServerTag::DataRow {
-                    masking::take_row(&mut builder, frame.body()).map_err(|error| broken(&error.to_string()))?;
-                }
-            }
-        }
+fn ready<'a>(upstream: &'a mut Upstream<TcpStream>, shared: &'a Shared) -> ask::Ready<'a, Stream<TcpStream>> {
+    ask::Ready { stream: &mut upstream.stream, input: &mut upstream.leftover, limits: &shared.limits }
+}
+
+/// Where the target masks by itself: the role, asked of the target as the role, may see nothing that the policy masks.
+async fn self_check(
+    upstream: &mut Upstream<TcpStream>,
+    shared: &Shared,
+    lease: &Lease,
+    known: &Known,
+    facts: &SessionFacts,
+) -> Result<(), Refusal> {
+    let Some(names) = masking::names(lease) else { return Ok(()) };
+    let broken = |sentence: &str| Refusal::new("upstream", reply::not_now(sentence));
+    let held = match timeout(shared.limits.login_max, ready(upstream, shared).held(&names.role)).await {
+        Ok(Ok(held)) => held,
+        Ok(Err(sentence)) => return Err(broken(&sentence)),
+        Err(_) => return Err(broken("the target took too long to say what the role may do")),
+    };
+    let plan = shared.catalogs.plan(&known.catalog, masking::masks(lease, &known.catalog), facts);
+    let found = held.judge(&plan, &names);
+    if found.is_empty() {
+        return Ok(());
     }
+    let sentence = format!(
+        "the role `{}` at the target of `{}` holds more than the policy permits, so the session does not open: {}",
+        names.role,
+        lease.connection(),
+        found.join("; ")
+    );
+    tracing::warn!(connection = %lease.connection(), role = %names.role, findings = ?found, "the self-check refuses");
+    Err(Refusal::new("self-check", reply::session_refused(&sentence, reply::Rule::default(), None)))
 }
 
 fn server_major(parameters: &[(String, String)]) -> u16 {
@@ -425,6 +427,7 @@ async fn run(listener: Listener, login: Login<TcpStream>, ready: Ready, peer: So
             facts,
             known,
             catalogs: Arc::clone(&shared.catalogs),
+            pattern_key: Arc::new(masking::pattern_key(&shared.mask_key, &opened.connection)),
             read_only,
             texts: listener.texts,
         },

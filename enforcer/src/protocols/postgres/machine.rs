@@ -6,10 +6,11 @@
 
 use super::classify::Texts;
 use super::judging::notice_of;
-use super::masking::{Catalogs, Known};
+use super::masking::{self, Catalogs, Known};
 use super::names::Names;
 use super::pipeline::{Awaited, Pipeline, Run};
 use super::reply;
+use super::scan::{Scanner, Shape};
 use super::spent::Spent;
 use super::verdict;
 use super::wire::WireError;
@@ -29,6 +30,7 @@ use lang::time::Timestamp;
 use pgsql::mask::Plan;
 use pgsql::reach::Reach;
 use pgsql::session::SessionFacts;
+use secrecy::SecretBox;
 use std::sync::{Arc, Mutex};
 
 /// How long the server may take to end a statement that was cancelled.
@@ -70,6 +72,17 @@ pub struct Postgres {
     pub(super) reach: Option<Arc<Reach>>,
     /// Whether the session was opened with a need for the catalog.
     pub(super) asked_for_definitions: bool,
+    /// The role at the target, where it masks by itself.
+    pub(super) role: Option<String>,
+    /// What is looked for in what the target sends.
+    pub(super) scanner: Option<Scanner>,
+    pub(super) pattern_key: Arc<SecretBox<[u8; 32]>>,
+    /// How the rows that come are written, where it is said.
+    pub(super) shape: Option<Shape>,
+    /// Whether a portal was bound to binary results.
+    pub(super) binds_binary: bool,
+    /// Whether COPY data that comes is binary.
+    pub(super) copies_binary: bool,
     /// The session changed definitions: the catalog must be read again.
     pub(super) redefined: bool,
     /// And did so in a transaction that may yet undo it.
@@ -105,6 +118,8 @@ pub struct Parts {
     pub known: Option<Known>,
     /// The catalogs of all connections.
     pub catalogs: Arc<Catalogs>,
+    /// The key of hashes that stand for what a pattern finds.
+    pub pattern_key: Arc<SecretBox<[u8; 32]>>,
     /// Whether the session is pinned read-only.
     pub read_only: bool,
     /// Texts that were judged before.
@@ -115,6 +130,12 @@ pub struct Parts {
 pub fn start(now: Now, parts: Parts) -> Postgres {
     let asked_for_definitions = verdict::needs_catalog(&parts.lease);
     let mut session = Postgres {
+        role: masking::names(&parts.lease).map(|names| names.role),
+        scanner: None,
+        pattern_key: parts.pattern_key,
+        shape: None,
+        binds_binary: false,
+        copies_binary: false,
         lease_end_mono_ms: parts.lease.ends_mono_ms(now),
         lease: parts.lease,
         limits: parts.limits,
@@ -255,6 +276,10 @@ impl Postgres {
     pub(super) fn rejudge(&mut self, now: Now, out: &mut Outbox) {
         self.lease_end_mono_ms = self.lease.ends_mono_ms(now);
         self.lay_masks();
+        if masking::names(&self.lease).map(|names| names.role) != self.role {
+            let sentence = "the policy now gives this session another role at the target: connect again".to_owned();
+            return self.end(now, Close { cause: Cause::Policy, sentence }, out);
+        }
         if self.plan.is_none() && verdict::has_masks(&self.lease) {
             let sentence = "the policy now masks data of this connection: connect again".to_owned();
             return self.end(now, Close { cause: Cause::Policy, sentence }, out);

@@ -7,14 +7,15 @@ use super::wire::server::{DataRow, Fields};
 use super::wire::sqlstate::SqlState;
 use super::wire::write::{Notice, Severity};
 use crate::core::lease::Lease;
-use lang::program::rules::{MaskAs, RuleKind};
-use lang::program::{MaskHit, Object};
-use pgsql::mask::{Masks, Plan, RelationMasks};
+use lang::program::Object;
+use lang::program::rules::{Masking, RuleKind};
+use pgsql::mask::{Masks, Plan, RelationMasks, policy};
+use pgsql::provision::names::Names;
 use pgsql::reach::Reach;
 use pgsql::session::SessionFacts;
-use pgsql::snapshot::{Builder, Catalog, Name, Relation, Unexpected};
+use pgsql::snapshot::{Catalog, Name, Unexpected};
 use secrecy::{ExposeSecret, SecretBox, SecretString};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -104,17 +105,20 @@ impl Catalogs {
     }
 }
 
-/// Takes one row of the catalog's query.
+/// What is done with a row of the gateway's own queries.
+pub type Take<'a> = &'a mut dyn FnMut(&[Option<&str>]) -> Result<(), Unexpected>;
+
+/// Hands on the values of a row of the gateway's own queries.
 ///
 /// # Errors
 /// When the row is not what was asked for.
-pub fn take_row(builder: &mut Builder, body: &[u8]) -> Result<(), Unexpected> {
+pub fn take_row(body: &[u8], take: Take<'_>) -> Result<(), Unexpected> {
     let mut values = Vec::new();
     for value in DataRow::read(body).map_err(|_| Unexpected)? {
         let value = value.map_err(|_| Unexpected)?;
         values.push(value.map(std::str::from_utf8).transpose().map_err(|_| Unexpected)?);
     }
-    builder.row(&values)
+    take(&values)
 }
 
 /// What the lease's program masks on the relations of a catalog.
@@ -128,66 +132,20 @@ pub fn masks(lease: &Lease, catalog: &Catalog) -> Masks {
         }
         return masks;
     };
-    let program = &lease.active().program;
-    for (name, relation) in catalog.relations() {
-        if matches!(name.0.as_ref(), "pg_catalog" | pgsql::snapshot::TEMPORARY) {
-            continue;
-        }
-        let object = Object::table(name.0.as_ref(), name.1.as_ref());
-        let hits = program.masked(lease.subject(), grant, lease.connection(), &object);
-        if !hits.is_empty() {
-            masks.relations.insert(name.clone(), laid(lease, name, relation, hits));
-        }
-    }
-    if target.unlisted_hidden == Some(true) {
-        masks.listed = target.listed.as_ref().map(|listed| {
-            let classified = target.classified.iter();
-            let classified = classified.filter_map(|item| Some(format!("{}.{}", item.object, item.column.as_ref()?)));
-            listed.iter().cloned().chain(classified).collect::<BTreeSet<String>>()
-        });
-    }
-    masks
+    policy::masks(&lease.active().program, lease.subject(), grant, target, catalog)
 }
 
-fn laid(lease: &Lease, name: &Name, relation: &Relation, hits: Vec<MaskHit>) -> RelationMasks {
-    let mut laid = RelationMasks::default();
-    for hit in hits {
-        let of = |mask: &MaskAs, entry: &mut MaskAs| {
-            if mask.rank() > entry.rank() {
-                entry.clone_from(mask);
-            }
-        };
-        match hit.column {
-            Some(column) => {
-                if relation.column_named(&column).is_none() && named_exactly(lease, name, &column, &hit.rule.name) {
-                    laid.closed = Some(format!(
-                        "the policy names its column `{column}`, which it does not have; mend the policy or the schema"
-                    ));
-                }
-                of(&hit.mask, laid.columns.entry(column.into()).or_insert_with(|| hit.mask.clone()));
-            }
-            None if is_whole(lease, &hit.rule.name) => of(&hit.mask, laid.all.get_or_insert_with(|| hit.mask.clone())),
-            None => laid.closed = Some(format!("{} looks for patterns, which is not done on SQL", hit.rule)),
-        }
-    }
-    laid
+/// What the lease's session is called in a target that masks by itself; `None` where statements are rewritten.
+pub fn names(lease: &Lease) -> Option<Names> {
+    let (grant, target) = (lease.grant()?, lease.target()?);
+    let class = || lease.active().program.mask_class(lease.subject(), grant, lease.connection());
+    (target.masking == Masking::Database).then(|| Names::new(lease.connection(), &class()))
 }
 
-/// Whether a mask without a column concerns every column of a table, and is not one for patterns.
-fn is_whole(lease: &Lease, mask: &str) -> bool {
-    let masks = &lease.active().program.rules().masks;
-    masks.iter().find(|rule| rule.name == mask).is_some_and(|rule| rule.patterns.is_empty())
-}
-
-/// Whether the policy names the column itself, and not by a pattern of tables.
-fn named_exactly(lease: &Lease, name: &Name, column: &str, mask: &str) -> bool {
-    let table = format!("{}.{}", name.0, name.1);
-    let classified = lease.target().is_some_and(|target| {
-        target.classified.iter().any(|item| item.object == table && item.column.as_deref() == Some(column))
-    });
-    let masks = &lease.active().program.rules().masks;
-    let path = format!("{table}.{column}");
-    classified || masks.iter().any(|rule| rule.name == mask && rule.columns.contains(&path))
+/// The password of a role of the gateway's own: it follows from the mask key, so that every gateway has it.
+pub fn role_password(key: &SecretBox<[u8; 32]>, role: &str) -> SecretString {
+    let text = zeroize::Zeroizing::new(format!("password of the role {role}"));
+    SecretString::from(blake3::keyed_hash(key.expose_secret(), text.as_bytes()).to_hex().as_str())
 }
 
 /// The rule behind a relation's masks, for a denial.
@@ -213,6 +171,12 @@ pub fn key_blocks(key: &SecretBox<[u8; 32]>, connection: &str) -> Vec<(&'static 
         SecretString::from(text.as_str())
     };
     vec![(pgsql::mask::expression::KEY_INNER, block(0x36)), (pgsql::mask::expression::KEY_OUTER, block(0x5c))]
+}
+
+/// The key of hashes that stand for what a pattern finds on a connection.
+pub fn pattern_key(key: &SecretBox<[u8; 32]>, connection: &str) -> SecretBox<[u8; 32]> {
+    let text = format!("what patterns find on {connection}");
+    SecretBox::new(Box::new(*blake3::keyed_hash(key.expose_secret(), text.as_bytes()).as_bytes()))
 }
 
 /// What of a target's error a client with masks may see: neither rows that a constraint quotes nor what a routine says.

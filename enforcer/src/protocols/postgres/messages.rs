@@ -10,7 +10,7 @@ use super::pipeline::{Awaited, Freed, Run};
 use super::verdict::{self, Denial};
 use super::wire::WireError;
 use super::wire::client::{Bind, Execute, Named, Parse, Query};
-use super::wire::frame::{ClientTag, Frame};
+use super::wire::frame::{ClientTag, Format, Frame};
 use super::wire::write;
 use crate::core::event::What;
 use crate::core::machine::{Cause, Now, Outbox};
@@ -156,6 +156,7 @@ impl Postgres {
         if self.portals.take(bind.portal, meanings, names_max).is_err() {
             return self.refuse(now, frame, &too_many(), run, out);
         }
+        self.binds_binary |= bind.result_formats.contains(&Format::Binary);
         if self.lease.recorded() == Recorded::Full {
             run.extend_from_slice(frame.whole());
         } else {

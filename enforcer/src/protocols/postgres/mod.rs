@@ -11,6 +11,7 @@
 //!
 //! //= <https://www.postgresql.org/docs/18/protocol.html>
 
+pub mod ask;
 pub mod cancel;
 pub mod classify;
 mod definitions;
@@ -24,6 +25,7 @@ pub mod names;
 pub mod pipeline;
 mod replies;
 pub mod reply;
+pub mod scan;
 pub mod scram;
 mod spent;
 pub mod startup;

@@ -4,9 +4,10 @@ use super::machine::{CANCEL_GRACE_MS, Copying, Postgres, Skipping};
 use super::masking::{self, Known};
 use super::pipeline::{Awaited, Freed, Run};
 use super::reply::{self, Rule};
+use super::scan::Shape;
 use super::spent::Returned;
-use super::wire::frame::{Frame, ServerTag};
-use super::wire::server::{ParameterStatus, RowDescription, TransactionStatus};
+use super::wire::frame::{Format, Frame, ServerTag};
+use super::wire::server::{CopyResponse, ParameterStatus, RowDescription, TransactionStatus};
 use super::wire::write::Notice;
 use crate::core::event::What;
 use crate::core::machine::{Cause, Close, Now, Outbox};
@@ -20,6 +21,8 @@ enum Fate {
     Pass,
     /// It goes no further.
     Drop,
+    /// It goes on with what was found in it hidden.
+    Changed(BytesMut),
     /// Ours goes instead.
     Instead(Box<Notice>),
     /// The session ends, once what stands before it is with the client.
@@ -50,16 +53,8 @@ impl Postgres {
                             self.flush_server_run(now, &mut run, out);
                             self.end(now, close, out);
                         }
-                        Fate::Pass if self.omits(frame.tag()) => {
-                            self.flush_server_run(now, &mut run, out);
-                            self.omitted.0 = self.omitted.0.saturating_add(1);
-                            self.omitted.1 = self.omitted.1.saturating_add(frame.whole().len() as u64);
-                            out.send_client_unrecorded(frame.whole());
-                        }
-                        Fate::Pass => {
-                            self.note_omitted(now, &mut run, out);
-                            run.extend_from_slice(frame.whole());
-                        }
+                        Fate::Pass => self.pass_on(now, frame.tag(), frame.whole(), &mut run, out),
+                        Fate::Changed(bytes) => self.pass_on(now, frame.tag(), &bytes, &mut run, out),
                         Fate::Instead(notice) => {
                             self.note_omitted(now, &mut run, out);
                             notice.write(&mut run);
@@ -69,6 +64,19 @@ impl Postgres {
             }
         }
         self.flush_server_run(now, &mut run, out);
+    }
+
+    /// Hands a frame to the client, and to the recording as far as the level says.
+    fn pass_on(&mut self, now: Now, tag: ServerTag, whole: &[u8], run: &mut BytesMut, out: &mut Outbox) {
+        if self.omits(tag) {
+            self.flush_server_run(now, run, out);
+            self.omitted.0 = self.omitted.0.saturating_add(1);
+            self.omitted.1 = self.omitted.1.saturating_add(whole.len() as u64);
+            out.send_client_unrecorded(whole);
+        } else {
+            self.note_omitted(now, run, out);
+            run.extend_from_slice(whole);
+        }
     }
 
     /// Whether the level leaves the frame out of the recording.
@@ -103,24 +111,36 @@ impl Postgres {
             return self.catalog_frame(now, frame);
         }
         match frame.tag() {
-            ServerTag::DataRow | ServerTag::CopyData => self.row(now, frame.whole().len(), out),
+            ServerTag::DataRow | ServerTag::CopyData => match self.row(now, frame.whole().len(), out) {
+                Fate::Pass => self.scanned(frame),
+                other @ (Fate::Drop | Fate::Changed(_) | Fate::Instead(_) | Fate::End(_)) => other,
+            },
             ServerTag::RowDescription | ServerTag::NoData => {
+                if self.pipeline.front().and_then(Awaited::run).is_some_and(|run| run.ending.is_some()) {
+                    // Nothing of a statement that was cut is shown, not even its columns.
+                    return Fate::Drop;
+                }
                 if frame.tag() == ServerTag::RowDescription && self.shows_masked(frame.body()) {
                     return target_at_fault("the target was about to show a masked column; the session ends");
                 }
                 if matches!(self.pipeline.front(), Some(Awaited::Describe)) {
                     self.answered(now);
+                } else if self.scanner.is_some() {
+                    self.shape = RowDescription::read(frame.body()).ok().map(|columns| Shape::of(&columns));
                 }
                 Fate::Pass
             }
             ServerTag::NoticeResponse if self.plan.is_some() => match masking::scrubbed_notice(frame.body()) {
-                Some(notice) => Fate::Instead(Box::new(notice)),
+                Some(notice) => self.repeated(notice),
                 None => Fate::Drop,
             },
-            ServerTag::ParameterDescription
-            | ServerTag::NoticeResponse
-            | ServerTag::CopyOutResponse
-            | ServerTag::CopyDone => Fate::Pass,
+            ServerTag::NoticeResponse => self.scanned(frame),
+            ServerTag::CopyOutResponse => {
+                let binary = CopyResponse::read(frame.body()).is_ok_and(|copy| copy.format == Format::Binary);
+                self.copies_binary = binary;
+                Fate::Pass
+            }
+            ServerTag::ParameterDescription | ServerTag::CopyDone => Fate::Pass,
             ServerTag::ParseComplete => self.expect(now, |entry| matches!(entry, Awaited::Parse)),
             ServerTag::BindComplete => {
                 if let Some(Awaited::Bind(portal)) = self.pipeline.front() {
@@ -136,6 +156,7 @@ impl Postgres {
                 self.expect(now, |entry| matches!(entry, Awaited::Close(_)))
             }
             ServerTag::CommandComplete | ServerTag::EmptyQueryResponse | ServerTag::PortalSuspended => {
+                self.shape = None;
                 self.complete(now, frame.tag())
             }
             ServerTag::ErrorResponse => self.failed(frame),
@@ -168,7 +189,7 @@ impl Postgres {
         let tag = frame.tag();
         if tag == ServerTag::DataRow {
             let Some(Awaited::Catalog(builder)) = self.pipeline.front_mut() else { return Fate::Drop };
-            return match masking::take_row(builder, frame.body()) {
+            return match masking::take_row(frame.body(), &mut |values| builder.row(values)) {
                 Ok(()) => Fate::Drop,
                 Err(error) => target_at_fault(format!("the target's catalog cannot be read: {error}")),
             };
@@ -274,8 +295,34 @@ impl Postgres {
         }
         match ours {
             Some(notice) => Fate::Instead(notice),
-            None if self.plan.is_some() => Fate::Instead(Box::new(masking::scrubbed(frame.body()))),
-            None => Fate::Pass,
+            None if self.plan.is_some() => self.repeated(masking::scrubbed(frame.body())),
+            None => self.scanned(frame),
+        }
+    }
+
+    /// What the gateway repeats of the target's words, with what a pattern finds in it hidden.
+    fn repeated(&self, mut notice: Notice) -> Fate {
+        if let Some(scanner) = &self.scanner {
+            scanner.repeat(&mut notice);
+        }
+        Fate::Instead(Box::new(notice))
+    }
+
+    /// A frame that may go on, with what a pattern finds in it hidden.
+    fn scanned(&self, frame: &Frame<ServerTag>) -> Fate {
+        let Some(scanner) = &self.scanner else { return Fate::Pass };
+        let changed = if frame.tag() == ServerTag::DataRow {
+            let unsaid = if self.binds_binary { Shape::Unknown } else { Shape::Text };
+            scanner.row(frame.body(), self.shape.as_ref().unwrap_or(&unsaid))
+        } else if frame.tag() == ServerTag::CopyData {
+            Ok(scanner.copy(frame.body(), self.copies_binary))
+        } else {
+            scanner.said(frame.tag(), frame.body())
+        };
+        match changed {
+            Ok(None) => Fate::Pass,
+            Ok(Some(bytes)) => Fate::Changed(bytes),
+            Err(error) => target_at_fault(format!("the target broke the protocol: {error}")),
         }
     }
 
@@ -320,6 +367,7 @@ impl Postgres {
         self.copying = Copying::No;
         self.skipping = Skipping::No;
         self.grace_mono_ms = None;
+        self.shape = None;
         if let Some(Awaited::Query(run)) = self.pipeline.ready() {
             self.settle(&run, true);
         }

@@ -5,7 +5,7 @@ use super::masking;
 use super::wire::sqlstate::SqlState;
 use crate::core::event;
 use crate::core::lease::Lease;
-use lang::program::rules::{RuleId, RuleKind};
+use lang::program::rules::{Masking, RuleId, RuleKind};
 use lang::program::{Access, Beyond, Object, Place, StatementLimits, Verdict};
 use lang::protocol::Operation;
 use lang::time::Timestamp;
@@ -262,9 +262,10 @@ pub fn needs_catalog(lease: &Lease) -> bool {
     has_masks(lease) || lease.asks_for_definitions()
 }
 
-/// Whether any mask could hold on the lease's connection.
+/// Whether any mask could hold on the lease's connection, or the target masks by itself.
 pub fn has_masks(lease: &Lease) -> bool {
-    lease.active().program.has_masks(lease.connection())
+    lease.target().is_some_and(|target| target.masking == Masking::Database)
+        || lease.active().program.has_masks(lease.connection())
 }
 
 fn named_exactly(lease: &Lease, (schema, name): &QualifiedName) -> Result<(), Box<Denial>> {

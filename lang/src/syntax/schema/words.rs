@@ -14,7 +14,7 @@ pub const WHEN: &[&str] = &["requested", "standing"];
 pub const CREDENTIALS: &[&str] =
     &["env", "file", "vault", "azure-keyvault", "aws-secretsmanager", "entra", "postgres-role", "ssh-ca"];
 /// The checks that a `pattern` may demand of what it finds.
-pub const CHECKSUMS: &[&str] = &["luhn", "iban"];
+pub const CHECKSUMS: &[&str] = &["luhn", "iban", "email"];
 /// What `may` lists.
 pub const POWERS: &[&str] = &["revoke", "watch", "replay", "requests", "policy"];
 /// What `no` of a delegation lists.
