@@ -151,4 +151,6 @@ fn count(number: usize, what: &str) -> String {
 }
 
 #[cfg(test)]
+mod diff_tests;
+#[cfg(test)]
 mod tests;

@@ -1,0 +1,203 @@
+//! `diff` on every axis of the terms and on every sort of setting: one change each, and its reverse.
+
+use crate::{
+    cli::{Exit, run},
+    system::Memory,
+};
+use lang::time::Timestamp;
+use serde_json::Value;
+
+/// A policy in which every axis is stated once, strictly.
+const STRICT: &str = r#"policy version=1 name=example {
+    timezone "UTC"
+    labels {
+        env prod dev
+    }
+    staleness max="1h" then=deny
+}
+idp corp {
+    kind oidc
+    issuer "https://login.example.com"
+    audience leasehold
+    claim mfa=amr
+    mfa-value mfa
+    mfa-age "1h"
+}
+group dev idp=corp kind=human {
+    claim-value dev
+}
+group sec idp=corp kind=human {
+    claim-value sec
+}
+team core {
+    maintainers group:sec
+}
+delegate team:core {
+    on owner=team:core
+    to group:dev
+    lifetime "4h"
+    no standing
+}
+connection db kind=postgres {
+    owner team:core
+    address "db.internal:5432" database=app
+    credential (file)"secrets/db" user=gateway
+    tls verify-full
+    label env=prod
+}
+classify db {
+    column public.people.email as=pii.email
+    unlisted hidden
+}
+approval peer {
+    quorum 1 from=group:sec
+    answer-within "30m"
+    notify "ops"
+}
+mask pii {
+    class pii.*
+    as redact
+}
+guard statements {
+    on db
+    review insert by=peer
+    limit rows=10 seconds=10 bytes=1000
+}
+operate control {
+    to group:sec
+    on db
+    may revoke
+}
+grant db {
+    to group:dev
+    when requested
+    lifetime "1h"
+    permit select insert
+    recorded full
+    approval peer
+    reason required
+    ticket (regex)"^INC-[0-9]+$"
+    mfa required
+    cooldown "1h"
+    at-most 2 per="24h"
+    allow P1002 reason="an example" until="2027-01-01"
+}
+break-glass fire {
+    to group:sec
+    on db
+    lifetime "30m"
+    reason required
+    notify "ops"
+    afterwards within="24h" quorum=1 from=group:dev
+}
+"#;
+
+/// What `diff` says of two texts.
+fn diff(before: &str, after: &str) -> Value {
+    let now = Timestamp::parse_rfc3339("2026-05-04T10:00:00+02:00").unwrap();
+    let files = [(".revisions/base/policy.kdl", before), ("policy.kdl", after)];
+    let system = Memory::new(now, files.map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec())));
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let args = ["leaseholdc", "diff", "base", "--format", "json"].map(Into::into);
+    let exit = run(args, &system, &mut out, &mut err);
+    let (out, err) = (String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap());
+    assert_eq!(exit, Exit::Clean, "{out}{err}");
+    serde_json::from_str(&out).unwrap()
+}
+
+fn changed(from: &str, to: &str) -> String {
+    assert!(STRICT.contains(from), "the policy has no {from}");
+    STRICT.replacen(from, to, 1)
+}
+
+#[test]
+fn every_axis_is_seen_in_both_directions() {
+    let lines = [
+        ("mode", "    when requested\n", "    when standing\n"),
+        ("lifetime", "    lifetime \"1h\"\n", "    lifetime \"2h\"\n"),
+        ("extensions", "    lifetime \"1h\"\n", "    lifetime \"1h\" extend=2 by=\"30m\"\n"),
+        ("approval", "    approval peer\n", ""),
+        ("recording", "    recorded full\n", "    recorded metadata\n"),
+        ("masks", "    as redact\n", "    as partial keep-last=4\n"),
+        ("reason", "    reason required\n    ticket", "    ticket"),
+        ("ticket", "    ticket (regex)\"^INC-[0-9]+$\"\n", ""),
+        ("mfa", "    mfa required\n", ""),
+        ("review", "    review insert by=peer\n", ""),
+        ("rows", "rows=10 ", "rows=11 "),
+        ("seconds", "seconds=10 ", "seconds=11 "),
+        ("bytes", "bytes=1000", "bytes=1001"),
+        ("cooldown", "    cooldown \"1h\"\n", "    cooldown \"30m\"\n"),
+        ("at-most", "    at-most 2 per=\"24h\"\n", "    at-most 3 per=\"24h\"\n"),
+        ("aftermath", "afterwards within=\"24h\"", "afterwards within=\"48h\""),
+        ("access", "    permit select insert\n", "    permit select insert export\n"),
+    ];
+    for (axis, strict, loose) in lines {
+        let loose = changed(strict, loose);
+        for (before, after, direction) in [(STRICT, loose.as_str(), "wider"), (loose.as_str(), STRICT, "narrower")] {
+            let report = diff(before, after);
+            let changes =
+                report["connections"][0]["changes"].as_array().unwrap_or_else(|| panic!("{axis}: {report:#}"));
+            let seen = changes.iter().any(|change| {
+                change["direction"] == direction && change["axes"].as_array().unwrap().contains(&Value::from(axis))
+            });
+            assert!(seen, "{axis} {direction}: {report:#}");
+            assert!(changes.iter().all(|change| change["direction"] == direction), "{axis}: {report:#}");
+        }
+    }
+}
+
+#[test]
+fn every_sort_of_setting_is_seen() {
+    let lines = [
+        ("target", "address", "wider", "db.internal:5432", "db.elsewhere:5432"),
+        ("target", "database", "wider", "database=app", "database=other"),
+        ("target", "credential", "wider", "(file)\"secrets/db\"", "(env)\"DB\""),
+        ("target", "user", "wider", "user=gateway", "user=root"),
+        ("target", "tls", "wider", "    tls verify-full\n", "    tls off\n"),
+        ("target", "masking", "wider", "    tls verify-full\n", "    tls verify-full\n    masking database\n"),
+        ("idp", "issuer", "wider", "login.example.com", "login.example.org"),
+        ("idp", "audience", "wider", "audience leasehold", "audience leasehold other"),
+        ("idp", "mfa-age", "wider", "mfa-age \"1h\"", "mfa-age \"2h\""),
+        ("policy", "timezone", "mixed", "timezone \"UTC\"", "timezone \"Europe/Berlin\""),
+        ("policy", "staleness", "wider", "then=deny", "then=keep"),
+        (
+            "classification",
+            "classify",
+            "wider",
+            "    column public.people.email as=pii.email\n",
+            "    column public.people.name as=pii.name\n",
+        ),
+        ("classification", "unlisted", "wider", "unlisted hidden", "unlisted raw"),
+        ("team", "maintainers", "wider", "maintainers group:sec", "maintainers group:dev"),
+        ("delegation", "lifetime", "wider", "    lifetime \"4h\"\n", "    lifetime \"8h\"\n"),
+        ("delegation", "no", "wider", "    no standing\n", ""),
+        ("approval", "answer-within", "wider", "answer-within \"30m\"", "answer-within \"45m\""),
+        (
+            "approval",
+            "notify",
+            "wider",
+            "    answer-within \"30m\"\n    notify \"ops\"\n",
+            "    answer-within \"30m\"\n",
+        ),
+        ("suppression", "until", "wider", "until=\"2027-01-01\"", "until=\"2028-01-01\""),
+        ("suppression", "", "narrower", "    allow P1002 reason=\"an example\" until=\"2027-01-01\"\n", ""),
+        ("operators", "", "wider", "    may revoke\n", "    may revoke watch\n"),
+    ];
+    let mut wrong = Vec::new();
+    for (section, field, direction, from, to) in lines {
+        let report = diff(STRICT, &changed(from, to));
+        let of = |value: &Value| value["settings"].as_array().cloned().unwrap_or_default();
+        let connections = report["connections"].as_array().unwrap();
+        let all: Vec<Value> = connections.iter().flat_map(of).chain(of(&report)).collect();
+        let seen = all.iter().any(|change| {
+            let right = |own: &Value| own == direction || (direction == "wider" && own == "mixed");
+            change["section"] == section
+                && (field.is_empty() || change["field"] == field)
+                && right(&change["direction"])
+        });
+        if !seen {
+            wrong.push(format!("{section} {field}: {all:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
