@@ -269,15 +269,9 @@ pub struct WhoCanArgs {
     /// The object.
     #[command(flatten)]
     pub object: ObjectArgs,
-    /// The folder that holds policy.kdl; by default this one, else `policies`.
-    #[arg(long = "policy", value_name = "FOLDER")]
-    pub path: Option<String>,
-    /// The instant from which on it holds, in RFC 3339; by default the clock.
-    #[arg(long, value_name = "INSTANT", value_parser = instant)]
-    pub at: Option<Timestamp>,
-    /// How the answer is shown.
-    #[arg(long, value_enum, default_value_t = AskFormat::Human)]
-    pub format: AskFormat,
+    /// The policy, the instant and the form.
+    #[command(flatten)]
+    pub about: AskArgs,
 }
 
 /// `what-can`.
@@ -292,15 +286,9 @@ pub struct WhatCanArgs {
     /// Only at this connection.
     #[arg(long, value_name = "NAME")]
     pub connection: Option<String>,
-    /// The folder that holds policy.kdl; by default this one, else `policies`.
-    #[arg(long = "policy", value_name = "FOLDER")]
-    pub path: Option<String>,
-    /// The instant from which on it holds, in RFC 3339; by default the clock.
-    #[arg(long, value_name = "INSTANT", value_parser = instant)]
-    pub at: Option<Timestamp>,
-    /// How the answer is shown.
-    #[arg(long, value_enum, default_value_t = AskFormat::Human)]
-    pub format: AskFormat,
+    /// The policy, the instant and the form.
+    #[command(flatten)]
+    pub about: AskArgs,
 }
 
 /// `why` and `why-not`.
@@ -320,10 +308,18 @@ pub struct WhyArgs {
     /// The object.
     #[command(flatten)]
     pub object: ObjectArgs,
+    /// The policy, the instant and the form.
+    #[command(flatten)]
+    pub about: AskArgs,
+}
+
+/// What every question says.
+#[derive(Debug, Args)]
+pub struct AskArgs {
     /// The folder that holds policy.kdl; by default this one, else `policies`.
     #[arg(long = "policy", value_name = "FOLDER")]
     pub path: Option<String>,
-    /// The instant of the request, in RFC 3339; by default the clock.
+    /// The instant of the request, or from which on it holds, in RFC 3339; by default the clock.
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     pub at: Option<Timestamp>,
     /// How the answer is shown.

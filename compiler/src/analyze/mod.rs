@@ -32,6 +32,10 @@ pub mod witness;
 mod words;
 
 #[cfg(test)]
+mod exhaustive;
+#[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod reference;
 #[cfg(test)]
 mod tests;

@@ -55,11 +55,15 @@ const COLUMNS: [&str; 3] = ["mail", "name", ""];
 const PATTERNS: [&str; 2] = ["[0-9]+", ""];
 const RAW: (u8, u32, u32) = (9, 0, 0);
 
-pub(super) struct Reference<'a>(pub(super) &'a Rules);
+pub(super) struct Reference<'a>(pub(super) &'a Rules, Zone);
 
-impl Reference<'_> {
+impl<'a> Reference<'a> {
+    pub(super) fn new(rules: &'a Rules) -> Self {
+        Self(rules, Zone::parse(&rules.timezone).unwrap())
+    }
+
     /// The groups that somebody holds and their kind; `None` when the token is refused.
-    fn subject(&self, token: &Token) -> Option<(SubjectKind, BTreeSet<String>)> {
+    pub(super) fn subject(&self, token: &Token) -> Option<(SubjectKind, BTreeSet<String>)> {
         self.0.idps.iter().find(|idp| idp.name == token.idp)?;
         let asserted: Vec<_> = self
             .0
@@ -98,8 +102,13 @@ impl Reference<'_> {
 
     /// What each grant gives in a request.
     pub(super) fn given(&self, token: &Token, at: &At<'_>) -> Vec<Given> {
-        let Some((kind, held)) = self.subject(token) else { return Vec::new() };
-        let zone = Zone::parse(&self.0.timezone).unwrap();
+        self.subject(token).map_or_else(Vec::new, |subject| self.given_to(&subject, at))
+    }
+
+    /// What each grant gives to somebody whose token was accepted.
+    pub(super) fn given_to(&self, (kind, held): &(SubjectKind, BTreeSet<String>), at: &At<'_>) -> Vec<Given> {
+        let kind = *kind;
+        let zone = &self.1;
         let who = |principal: &Principal| {
             principal.kind.is_none_or(|wanted| wanted == kind)
                 && principal.groups.iter().all(|group| held.contains(group))
@@ -109,8 +118,8 @@ impl Reference<'_> {
             To::Any(any) => any.iter().any(who),
         };
         let here = |on: &[String]| on.iter().any(|name| name == at.connection);
-        let hours = |hours: &Option<Hours>| hours.as_ref().is_none_or(|hours| hours.contains(at.instant, &zone));
-        let days = |days: &Option<Valid>| days.as_ref().is_none_or(|days| days.contains(at.instant, &zone));
+        let hours = |hours: &Option<Hours>| hours.as_ref().is_none_or(|hours| hours.contains(at.instant, zone));
+        let days = |days: &Option<Valid>| days.as_ref().is_none_or(|days| days.contains(at.instant, zone));
         if self
             .0
             .forbids
@@ -329,7 +338,12 @@ impl<'a> Worlds<'a> {
                 approvers.push(Token { idp: idp.clone(), kind: SubjectKind::Human, ids: own.collect() });
             }
         }
-        Self { left: Reference(left), right: Reference(right), approvers, cache: std::cell::RefCell::default() }
+        Self {
+            left: Reference::new(left),
+            right: Reference::new(right),
+            approvers,
+            cache: std::cell::RefCell::default(),
+        }
     }
 
     /// Whether the left gives at most what the right gives.
@@ -386,61 +400,79 @@ impl<'a> Worlds<'a> {
         };
         let (mine, theirs) = (find(&self.left, strong), find(&self.right, weak));
         let size = mine.iter().flat_map(|one| &one.quorum).map(|line| line.count).sum::<u32>() as usize;
-        // Only people whom the revision that asks accepts can answer.
-        let people: Vec<&Token> = self.approvers.iter().filter(|one| self.left.subject(one).is_some()).collect();
-        let holds = self.every_world(&people, &mut Vec::new(), 0, size, &mine, &theirs);
+        // Only people whom the revision that asks accepts can answer. Two who count for the same lines are alike.
+        let accepted = self.approvers.iter().filter(|one| self.left.subject(one).is_some());
+        let lines = |of: &Reference<'_>, all: &[Approval]| -> Vec<BTreeSet<(String, String)>> {
+            all.iter().flat_map(|one| &one.quorum).map(|line| Self::ids(of, &line.from)).collect()
+        };
+        let (ours, others) = (lines(&self.left, &mine), lines(&self.right, &theirs));
+        let counts = |token: &Token, members: &BTreeSet<(String, String)>| {
+            token.ids.iter().any(|id| members.contains(&(token.idp.clone(), id.clone())))
+        };
+        let marks = |token: &Token, lines: &[BTreeSet<(String, String)>]| -> Vec<bool> {
+            lines.iter().map(|members| counts(token, members)).collect()
+        };
+        let people: BTreeSet<Person> = accepted.map(|token| (marks(token, &ours), marks(token, &others))).collect();
+        let people: Vec<Person> = people.into_iter().collect();
+        let holds = every_world(&people, &mut Vec::new(), 0, size, &mine, &theirs);
         self.cache.borrow_mut().insert(key, holds);
         holds
     }
-
-    fn every_world<'t>(
-        &self,
-        people: &[&'t Token],
-        world: &mut Vec<&'t Token>,
-        from: usize,
-        size: usize,
-        mine: &[Approval],
-        theirs: &[Approval],
-    ) -> bool {
-        if mine.iter().all(|one| Self::satisfied(&self.left, one, world))
-            && !theirs.iter().all(|one| Self::satisfied(&self.right, one, world))
-        {
-            return false;
-        }
-        if world.len() == size {
-            return true;
-        }
-        (from..people.len()).all(|at| {
-            world.push(people[at]);
-            let fine = self.every_world(people, world, at, size, mine, theirs);
-            world.pop();
-            fine
-        })
-    }
-
-    fn satisfied(of: &Reference<'_>, approval: &Approval, world: &[&Token]) -> bool {
-        let counts = |token: &Token, groups: &[String]| {
-            let members = Self::ids(of, groups);
-            token.ids.iter().any(|id| members.contains(&(token.idp.clone(), id.clone())))
-        };
-        if !approval.separate {
-            return approval
-                .quorum
-                .iter()
-                .all(|line| world.iter().filter(|token| counts(token, &line.from)).count() >= line.count as usize);
-        }
-        let slots: Vec<&Vec<String>> =
-            approval.quorum.iter().flat_map(|line| std::iter::repeat_n(&line.from, line.count as usize)).collect();
-        fill(&slots, &mut (0..world.len()).collect(), &|slot, at| counts(world[at], slot))
-    }
 }
 
-fn fill(slots: &[&Vec<String>], free: &mut BTreeSet<usize>, fits: &dyn Fn(&[String], usize) -> bool) -> bool {
+/// Somebody who approves: for which lines of the left side they count, and for which of the right side.
+type Person = (Vec<bool>, Vec<bool>);
+
+/// Whether no world of up to `size` people satisfies the left approvals and not the right ones. More people never
+/// undo what is satisfied, so a world that satisfies the right ones needs no further people.
+fn every_world(
+    people: &[Person],
+    world: &mut Vec<usize>,
+    from: usize,
+    size: usize,
+    mine: &[Approval],
+    theirs: &[Approval],
+) -> bool {
+    let left = |at: usize, line: usize| people[world[at]].0[line];
+    let right = |at: usize, line: usize| people[world[at]].1[line];
+    if satisfied(theirs, world.len(), &right) {
+        return true;
+    }
+    if satisfied(mine, world.len(), &left) {
+        return false;
+    }
+    if world.len() == size {
+        return true;
+    }
+    (from..people.len()).all(|at| {
+        world.push(at);
+        let fine = every_world(people, world, at, size, mine, theirs);
+        world.pop();
+        fine
+    })
+}
+
+/// Whether so many people satisfy approvals; `counts` says who counts for which of their lines.
+fn satisfied(approvals: &[Approval], people: usize, counts: &dyn Fn(usize, usize) -> bool) -> bool {
+    let mut line = 0;
+    approvals.iter().all(|approval| {
+        let lines = line..line + approval.quorum.len();
+        line = lines.end;
+        let demands = || lines.clone().zip(&approval.quorum).map(|(line, quorum)| (line, quorum.count as usize));
+        if !approval.separate {
+            return demands().all(|(line, count)| (0..people).filter(|at| counts(*at, line)).count() >= count);
+        }
+        let slots: Vec<usize> = demands().flat_map(|(line, count)| std::iter::repeat_n(line, count)).collect();
+        fill(&slots, &mut (0..people).collect(), counts)
+    })
+}
+
+fn fill(slots: &[usize], free: &mut BTreeSet<usize>, counts: &dyn Fn(usize, usize) -> bool) -> bool {
     let Some((first, rest)) = slots.split_first() else { return true };
     free.clone().into_iter().any(|at| {
-        fits(first, at) && {
+        counts(at, *first) && {
             free.remove(&at);
-            let done = fill(rest, free, fits);
+            let done = fill(rest, free, counts);
             free.insert(at);
             done
         }

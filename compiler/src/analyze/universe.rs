@@ -357,6 +357,26 @@ fn connection() -> Connection {
     }
 }
 
+/// A policy of the groups alone, each with its id.
+pub(super) fn bare() -> Rules {
+    let mut rules = Choices([].iter()).rules();
+    for (group, id) in rules.groups.iter_mut().zip(IDS) {
+        group.claim_values = vec![id.to_owned()];
+    }
+    rules
+}
+
+/// A grant, limits, a guard and a forbid that say the least that they can say.
+pub(super) fn plain() -> (Grant, Limits, Guard, Forbid) {
+    let mut choices = Choices([].iter());
+    (choices.grant(0), choices.limits(0), choices.guard(0), choices.forbid(0))
+}
+
+/// A revision of a policy, drawn from bytes.
+pub(super) fn revision(old: &Rules, bytes: &[u8]) -> Rules {
+    Choices(bytes.iter()).revised(old)
+}
+
 pub(super) fn universe(bytes: &[u8]) -> (Rules, Rules) {
     let mut choices = Choices(bytes.iter());
     let old = choices.rules();

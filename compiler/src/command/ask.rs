@@ -6,7 +6,7 @@ use crate::{
         ask::{self, Asked, Given, Why},
         estate::Estate,
     },
-    cli::{AskFormat, Exit, Format, ObjectArgs, WhatCanArgs, WhoCanArgs, WhyArgs},
+    cli::{AskArgs, AskFormat, Exit, Format, ObjectArgs, WhatCanArgs, WhoCanArgs, WhyArgs},
     compile::{Compilation, Options, compile},
     report::{self, visible},
 };
@@ -32,8 +32,7 @@ pub enum Wanted {
 /// # Errors
 /// When the arguments make no sense, or files or output fail.
 pub fn who_can(args: &WhoCanArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Failure> {
-    let at = args.at.unwrap_or_else(|| terminal.system.now());
-    let Some(compilation) = sound(args.path.as_deref(), at, terminal)? else { return Ok(Exit::Found) };
+    let Some((at, compilation)) = sound(&args.about, terminal)? else { return Ok(Exit::Found) };
     let Some(program) = &compilation.program else { return Ok(Exit::Found) };
     let kind = kind(program, &args.connection)?;
     let ops = args.op.as_deref().map(|word| ops(kind, word)).transpose()?;
@@ -42,7 +41,7 @@ pub fn who_can(args: &WhoCanArgs, terminal: &mut Terminal<'_>) -> Result<Exit, F
     let object = Some(&object).filter(|object| **object != Object::Nothing);
     let answers =
         ask::who_can(&estate, &args.connection, ops, object).map_err(|error| Failure::Usage(error.to_string()))?;
-    show(&answers, args.format, "nobody", terminal)
+    show(&answers, args.about.format, "nobody", terminal)
 }
 
 /// What somebody gets.
@@ -50,8 +49,7 @@ pub fn who_can(args: &WhoCanArgs, terminal: &mut Terminal<'_>) -> Result<Exit, F
 /// # Errors
 /// When the arguments make no sense, or files or output fail.
 pub fn what_can(args: &WhatCanArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Failure> {
-    let at = args.at.unwrap_or_else(|| terminal.system.now());
-    let Some(compilation) = sound(args.path.as_deref(), at, terminal)? else { return Ok(Exit::Found) };
+    let Some((at, compilation)) = sound(&args.about, terminal)? else { return Ok(Exit::Found) };
     let Some(program) = &compilation.program else { return Ok(Exit::Found) };
     let (subject, groups) = subject(program, &args.kind, &args.group)?;
     if let Some(connection) = &args.connection {
@@ -59,7 +57,7 @@ pub fn what_can(args: &WhatCanArgs, terminal: &mut Terminal<'_>) -> Result<Exit,
     }
     let estate = Estate::new(program, at);
     match ask::what_can(&estate, subject, &groups, args.connection.as_deref()) {
-        Ok(answers) => show(&answers, args.format, "nothing", terminal),
+        Ok(answers) => show(&answers, args.about.format, "nothing", terminal),
         Err(reasons) => {
             for reason in reasons {
                 writeln!(terminal.out, "refused: {}", visible(&reason))?;
@@ -74,8 +72,7 @@ pub fn what_can(args: &WhatCanArgs, terminal: &mut Terminal<'_>) -> Result<Exit,
 /// # Errors
 /// When the arguments make no sense, or files or output fail.
 pub fn why(args: &WhyArgs, wanted: Wanted, terminal: &mut Terminal<'_>) -> Result<Exit, Failure> {
-    let at = args.at.unwrap_or_else(|| terminal.system.now());
-    let Some(compilation) = sound(args.path.as_deref(), at, terminal)? else { return Ok(Exit::Found) };
+    let Some((at, compilation)) = sound(&args.about, terminal)? else { return Ok(Exit::Found) };
     let Some(program) = &compilation.program else { return Ok(Exit::Found) };
     let kind = kind(program, &args.connection)?;
     let (subject, groups) = subject(program, &args.kind, &args.group)?;
@@ -87,7 +84,7 @@ pub fn why(args: &WhyArgs, wanted: Wanted, terminal: &mut Terminal<'_>) -> Resul
     let asked =
         Asked { kind: subject, groups: &groups, connection: &args.connection, access: Access { op, object }, at };
     let answer = ask::why(&estate, &asked).map_err(|error| Failure::Usage(error.to_string()))?;
-    match args.format {
+    match args.about.format {
         AskFormat::Json => json(&answer, terminal)?,
         AskFormat::Human => explained(&answer, terminal)?,
     }
@@ -154,12 +151,13 @@ fn json(answer: &(impl Serialize + ?Sized), terminal: &mut Terminal<'_>) -> Resu
     Ok(())
 }
 
-/// The policy, when its names and values are right; else its errors are shown.
-fn sound(path: Option<&str>, at: Timestamp, terminal: &mut Terminal<'_>) -> Result<Option<Compilation>, Failure> {
-    let root = root(path, terminal.system)?;
+/// The instant and the policy, when its names and values are right; else its errors are shown.
+fn sound(about: &AskArgs, terminal: &mut Terminal<'_>) -> Result<Option<(Timestamp, Compilation)>, Failure> {
+    let at = about.at.unwrap_or_else(|| terminal.system.now());
+    let root = root(about.path.as_deref(), terminal.system)?;
     let compilation = compile(terminal.system, &root, at, &Options { threads: threads() })?;
     if compilation.program.is_some() {
-        return Ok(Some(compilation));
+        return Ok(Some((at, compilation)));
     }
     let errors: Vec<_> =
         compilation.diagnostics.iter().filter(|found| found.severity == Severity::Error).cloned().collect();
