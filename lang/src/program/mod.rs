@@ -3,6 +3,8 @@
 //! [`Rules`](rules::Rules) are the canonical tables; [`Program`] indexes them once, so that a judgement looks only
 //! at the rules of one connection. Everything is total: what no rule permits is denied.
 
+#[cfg(test)]
+mod choices;
 mod classes;
 mod decide;
 pub mod enforced;
@@ -16,6 +18,8 @@ mod scope;
 mod subject;
 mod terms;
 mod tests;
+#[cfg(test)]
+mod universe;
 
 pub use classes::{MaskClass, TooManyClasses};
 pub use decide::{
