@@ -266,19 +266,18 @@ impl Program {
             if !explain && !reasons.is_empty() {
                 break;
             }
-            let rule = RuleId::new(RuleKind::Guard, &guard.name);
-            reasons.extend(beyond.iter().filter_map(|found| blocked_beyond(guard, &rule, found)));
-            reasons.extend(accesses.iter().filter_map(|access| blocked(guard, &rule, access)));
+            reasons.extend(beyond.iter().filter_map(|found| blocked_beyond(guard, found)));
+            reasons.extend(accesses.iter().filter_map(|access| blocked(guard, access)));
             for access in accesses.iter().chain(beyond.iter().map(|found| &found.access)) {
                 for review in &guard.reviews {
                     if review.region.ops.contains(access.op) && review.region.scope.concerns(&access.object) {
-                        reviews.insert((rule.clone(), review.by.clone()));
+                        reviews.insert((guard_rule(guard), review.by.clone()));
                     }
                 }
             }
-            tighten(&mut limits.rows, guard.rows, &rule);
-            tighten(&mut limits.seconds, guard.seconds, &rule);
-            tighten(&mut limits.bytes, guard.bytes, &rule);
+            tighten(&mut limits.rows, guard.rows, guard);
+            tighten(&mut limits.seconds, guard.seconds, guard);
+            tighten(&mut limits.bytes, guard.bytes, guard);
         }
         let mut masks = Vec::new();
         for access in accesses {
@@ -410,8 +409,7 @@ impl Program {
                 // Guards speak too, so that an explanation names every rule that would refuse.
                 if let Some((_, index)) = self.indexed(connection) {
                     for guard in self.guards(index, subject, at) {
-                        let rule = RuleId::new(RuleKind::Guard, &guard.name);
-                        reasons.extend(accesses.iter().filter_map(|access| blocked(guard, &rule, access)));
+                        reasons.extend(accesses.iter().filter_map(|access| blocked(guard, access)));
                     }
                 }
                 Decision { outcome: Outcome::Denied, reasons }
@@ -534,23 +532,23 @@ impl Program {
         subject: &Subject,
         at: Timestamp,
     ) -> Result<Terms, Vec<Reason>> {
-        let rule = grant.rule();
+        // Names are copied where a reason needs them only: most decisions give none.
         let mut misses = Vec::new();
         if grant.hours.as_ref().is_some_and(|hours| !hours.contains(at, &self.zone)) {
-            misses.push(Reason::new(Some(rule.clone()), Why::OutsideHours));
+            misses.push(Reason::new(Some(grant.rule()), Why::OutsideHours));
         }
         if grant.valid.as_ref().is_some_and(|valid| !valid.contains(at, &self.zone)) {
-            misses.push(Reason::new(Some(rule.clone()), Why::NotValidToday));
+            misses.push(Reason::new(Some(grant.rule()), Why::NotValidToday));
         }
         let mut terms = Terms::of(grant);
         for limits in self.limits(index, subject) {
-            let by = RuleId::new(RuleKind::Limits, &limits.name);
+            let by = || Some(RuleId::new(RuleKind::Limits, &limits.name));
             terms.meet(limits, subject.kind);
             if limits.hours.as_ref().is_some_and(|hours| !hours.contains(at, &self.zone)) {
-                misses.push(Reason::new(Some(by.clone()), Why::OutsideHours));
+                misses.push(Reason::new(by(), Why::OutsideHours));
             }
             if limits.standing_denied && grant.mode == Mode::Standing {
-                misses.push(Reason::new(Some(by), Why::StandingDenied));
+                misses.push(Reason::new(by(), Why::StandingDenied));
             }
         }
         if grant.break_glass.as_ref().is_some_and(|glass| glass.waives_approval) {
@@ -580,7 +578,7 @@ fn permitted(grant: &Grant, access: &Access) -> Option<Reason> {
 }
 
 /// As [`blocked`]: `only` is not asked of what belongs to the named object, or lies below one that it names exactly.
-fn blocked_beyond(guard: &Guard, rule: &RuleId, found: &Beyond) -> Option<Reason> {
+fn blocked_beyond(guard: &Guard, found: &Beyond) -> Option<Reason> {
     let exempt = match &found.through {
         None => true,
         Some(named) => guard.only.iter().any(|region| region.scope.names(named)),
@@ -588,10 +586,10 @@ fn blocked_beyond(guard: &Guard, rule: &RuleId, found: &Beyond) -> Option<Reason
     let blocks = |region: &super::rules::Region| {
         region.ops.contains(found.access.op) && region.scope.concerns(&found.access.object)
     };
-    if exempt && !guard.blocks.iter().any(blocks) { None } else { blocked(guard, rule, &found.access) }
+    if exempt && !guard.blocks.iter().any(blocks) { None } else { blocked(guard, &found.access) }
 }
 
-fn blocked(guard: &Guard, rule: &RuleId, access: &Access) -> Option<Reason> {
+fn blocked(guard: &Guard, access: &Access) -> Option<Reason> {
     let hit = |region: &super::rules::Region| region.ops.contains(access.op) && region.scope.concerns(&access.object);
     let why = if guard.blocks.iter().any(hit) {
         Why::Blocked { op: access.op, object: access.object.clone() }
@@ -609,13 +607,17 @@ fn blocked(guard: &Guard, rule: &RuleId, access: &Access) -> Option<Reason> {
             }
         }
     };
-    Some(Reason::new(Some(rule.clone()), why))
+    Some(Reason::new(Some(guard_rule(guard)), why))
 }
 
-fn tighten(bound: &mut Option<(u64, RuleId)>, candidate: Option<u64>, rule: &RuleId) {
+fn guard_rule(guard: &Guard) -> RuleId {
+    RuleId::new(RuleKind::Guard, &guard.name)
+}
+
+fn tighten(bound: &mut Option<(u64, RuleId)>, candidate: Option<u64>, guard: &Guard) {
     if let Some(value) = candidate
         && bound.as_ref().is_none_or(|(current, _)| value < *current)
     {
-        *bound = Some((value, rule.clone()));
+        *bound = Some((value, guard_rule(guard)));
     }
 }
