@@ -304,10 +304,12 @@ fn rest(before: &Rules, after: &Rules, connections: &[AtConnection]) -> (Vec<(St
         grant.beside.clear();
         grant
     };
-    let gone = |grant: &&lang::program::rules::Grant| !after.grants.iter().any(|other| other.id == grant.id);
-    let come = |grant: &&lang::program::rules::Grant| !before.grants.iter().any(|other| other.id == grant.id);
-    for old in before.grants.iter().filter(gone) {
-        let same = after.grants.iter().filter(come).find(|new| anonymous(new) == anonymous(old));
+    let ids = |rules: &'_ Rules| rules.grants.iter().map(|grant| grant.id.clone()).collect::<BTreeSet<String>>();
+    let (old_ids, new_ids) = (ids(before), ids(after));
+    let come: Vec<_> = after.grants.iter().filter(|grant| !old_ids.contains(&grant.id)).collect();
+    for old in before.grants.iter().filter(|grant| !new_ids.contains(&grant.id)) {
+        // Most candidates are at another connection, which is seen without a copy.
+        let same = come.iter().find(|new| new.on == old.on && anonymous(new) == anonymous(old));
         renamed.extend(same.map(|new| (old.id.clone(), new.id.clone())));
     }
     let touched: BTreeSet<&str> = connections
@@ -316,19 +318,19 @@ fn rest(before: &Rules, after: &Rules, connections: &[AtConnection]) -> (Vec<(St
         .map(|one| one.name.as_str())
         .collect();
     let mut quiet = Vec::new();
-    for (rule, (on, old)) in rules_of(before) {
-        let other = rules_of(after).remove(&rule);
-        let same = other.as_ref().is_some_and(|(_, new)| *new == old);
+    let (earlier, later) = (rules_of(before), rules_of(after));
+    for (rule, (on, old)) in &earlier {
+        let other = later.get(rule);
+        let same = other.is_some_and(|(_, new)| new == old);
         let known = renamed.iter().any(|(a, _)| *a == rule.name);
-        let on: BTreeSet<&String> = on.iter().chain(other.iter().flat_map(|(on, _)| on.iter())).collect();
-        if !same && !known && !on.iter().any(|name| touched.contains(name.as_str())) {
+        let mut on = on.iter().chain(other.iter().flat_map(|(on, _)| on.iter()));
+        if !same && !known && !on.any(|name| touched.contains(name.as_str())) {
             quiet.push(format!("{rule} {}", if other.is_some() { "changed" } else { "removed" }));
         }
     }
-    let earlier = rules_of(before);
-    for (rule, (on, _)) in rules_of(after) {
+    for (rule, (on, _)) in &later {
         let known = renamed.iter().any(|(_, b)| *b == rule.name);
-        if !earlier.contains_key(&rule) && !known && !on.iter().any(|name| touched.contains(name.as_str())) {
+        if !earlier.contains_key(rule) && !known && !on.iter().any(|name| touched.contains(name.as_str())) {
             quiet.push(format!("{rule} added"));
         }
     }
