@@ -337,25 +337,8 @@ impl Builder {
             "index" => self.index(row),
             "constraint" => self.constraint(row),
             "generated" => self.generated(row),
-            "volatile" => {
-                let names = match row.text(1)? {
-                    "operator" => &mut self.catalog.volatile_operators,
-                    _ => &mut self.catalog.volatile_types,
-                };
-                names.insert(row.text(2)?.into());
-                Ok(())
-            }
-            "along" => {
-                let change = |text: &str| match text {
-                    "c" => Change::Cascades,
-                    "n" | "d" => Change::Sets,
-                    _ => Change::None,
-                };
-                let (on_delete, on_update) = (change(row.text(3)?), change(row.text(4)?));
-                let along = self.catalog.along.entry(row.oid(1)?).or_default();
-                along.insert((row.oid(2)?, on_delete, on_update));
-                Ok(())
-            }
+            "volatile" => self.volatile(row),
+            "along" => self.along(row),
             "policy" => {
                 let read = (row.maybe(2)?.map(parsed).transpose()?, row.number(3)?);
                 self.with(row.oid(1)?, |relation| relation.policy_reads.push(read));
@@ -367,15 +350,7 @@ impl Builder {
                 Ok(())
             }
             "routine" => self.routine(row),
-            "cast" => {
-                match row.oid(1)? {
-                    0 => self.catalog.casts_everywhere = true,
-                    relation => {
-                        self.catalog.casts.insert(relation);
-                    }
-                }
-                Ok(())
-            }
+            "cast" => self.cast(row),
             "runs" => {
                 self.catalog.runs.insert(row.oid(1)?);
                 Ok(())
@@ -409,6 +384,37 @@ impl Builder {
         if let Some(relation) = self.catalog.names.get(&oid).and_then(|name| self.catalog.relations.get_mut(name)) {
             change(relation);
         }
+    }
+
+    fn volatile(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
+        let names = match row.text(1)? {
+            "operator" => &mut self.catalog.volatile_operators,
+            _ => &mut self.catalog.volatile_types,
+        };
+        names.insert(row.text(2)?.into());
+        Ok(())
+    }
+
+    fn along(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
+        let change = |text: &str| match text {
+            "c" => Change::Cascades,
+            "n" | "d" => Change::Sets,
+            _ => Change::None,
+        };
+        let (on_delete, on_update) = (change(row.text(3)?), change(row.text(4)?));
+        let along = self.catalog.along.entry(row.oid(1)?).or_default();
+        along.insert((row.oid(2)?, on_delete, on_update));
+        Ok(())
+    }
+
+    fn cast(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
+        match row.oid(1)? {
+            0 => self.catalog.casts_everywhere = true,
+            relation => {
+                self.catalog.casts.insert(relation);
+            }
+        }
+        Ok(())
     }
 
     fn relation(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
