@@ -65,6 +65,18 @@ pub(crate) fn client(input: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
+/// Whatever is known of its columns, a changed row has as many values as before.
+fn rows_keep_their_values(scanner: &Scanner, body: &[u8]) -> Result<(), String> {
+    let count = |body: &[u8]| DataRow::read(body).map(|row| row.flatten().count());
+    for shape in [Shape::Text, Shape::Unknown, Shape::Described(vec![(25, false), (20, false), (25, true)])] {
+        let Ok(Some(changed)) = scanner.row(body, &shape) else { continue };
+        if count(changed.get(5..).unwrap_or_default()) != count(body) {
+            return Err("a changed row has another number of values".to_owned());
+        }
+    }
+    Ok(())
+}
+
 /// Pattern masks on what a server sends: a row keeps its number of values, and what is found is gone.
 pub(crate) fn cells(input: &[u8]) -> Result<(), String> {
     let masks = [MaskAs::Redact, MaskAs::Partial { keep_first: 1, keep_last: 1 }].map(|mask| Mask {
@@ -86,26 +98,19 @@ pub(crate) fn cells(input: &[u8]) -> Result<(), String> {
     let Some(scanner) = Scanner::new(patterns, &key) else { return Err("the scanner looks for nothing".to_owned()) };
     for frame in frames::<ServerTag>(input)? {
         let body = frame.body();
-        let changed = match frame.tag() {
-            ServerTag::DataRow => {
-                for shape in [Shape::Text, Shape::Unknown, Shape::Described(vec![(25, false), (20, false), (25, true)])]
-                {
-                    let Ok(Some(changed)) = scanner.row(body, &shape) else { continue };
-                    let count = |body: &[u8]| DataRow::read(body).map(|row| row.filter(Result::is_ok).count());
-                    if count(changed.get(5..).unwrap_or_default()) != count(body) {
-                        return Err("a changed row has another number of values".to_owned());
-                    }
-                }
-                continue;
+        let tag = frame.tag();
+        let changed = if tag == ServerTag::DataRow {
+            rows_keep_their_values(&scanner, body)?;
+            continue;
+        } else if tag == ServerTag::CopyData {
+            if scanner.copy(body, true).is_some_and(|changed| changed.len() != body.len() + 5) {
+                return Err("a binary portion has another length".to_owned());
             }
-            ServerTag::CopyData => {
-                if scanner.copy(body, true).is_some_and(|changed| changed.len() != body.len() + 5) {
-                    return Err("a binary portion has another length".to_owned());
-                }
-                scanner.copy(body, false)
-            }
-            tag @ (ServerTag::ErrorResponse | ServerTag::NoticeResponse) => scanner.said(tag, body).unwrap_or_default(),
-            _ => continue,
+            scanner.copy(body, false)
+        } else if matches!(tag, ServerTag::ErrorResponse | ServerTag::NoticeResponse) {
+            scanner.said(tag, body).unwrap_or_default()
+        } else {
+            continue;
         };
         let again = changed.map(|changed| frames::<ServerTag>(&changed).map(|frames| frames.len()));
         if !matches!(again, None | Some(Ok(1))) {

@@ -58,7 +58,7 @@ fn a_merge_that_masks_what_a_running_statement_reads_ends_it() {
     assert_eq!(rows(&mut idle, "select ssn from people where id = 1").len(), 1);
     raw.send(&message(b'Q', b"select p.ssn, pg_sleep(60) from people p where p.id = 1\0"));
     std::thread::sleep(Duration::from_millis(300));
-    let began = Instant::now();
+    let began = clock::now();
     let repository = &SCENE.repository;
     let masked = "    column public.people.ssn as=test.redact\n";
     repository

@@ -459,8 +459,7 @@ async fn run(listener: Listener, login: Login<TcpStream>, ready: Ready, peer: So
         goodbye: &write::terminate,
     }))
     .await;
-    drop(key);
-    drop(seat);
+    drop((key, seat));
     closed(&shared.metrics, &session, &close);
     finish(&shared, &mut recorder, &session, &close).await;
 }

@@ -115,21 +115,7 @@ impl Postgres {
                 Fate::Pass => self.scanned(frame),
                 other @ (Fate::Drop | Fate::Changed(_) | Fate::Instead(_) | Fate::End(_)) => other,
             },
-            ServerTag::RowDescription | ServerTag::NoData => {
-                if self.pipeline.front().and_then(Awaited::run).is_some_and(|run| run.ending.is_some()) {
-                    // Nothing of a statement that was cut is shown, not even its columns.
-                    return Fate::Drop;
-                }
-                if frame.tag() == ServerTag::RowDescription && self.shows_masked(frame.body()) {
-                    return target_at_fault("the target was about to show a masked column; the session ends");
-                }
-                if matches!(self.pipeline.front(), Some(Awaited::Describe)) {
-                    self.answered(now);
-                } else if self.scanner.is_some() {
-                    self.shape = RowDescription::read(frame.body()).ok().map(|columns| Shape::of(&columns));
-                }
-                Fate::Pass
-            }
+            ServerTag::RowDescription | ServerTag::NoData => self.described(now, frame),
             ServerTag::NoticeResponse if self.plan.is_some() => match masking::scrubbed_notice(frame.body()) {
                 Some(notice) => self.repeated(notice),
                 None => Fate::Drop,
@@ -161,16 +147,7 @@ impl Postgres {
             }
             ServerTag::ErrorResponse => self.failed(frame),
             ServerTag::ReadyForQuery => self.ready(now, frame),
-            ServerTag::CopyInResponse => {
-                let ended = self.pipeline.front().and_then(Awaited::run).is_some_and(|run| run.copy_ended);
-                if !ended {
-                    self.copying = Copying::In;
-                    if matches!(self.pipeline.front(), Some(Awaited::Execute(_))) {
-                        self.pipeline.forget_syncs_behind_front();
-                    }
-                }
-                Fate::Pass
-            }
+            ServerTag::CopyInResponse => self.asked_for_data(),
             ServerTag::ParameterStatus => Self::parameter(frame.body()),
             // LISTEN may have been set up by nobody else on this connection: what arrives is not the client's.
             ServerTag::NotificationResponse => Fate::Drop,
@@ -182,6 +159,35 @@ impl Postgres {
                 target_at_fault("the target sent a message that has no place in a session")
             }
         }
+    }
+
+    /// The columns of what follows, or that there are none.
+    fn described(&mut self, now: Now, frame: &Frame<ServerTag>) -> Fate {
+        if self.pipeline.front().and_then(Awaited::run).is_some_and(|run| run.ending.is_some()) {
+            // Nothing of a statement that was cut is shown, not even its columns.
+            return Fate::Drop;
+        }
+        if frame.tag() == ServerTag::RowDescription && self.shows_masked(frame.body()) {
+            return target_at_fault("the target was about to show a masked column; the session ends");
+        }
+        if matches!(self.pipeline.front(), Some(Awaited::Describe)) {
+            self.answered(now);
+        } else if self.scanner.is_some() {
+            self.shape = RowDescription::read(frame.body()).ok().map(|columns| Shape::of(&columns));
+        }
+        Fate::Pass
+    }
+
+    /// The server waits for COPY data, unless the client has ended it already.
+    fn asked_for_data(&mut self) -> Fate {
+        let ended = self.pipeline.front().and_then(Awaited::run).is_some_and(|run| run.copy_ended);
+        if !ended {
+            self.copying = Copying::In;
+            if matches!(self.pipeline.front(), Some(Awaited::Execute(_))) {
+                self.pipeline.forget_syncs_behind_front();
+            }
+        }
+        Fate::Pass
     }
 
     /// One frame of the answer to the gateway's own question for the catalog.

@@ -45,9 +45,8 @@ impl Shape {
             Self::Text => (Form::Text, true),
             Self::Unknown => (Form::Fixed, true),
             Self::Described(columns) => match columns.get(column) {
-                Some((_, true)) | None => (Form::Fixed, true),
                 Some((kind, false)) if TEXTS.contains(kind) || *kind >= FIRST_MADE => (Form::Text, false),
-                Some((_, false)) => (Form::Fixed, true),
+                Some((_, true | false)) | None => (Form::Fixed, true),
             },
         }
     }
