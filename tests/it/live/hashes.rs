@@ -3,7 +3,8 @@
 use super::masking::{Mode, SCENE, through};
 use super::raw::{Raw, message};
 use aws_lc_rs::hmac;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use xtask::clock;
 
 /// A connection whose statements are rewritten; `customers.full_name` is shown as a hash.
 const CONNECTION: &str = "hashed";
