@@ -182,7 +182,10 @@ fn here(recorder: &Recorder, number: u8) -> BTreeMap<String, Vec<u8>> {
 async fn fetched(store: &MemoryStore, number: u8) -> Fetched {
     let temp = TempFolder::new();
     // The test's own calls are neither counted nor made to fail.
-    let before = (store.memory().calls, store.memory().fault.take());
+    let before = {
+        let mut memory = store.memory();
+        (memory.calls, memory.fault.take())
+    };
     let fetched = fetch(store, &opened(number).session, &temp.0).await.unwrap();
     (store.memory().calls, store.memory().fault) = before;
     if let Fetched::Here(folder) = &fetched {
