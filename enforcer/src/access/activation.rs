@@ -1,6 +1,7 @@
 //! The record of activations: which commit was in force from when, on which gateway, and what it changed.
 
 use super::Access;
+use super::list::{LIMIT_MAX, Listed, cut};
 use super::refusal::{Because, Refused};
 use crate::core::active::Active;
 use crate::core::identity::Identity;
@@ -27,12 +28,16 @@ pub struct Activation {
     pub active: Arc<Active>,
 }
 
+/// Says what an activation changed for people, one sentence each.
+pub type Difference = fn(&Activation) -> Vec<String>;
+
 impl Access {
-    /// Writes an activation down, with the audit event. A restart onto the same commit is none.
+    /// Writes an activation down, with the audit event and what it changed for people. A restart onto the same commit
+    /// is none.
     ///
     /// # Errors
     /// When the state cannot be written.
-    pub async fn note_activation(&self, activation: &Activation) -> Result<bool, Refused> {
+    pub async fn note_activation(&self, activation: &Activation, access: &[String]) -> Result<bool, Refused> {
         let active = &activation.active;
         let before = activation.before.as_ref().map(|before| before.program.rules());
         let bundle = Bundle {
@@ -43,14 +48,21 @@ impl Access {
             gateway: self.0.gateway.clone(),
             previous: None,
             summary: before.map(|before| summary(before, active.program.rules())).unwrap_or_default(),
+            access: access.to_vec(),
         };
         Ok(self.0.store.bundle_activated(bundle).await?)
     }
 
     /// Writes down what comes, in order, until nothing more can come; a state that does not answer is asked again.
-    pub async fn keep_journal(self, mut activations: mpsc::Receiver<Activation>) {
+    /// `difference` says what an activation changed for people.
+    pub async fn keep_journal(self, mut activations: mpsc::Receiver<Activation>, difference: Difference) {
         while let Some(activation) = activations.recv().await {
-            while let Err(error) = self.note_activation(&activation).await {
+            let compared = activation.clone();
+            let access = tokio::task::spawn_blocking(move || difference(&compared)).await.unwrap_or_else(|error| {
+                tracing::error!(commit = activation.active.commit, %error, "an activation could not be compared");
+                vec!["the difference could not be computed; compare with `leaseholdc diff`".to_owned()]
+            });
+            while let Err(error) = self.note_activation(&activation, &access).await {
                 tracing::error!(commit = activation.active.commit, %error, "an activation could not be written down");
                 tokio::time::sleep(AGAIN).await;
             }
@@ -61,13 +73,21 @@ impl Access {
     ///
     /// # Errors
     /// When no `operate … policy` rule names the caller, or the state cannot be read.
-    pub async fn activations(&self, identity: &Identity, limit: u32) -> Result<Vec<Bundle>, Refused> {
+    pub async fn activations(
+        &self,
+        identity: &Identity,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Listed<Bundle>, Refused> {
         let caller = self.caller(identity)?;
         if caller.connections(&[Operator::Policy]).is_empty() {
             let sentence = "no `operate` rule lets you see the history of the policy";
             return Err(Refused::Forbidden(Because::plain(sentence)));
         }
-        Ok(self.0.store.bundles(limit.clamp(1, super::list::LIMIT_MAX)).await?)
+        let limit = limit.clamp(1, LIMIT_MAX);
+        let rows = self.0.store.bundles(before, limit.saturating_add(1)).await?;
+        let Listed { items, next } = cut(rows, limit, |(number, _)| number.to_string());
+        Ok(Listed { items: items.into_iter().map(|(_, bundle)| bundle).collect(), next })
     }
 
     /// The commit that this gateway served before the one in force.
@@ -75,8 +95,11 @@ impl Access {
     /// # Errors
     /// When the state cannot be read.
     pub async fn previous_commit(&self, commit: &str) -> Result<Option<String>, Refused> {
-        let recent = self.0.store.bundles(super::list::LIMIT_MAX).await?;
-        let ours = recent.into_iter().find(|bundle| bundle.gateway == self.0.gateway && bundle.commit == commit);
+        let recent = self.0.store.bundles(None, LIMIT_MAX).await?;
+        let ours = recent
+            .into_iter()
+            .map(|(_, bundle)| bundle)
+            .find(|bundle| bundle.gateway == self.0.gateway && bundle.commit == commit);
         Ok(ours.and_then(|bundle| bundle.previous))
     }
 }

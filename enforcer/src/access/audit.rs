@@ -1,7 +1,7 @@
 //! The history, as far as a caller may see it: one's own, what `operate … requests` and `operate … replay` name, and
 //! activations for `operate … policy`.
 
-use super::list::{LIMIT_MAX, Listed};
+use super::list::{Filter, LIMIT_MAX, Listed, cut};
 use super::refusal::{Because, Refused};
 use super::{Access, Caller};
 use crate::core::identity::Identity;
@@ -29,20 +29,23 @@ impl Access {
             policy: !caller.connections(&[Operator::Policy]).is_empty(),
             before,
         };
-        let mut items = self.0.store.audit(scan, limit.saturating_add(1)).await?;
-        let more = items.len() > limit as usize;
-        items.truncate(limit as usize);
-        let next = if more { items.last().map(|entry| entry.entry.seq.to_string()) } else { None };
-        Ok(Listed { items, next })
+        let rows = self.0.store.audit(scan, limit.saturating_add(1)).await?;
+        Ok(cut(rows, limit, |entry| entry.entry.seq.to_string()))
     }
 
     /// Notices of a state, newest first.
     ///
     /// # Errors
     /// When no `operate … policy` rule names the caller, or the state cannot be read.
-    pub async fn notices(&self, identity: &Identity, state: NoticeState, limit: u32) -> Result<Vec<Notice>, Refused> {
+    pub async fn notices(
+        &self,
+        identity: &Identity,
+        state: NoticeState,
+        filter: &Filter,
+    ) -> Result<Listed<Notice>, Refused> {
         operator(&self.caller(identity)?)?;
-        Ok(self.0.store.notices(state, limit.clamp(1, LIMIT_MAX)).await?)
+        let rows = self.0.store.notices(state, filter.page()).await?;
+        Ok(cut(rows, filter.limit(), |notice| notice.id.clone()))
     }
 
     /// Has a notice that was given up tried again.

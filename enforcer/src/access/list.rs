@@ -7,6 +7,7 @@ use super::refusal::{Because, Refused};
 use crate::core::id::{RequestId, SessionId, WindowId};
 use crate::core::identity::{Identity, SubjectKind};
 use crate::core::machine::Now;
+use crate::recording::index::Readable;
 use crate::store::{Page, Request, Scan, Session, Window};
 use lang::program::Terms;
 use lang::program::rules::Operator;
@@ -19,7 +20,7 @@ pub(crate) const LIMIT_MAX: u32 = 200;
 pub(crate) const LIMIT_DEFAULT: u32 = 50;
 
 /// Parts of the list that one search looks at.
-const SEARCHED_PARTS_MAX: usize = 50;
+pub(super) const SEARCHED_PARTS_MAX: usize = 50;
 
 /// What a list is to show.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub struct Filter {
     pub mine: bool,
     /// Only of somebody whose name or object id holds this (sessions).
     pub who: Option<String>,
+    /// Only what ended for this cause (sessions).
+    pub ended: Option<String>,
     /// Only what began at this instant or later (sessions).
     pub from: Option<Timestamp>,
     /// Only what began at this instant or earlier (sessions).
@@ -78,7 +81,7 @@ pub struct ReachContract {
 }
 
 /// Whether a list goes on.
-fn cut<T>(mut items: Vec<T>, limit: u32, id: impl Fn(&T) -> String) -> Listed<T> {
+pub(super) fn cut<T>(mut items: Vec<T>, limit: u32, id: impl Fn(&T) -> String) -> Listed<T> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = items.len() > limit;
     items.truncate(limit);
@@ -87,7 +90,7 @@ fn cut<T>(mut items: Vec<T>, limit: u32, id: impl Fn(&T) -> String) -> Listed<T>
 }
 
 impl Filter {
-    fn limit(&self) -> u32 {
+    pub(super) fn limit(&self) -> u32 {
         self.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX)
     }
 
@@ -103,18 +106,21 @@ impl Filter {
         }
     }
 
-    fn fits(&self, session: &Session) -> bool {
+    /// Whether a session is among those that are looked for by person, time and end.
+    pub fn fits(&self, session: &Session) -> bool {
         let named = |who: &String| {
             let who = who.to_lowercase();
             let name = session.subject_name.as_ref().is_some_and(|name| name.to_lowercase().contains(&who));
             name || session.subject.id.to_lowercase().contains(&who)
         };
+        let ended = |cause: &String| session.closed.as_ref().is_some_and(|end| end.cause == *cause);
         self.who.as_ref().is_none_or(named)
+            && self.ended.as_ref().is_none_or(ended)
             && self.from.is_none_or(|from| session.started >= from)
             && self.until.is_none_or(|until| session.started <= until)
     }
 
-    fn page(&self) -> Page {
+    pub(super) fn page(&self) -> Page {
         Page { after: self.after.clone(), limit: self.limit().saturating_add(1) }
     }
 }
@@ -263,6 +269,16 @@ impl Access {
         } else {
             Err(Refused::NotFound("session"))
         }
+    }
+
+    /// Whose recordings the caller may look into.
+    ///
+    /// # Errors
+    /// When no policy is in force.
+    pub fn replayable(&self, identity: &Identity) -> Result<Readable, Refused> {
+        let caller = self.caller(identity)?;
+        let connections = caller.connections(&[Operator::Replay]);
+        Ok(Readable { subject: identity.subject.to_string(), connections })
     }
 
     /// What the caller can reach: one connection, or every one on which some grant concerns the caller.

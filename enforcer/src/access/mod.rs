@@ -16,6 +16,7 @@ mod refusal;
 mod request;
 mod review;
 mod session;
+mod version;
 mod window;
 
 pub use caller::Caller;
@@ -24,15 +25,18 @@ pub use list::{Filter, Listed, Reach, ReachContract};
 pub use quorum::same_person;
 pub use refusal::{Because, Refused};
 pub use request::Asking;
+pub use version::Expected;
 
+use crate::core::id::SessionId;
 use crate::core::identity::{Identity, Subject};
 use crate::core::machine::Now;
 use crate::gateway::live::Live;
 use crate::gateway::policy::Policy;
-use crate::store::{About, Account, Change, Changes, Key, Remember, Request, Scope, Store, Swept, Window};
+use crate::store::{About, Account, Change, Changes, Key, Remember, Request, Scope, SessionEnd, Store, Swept, Window};
 use announce::Announce;
 use lang::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// What a call did.
@@ -72,7 +76,7 @@ pub struct Outcome {
 
 /// The service. Cloning shares it.
 #[derive(Clone, Debug)]
-pub struct Access(Arc<Inner>);
+pub struct Access(Arc<Inner>, Expected);
 
 #[derive(Debug)]
 struct Inner {
@@ -82,6 +86,8 @@ struct Inner {
     gateway: String,
     latest: Mutex<Option<Now>>,
     announce: OnceLock<Arc<Announce>>,
+    /// How sessions ended while the state could not be written.
+    unwritten: Mutex<BTreeMap<SessionId, SessionEnd>>,
 }
 
 /// What a judge inside a transaction answers.
@@ -90,14 +96,18 @@ type Judged = Result<(Outcome, Vec<Change>), Refused>;
 impl Access {
     /// A service over a store, under the policy in force, for the sessions of one gateway.
     pub fn new(store: Arc<dyn Store>, policy: Policy, live: Live, gateway: impl Into<String>) -> Self {
-        Self(Arc::new(Inner {
-            store,
-            policy,
-            live,
-            gateway: gateway.into(),
-            latest: Mutex::new(None),
-            announce: OnceLock::new(),
-        }))
+        Self(
+            Arc::new(Inner {
+                store,
+                policy,
+                live,
+                gateway: gateway.into(),
+                latest: Mutex::new(None),
+                announce: OnceLock::new(),
+                unwritten: Mutex::default(),
+            }),
+            Expected::default(),
+        )
     }
 
     /// Names the channels that notices can be posted to; the first call counts.
@@ -142,11 +152,12 @@ impl Access {
         Ok(self.0.store.open_windows(subject.clone(), connection.to_owned(), at).await?)
     }
 
-    /// Writes down what time has decided already; nothing depends on it.
+    /// Writes down what time has decided already, and what could not be written when it came; nothing depends on it.
     ///
     /// # Errors
     /// When the store does not answer.
     pub async fn sweep(&self, now: Now) -> Result<Swept, Refused> {
+        self.note_ends().await?;
         Ok(self.0.store.sweep(self.instant(now)).await?)
     }
 
@@ -165,10 +176,13 @@ impl Access {
         let key = key.map(|key| Key { subject: actor.clone(), key: key.key.clone(), digest: key.digest.clone() });
         let digest = key.as_ref().map(|key| key.digest.clone());
         let since = at.minus(judge::lookback(&caller.active.program));
+        let (expected, judged_as, concerned) = (self.1.clone(), caller.clone(), about.clone());
         let run = move |account: &Account| {
             let (answer, changes) = match (&account.remembered, &digest) {
                 (Some((before, answer)), Some(digest)) => (repeat(before, digest, answer), None),
-                (Some(_) | None, _) => settle(judge(account), at, &actor),
+                (Some(_) | None, _) => {
+                    settle(expected.hold(judge(account), &judged_as, account, &concerned, at), at, &actor)
+                }
             };
             *put.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
             changes

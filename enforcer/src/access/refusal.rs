@@ -69,6 +69,9 @@ pub enum Refused {
     /// Its state does not allow this any more.
     #[error("{0}")]
     State(Because),
+    /// It is not what the caller looked at any more.
+    #[error("it has changed since you looked; look again and decide anew")]
+    Changed,
     /// What was asked has no meaning.
     #[error("{0}")]
     Invalid(String),
@@ -98,7 +101,12 @@ impl Refused {
         match self {
             Self::Policy(all) => all.clone(),
             Self::Forbidden(because) | Self::State(because) => vec![because.clone()],
-            Self::NotFound(_) | Self::Invalid(_) | Self::KeyReused | Self::NoPolicy | Self::Store(_) => {
+            Self::NotFound(_)
+            | Self::Changed
+            | Self::Invalid(_)
+            | Self::KeyReused
+            | Self::NoPolicy
+            | Self::Store(_) => {
                 vec![Because::plain(self.to_string())]
             }
         }

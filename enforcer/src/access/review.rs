@@ -5,6 +5,7 @@
 
 use super::announce;
 use super::caller::Caller;
+use super::list::{Filter, Listed, SEARCHED_PARTS_MAX, cut};
 use super::quorum::same_person;
 use super::refusal::{Because, Refused};
 use super::request::free_text;
@@ -16,9 +17,6 @@ use crate::store::{About, Account, Change, Review, Verdict, Window};
 use lang::program::Contract;
 use lang::time::Timestamp;
 use std::collections::BTreeSet;
-
-/// The most reviews that a list is chosen from.
-const LOOKED_AT_MAX: u32 = 1_000;
 
 impl Access {
     /// Says a word on a break-glass window. The one that completes the quorum ends the review.
@@ -71,19 +69,35 @@ impl Access {
     ///
     /// # Errors
     /// When the state cannot be read.
-    pub async fn reviews(&self, identity: &Identity, only_open: bool) -> Result<Vec<(Review, bool)>, Refused> {
+    pub async fn reviews(&self, identity: &Identity, filter: &Filter) -> Result<Listed<(Review, bool)>, Refused> {
         let caller = self.caller(identity)?;
-        let all = self.0.store.reviews(only_open, LOOKED_AT_MAX).await?;
-        let mine = |review: &Review| may_speak(&caller, review);
-        Ok(all
-            .into_iter()
-            .filter(|review| caller.sees_review(review))
-            .take(super::list::LIMIT_MAX as usize)
-            .map(|review| {
-                let may = mine(&review);
-                (review, may)
-            })
-            .collect())
+        let mut page = filter.page();
+        let wanted = usize::try_from(page.limit).unwrap_or(usize::MAX);
+        let mut items = Vec::new();
+        for _ in 0..SEARCHED_PARTS_MAX {
+            let rows = self.0.store.reviews(filter.open, page.clone()).await?;
+            let whole = rows.len() == wanted;
+            page.after = rows.last().map(|row| row.window.to_string());
+            items.extend(rows.into_iter().filter(|review| caller.sees_review(review)));
+            if !whole || items.len() >= wanted {
+                break;
+            }
+        }
+        items.truncate(wanted);
+        let items = items.into_iter().map(|review| (may_speak(&caller, &review), review));
+        Ok(cut(items.map(|(may, review)| (review, may)).collect(), filter.limit(), |row: &(Review, bool)| {
+            row.0.window.to_string()
+        }))
+    }
+
+    /// The review that a window owes, when there is one that the caller may see.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub async fn one_review(&self, identity: &Identity, id: &WindowId) -> Result<Option<(Review, bool)>, Refused> {
+        let caller = self.caller(identity)?;
+        let review = self.0.store.review(id.clone()).await?.filter(|review| caller.sees_review(review));
+        Ok(review.map(|review| (may_speak(&caller, &review), review)).map(|(may, review)| (review, may)))
     }
 }
 

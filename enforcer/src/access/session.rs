@@ -10,6 +10,10 @@ use crate::core::machine::{Cause, Now};
 use crate::store::{About, Account, Change, Changes, Scope, Session, SessionEnd, StoreError};
 use lang::program::rules::{Operator, Recorded};
 use lang::time::Timestamp;
+use std::sync::PoisonError;
+
+/// Ends of sessions that wait for a state that can be written.
+const UNWRITTEN_MAX: usize = 65_536;
 
 impl Access {
     /// Notes that a session begins. Enter the session into [`crate::gateway::live::Live`] first: then a revocation
@@ -32,14 +36,39 @@ impl Access {
         }
     }
 
-    /// Notes that a session ended. A second note changes nothing.
+    /// Notes that a session ended. A second note changes nothing. What cannot be written now is written by a later
+    /// [`Access::sweep`].
     ///
     /// # Errors
     /// When the state cannot be written.
     pub async fn session_closed(&self, id: &SessionId, cause: Cause, sentence: &str, now: Now) -> Result<(), Refused> {
-        let at = self.instant(now);
-        let end = SessionEnd { at, cause: cause.word().to_owned(), sentence: sentence.to_owned() };
-        let named = id.clone();
+        let end = SessionEnd { at: self.instant(now), cause: cause.word().to_owned(), sentence: sentence.to_owned() };
+        let noted = self.note_end(id, &end).await;
+        if noted.is_err() {
+            let mut unwritten = self.0.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
+            // Beyond the bound it is the next start that closes the records.
+            if unwritten.len() < UNWRITTEN_MAX {
+                unwritten.insert(id.clone(), end);
+            }
+        }
+        noted
+    }
+
+    /// Writes down the ends that could not be written when they came.
+    pub(super) async fn note_ends(&self) -> Result<(), Refused> {
+        loop {
+            let first = {
+                let unwritten = self.0.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
+                unwritten.first_key_value().map(|(id, end)| (id.clone(), end.clone()))
+            };
+            let Some((id, end)) = first else { return Ok(()) };
+            self.note_end(&id, &end).await?;
+            self.0.unwritten.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        }
+    }
+
+    async fn note_end(&self, id: &SessionId, end: &SessionEnd) -> Result<(), Refused> {
+        let (at, named, end) = (end.at, id.clone(), end.clone());
         let judge = move |account: &Account| {
             account.session.as_ref().filter(|session| session.closed.is_none())?;
             Some(Changes::new(at, None).with(Change::SessionClosed { session: named.clone(), end: end.clone() }))

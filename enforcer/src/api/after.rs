@@ -1,9 +1,10 @@
-//! Reviews, notices and the history, over HTTP.
+//! Reviews, notices, activations and the history, over HTTP.
 
-use super::body::{ListState, Named, Nothing, Read, Write};
+use super::body::{ListState, Named, Nothing, PageQuery, Read, Write};
+use super::handlers::list;
 use super::view::{List, Subject};
 use super::{Problem, State};
-use crate::access::Did;
+use crate::access::{Did, Filter};
 use crate::core::id::WindowId;
 use crate::gateway::clock;
 use crate::store;
@@ -92,7 +93,7 @@ pub struct Reviewed {
 }
 
 /// The body of `POST /v1/windows/{id}/review`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReviewBody {
     #[serde(default)]
@@ -105,16 +106,19 @@ pub(super) struct ReviewBody {
 #[serde(deny_unknown_fields)]
 pub(super) struct ReviewQuery {
     state: Option<ListState>,
+    cursor: Option<String>,
+    limit: Option<u32>,
 }
 
 pub(super) async fn reviews(
     Extracted(state): Extracted<State>,
     Read { identity, query }: Read<ReviewQuery>,
 ) -> Result<Json<List<Review>>, Problem> {
-    let all = state.access.reviews(&identity, query.state != Some(ListState::All)).await?;
+    let open = query.state != Some(ListState::All);
+    let filter = Filter { open, after: query.cursor, limit: query.limit, ..Filter::default() };
+    let listed = state.access.reviews(&identity, &filter).await?;
     let at = state.access.instant(clock::now());
-    let items = all.iter().map(|(review, may)| Review::of(review, *may, at)).collect();
-    Ok(Json(List { items, next: None }))
+    Ok(Json(list(listed, |(review, may)| Review::of(review, *may, at))))
 }
 
 pub(super) async fn review(
@@ -123,8 +127,9 @@ pub(super) async fn review(
     write: Write<ReviewBody>,
 ) -> Result<Json<Reviewed>, Problem> {
     let now = clock::now();
-    let ReviewBody { concern, note } = write.body;
-    let (did, review) = state.access.review(&write.identity, &id, concern, note, write.key.as_ref(), now).await?;
+    let ReviewBody { concern, note } = write.body.clone();
+    let (did, review) =
+        write.access(&state).review(&write.identity, &id, concern, note, write.key.as_ref(), now).await?;
     Ok(Json(Reviewed { did, review: Review::of(&review, false, state.access.instant(now)) }))
 }
 
@@ -170,6 +175,7 @@ impl Notice {
 #[serde(deny_unknown_fields)]
 pub(super) struct NoticeQuery {
     state: Option<store::NoticeState>,
+    cursor: Option<String>,
     limit: Option<u32>,
 }
 
@@ -178,8 +184,8 @@ pub(super) async fn notices(
     Read { identity, query }: Read<NoticeQuery>,
 ) -> Result<Json<List<Notice>>, Problem> {
     let wanted = query.state.unwrap_or(store::NoticeState::Dead);
-    let all = state.access.notices(&identity, wanted, query.limit.unwrap_or(50)).await?;
-    Ok(Json(List { items: all.iter().map(Notice::of).collect(), next: None }))
+    let filter = Filter { after: query.cursor, limit: query.limit, ..Filter::default() };
+    Ok(Json(list(state.access.notices(&identity, wanted, &filter).await?, Notice::of)))
 }
 
 pub(super) async fn retry_notice(
@@ -233,20 +239,50 @@ impl Event {
     }
 }
 
-/// The parameters of `GET /v1/audit`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct AuditQuery {
-    cursor: Option<u64>,
-    limit: Option<u32>,
-}
-
 pub(super) async fn audit(
     Extracted(state): Extracted<State>,
-    Read { identity, query }: Read<AuditQuery>,
+    Read { identity, query }: Read<PageQuery>,
 ) -> Result<Json<List<Event>>, Problem> {
     let listed = state.access.audit(&identity, query.cursor, query.limit.unwrap_or(50)).await?;
-    Ok(Json(List { items: listed.items.iter().map(Event::of).collect(), next: listed.next }))
+    Ok(Json(list(listed, Event::of)))
+}
+
+/// A policy that came into force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Activation {
+    /// Commit of the policy repository.
+    pub commit: String,
+    /// The commit before it on that gateway.
+    pub previous: Option<String>,
+    /// Semantic digest.
+    pub digest: String,
+    /// The commit's date.
+    pub committed_at: String,
+    /// When it came into force.
+    pub activated_at: String,
+    /// The gateway.
+    pub gateway: String,
+    /// Rules that came (`+`), went (`-`) and changed (`~`).
+    pub changes: Vec<String>,
+    /// Who gained (`+`) and lost (`-`) what.
+    #[serde(default)]
+    pub access: Vec<String>,
+}
+
+impl Activation {
+    /// As it was written down.
+    pub fn of(bundle: &store::Bundle) -> Self {
+        Self {
+            commit: bundle.commit.clone(),
+            previous: bundle.previous.clone(),
+            digest: bundle.digest.clone(),
+            committed_at: bundle.committed_at.to_string(),
+            activated_at: bundle.activated_at.to_string(),
+            gateway: bundle.gateway.clone(),
+            changes: bundle.summary.lines().map(str::to_owned).collect(),
+            access: bundle.access.clone(),
+        }
+    }
 }
 
 /// Where people sign in, for `leasehold login`.

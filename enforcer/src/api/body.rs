@@ -1,7 +1,7 @@
 //! What clients send: JSON bodies, query parameters, path parameters and keys, all refused as problems.
 
-use super::Problem;
-use crate::access::{Filter, IdempotencyKey};
+use super::{Problem, State, condition};
+use crate::access::{Access, Expected, Filter, IdempotencyKey};
 use crate::core::identity::Identity;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
@@ -14,12 +14,20 @@ use std::sync::Arc;
 /// Bytes of an `Idempotency-Key`.
 const KEY_BYTES_MAX: usize = 200;
 
-/// A write: who, under which key, with what.
+/// A write: who, under which key, expecting what, with what.
 #[derive(Debug)]
 pub(super) struct Write<T> {
     pub(super) identity: Arc<Identity>,
     pub(super) key: Option<IdempotencyKey>,
+    expected: Expected,
     pub(super) body: T,
+}
+
+impl<T> Write<T> {
+    /// The access service, held to the versions that the writer has looked at.
+    pub(super) fn access(&self, state: &State) -> Access {
+        state.access.expecting(self.expected.clone())
+    }
 }
 
 impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for Write<T> {
@@ -39,7 +47,8 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for Write<T> 
             Problem::new(status, sentence)
         })?;
         let key = key(&headers, &target, &bytes)?;
-        Ok(Self { identity, key, body: parse(&headers, &bytes)? })
+        let expected = condition::expected(&headers)?;
+        Ok(Self { identity, key, expected, body: parse(&headers, &bytes)? })
     }
 }
 
@@ -121,7 +130,15 @@ impl<S: Send + Sync, Q: DeserializeOwned + Send> FromRequestParts<S> for Read<Q>
 #[serde(deny_unknown_fields)]
 pub(super) struct Nothing {}
 
-/// The parameters of every list.
+/// The parameters of a list that is sorted by a number.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PageQuery {
+    pub(super) cursor: Option<u64>,
+    pub(super) limit: Option<u32>,
+}
+
+/// The parameters of every other list.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {

@@ -1,9 +1,10 @@
 //! One function for each verb: reads what was sent, asks the access service, shows the answer.
 
-use super::body::{ListQuery, Named, Nothing, Read, Write};
+use super::after::Activation;
+use super::body::{ListQuery, Named, Nothing, PageQuery, Read, Write};
 use super::search::{self, SessionsQuery};
-use super::view::{Activation, Done, List, Policy, Reachables, Request, Session, Window};
-use super::{Problem, State};
+use super::view::{Done, List, Policy, Reachables, Request, Session, Window};
+use super::{Problem, State, condition};
 use crate::access::{Asking, Caller, Did, Listed};
 use crate::core::id::{RequestId, SessionId, WindowId};
 use crate::core::identity::Identity;
@@ -13,7 +14,7 @@ use axum::extract::State as Extracted;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use lang::time::Ttl;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 type Answer<T> = Result<Json<T>, Problem>;
 
@@ -93,10 +94,20 @@ pub(super) async fn one_request(
     Extracted(state): Extracted<State>,
     Named(id): Named<RequestId>,
     Read { identity, query: _ }: Read<Nothing>,
-) -> Answer<Request> {
+) -> Result<Response, Problem> {
     let now = clock::now();
     let request = state.access.one_request(&identity, &id, now).await?;
-    Ok(Json(Request::of(&caller(&state, &identity)?, &request, state.access.instant(now))))
+    let (caller, at) = (caller(&state, &identity)?, state.access.instant(now));
+    Ok(tagged(true, &caller.version_of_request(&request, at), Request::of(&caller, &request, at)))
+}
+
+/// An answer under a version.
+fn tagged(strong: bool, version: &str, answer: impl Serialize) -> Response {
+    let mut response = Json(answer).into_response();
+    if let Some(tag) = condition::tag(strong, version) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
 }
 
 pub(super) async fn approve(
@@ -105,7 +116,8 @@ pub(super) async fn approve(
     write: Write<ApproveBody>,
 ) -> Answer<Done> {
     let now = clock::now();
-    let outcome = state.access.approve(&write.identity, &id, write.body.terms, write.key.as_ref(), now).await?;
+    let terms = write.body.terms.clone();
+    let outcome = write.access(&state).approve(&write.identity, &id, terms, write.key.as_ref(), now).await?;
     Ok(Json(Done::of(&caller(&state, &write.identity)?, &outcome, state.access.instant(now))))
 }
 
@@ -115,7 +127,8 @@ pub(super) async fn deny(
     write: Write<ReasonBody>,
 ) -> Answer<Done> {
     let now = clock::now();
-    let outcome = state.access.deny(&write.identity, &id, write.body.reason, write.key.as_ref(), now).await?;
+    let reason = write.body.reason.clone();
+    let outcome = write.access(&state).deny(&write.identity, &id, reason, write.key.as_ref(), now).await?;
     Ok(Json(Done::of(&caller(&state, &write.identity)?, &outcome, state.access.instant(now))))
 }
 
@@ -125,7 +138,7 @@ pub(super) async fn withdraw(
     write: Write<Nothing>,
 ) -> Answer<Done> {
     let now = clock::now();
-    let outcome = state.access.withdraw(&write.identity, &id, write.key.as_ref(), now).await?;
+    let outcome = write.access(&state).withdraw(&write.identity, &id, write.key.as_ref(), now).await?;
     Ok(Json(Done::of(&caller(&state, &write.identity)?, &outcome, state.access.instant(now))))
 }
 
@@ -143,10 +156,11 @@ pub(super) async fn one_window(
     Extracted(state): Extracted<State>,
     Named(id): Named<WindowId>,
     Read { identity, query: _ }: Read<Nothing>,
-) -> Answer<Window> {
+) -> Result<Response, Problem> {
     let now = clock::now();
     let window = state.access.one_window(&identity, &id, now).await?;
-    Ok(Json(Window::of(&window, state.access.instant(now))))
+    let at = state.access.instant(now);
+    Ok(tagged(true, &caller(&state, &identity)?.version_of_window(&window, at), Window::of(&window, at)))
 }
 
 pub(super) async fn extend(
@@ -155,7 +169,8 @@ pub(super) async fn extend(
     write: Write<ReasonBody>,
 ) -> Answer<Done> {
     let now = clock::now();
-    let outcome = state.access.extend(&write.identity, &id, write.body.reason, write.key.as_ref(), now).await?;
+    let reason = write.body.reason.clone();
+    let outcome = write.access(&state).extend(&write.identity, &id, reason, write.key.as_ref(), now).await?;
     Ok(Json(Done::of(&caller(&state, &write.identity)?, &outcome, state.access.instant(now))))
 }
 
@@ -165,7 +180,7 @@ pub(super) async fn revoke(
     write: Write<Nothing>,
 ) -> Answer<Done> {
     let now = clock::now();
-    let outcome = state.access.revoke(&write.identity, &id, write.key.as_ref(), now).await?;
+    let outcome = write.access(&state).revoke(&write.identity, &id, write.key.as_ref(), now).await?;
     Ok(Json(Done::of(&caller(&state, &write.identity)?, &outcome, state.access.instant(now))))
 }
 
@@ -180,8 +195,9 @@ pub(super) async fn one_session(
     Extracted(state): Extracted<State>,
     Named(id): Named<SessionId>,
     Read { identity, query: _ }: Read<Nothing>,
-) -> Answer<Session> {
-    Ok(Json(Session::of(&state.access.one_session(&identity, &id).await?)))
+) -> Result<Response, Problem> {
+    let session = state.access.one_session(&identity, &id).await?;
+    Ok(tagged(true, &caller(&state, &identity)?.version_of_session(&session), Session::of(&session)))
 }
 
 pub(super) async fn terminate(
@@ -189,32 +205,29 @@ pub(super) async fn terminate(
     Named(id): Named<SessionId>,
     write: Write<Nothing>,
 ) -> Answer<Done> {
-    let (did, session) = state.access.terminate(&write.identity, &id, write.key.as_ref(), clock::now()).await?;
+    let (did, session) = write.access(&state).terminate(&write.identity, &id, write.key.as_ref(), clock::now()).await?;
     Ok(Json(Done { did, request: None, window: None, session: Some(Session::of(&session)) }))
 }
 
 pub(super) async fn policy(
     Extracted(state): Extracted<State>,
     Read { identity, query: _ }: Read<Nothing>,
-) -> Answer<Policy> {
+) -> Result<Response, Problem> {
     let caller = caller(&state, &identity)?;
     let previous = state.access.previous_commit(&caller.active.commit).await?;
-    Ok(Json(Policy::of(&caller, &state.policy.state(), previous, state.access.instant(clock::now()))))
-}
-
-/// The parameters of `GET /v1/policy/activations`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct LimitQuery {
-    limit: Option<u32>,
+    let policy = Policy::of(&caller, &state.policy.state(), previous, state.access.instant(clock::now()));
+    // That the same was confirmed anew is no news, as long as it is fresh: hence a weak tag.
+    let lasting = Policy { confirmed_at: None, age_seconds: None, ..policy.clone() };
+    let version = condition::digest(&serde_json::to_vec(&lasting).unwrap_or_default());
+    Ok(tagged(false, &version, policy))
 }
 
 pub(super) async fn activations(
     Extracted(state): Extracted<State>,
-    Read { identity, query }: Read<LimitQuery>,
+    Read { identity, query }: Read<PageQuery>,
 ) -> Answer<List<Activation>> {
-    let all = state.access.activations(&identity, query.limit.unwrap_or(20)).await?;
-    Ok(Json(List { items: all.iter().map(Activation::of).collect(), next: None }))
+    let listed = state.access.activations(&identity, query.cursor, query.limit.unwrap_or(20)).await?;
+    Ok(Json(list(listed, Activation::of)))
 }
 
 /// The parameters of `GET /v1/access`.

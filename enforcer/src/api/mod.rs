@@ -7,6 +7,7 @@
 pub mod after;
 mod auth;
 mod body;
+mod condition;
 mod handlers;
 mod hook;
 mod problem;
@@ -91,7 +92,7 @@ macro_rules! verbs {
             }
 
             fn route(self) -> MethodRouter<State> {
-                match self { $(Self::$verb => on(&self.method(), $handler),)+ }
+                match self { $(Self::$verb => on(self, $handler),)+ }
             }
         }
     };
@@ -144,12 +145,24 @@ verbs! {
     Access = GET "/v1/access" handlers::access;
 }
 
-fn on<H, T>(method: &Method, handler: H) -> MethodRouter<State>
+impl Verb {
+    /// Whether it writes to one thing that has a version.
+    pub fn is_versioned(self) -> bool {
+        let one = |what: &str| self.path().starts_with(&format!("/v1/{what}/{{id}}/"));
+        self.method() == Method::POST && ["requests", "windows", "sessions"].into_iter().any(one)
+    }
+}
+
+fn on<H, T>(verb: Verb, handler: H) -> MethodRouter<State>
 where
     H: axum::handler::Handler<T, State>,
     T: 'static,
 {
-    if *method == Method::POST { post(handler) } else { get(handler) }
+    match (verb.method() == Method::POST, verb.is_versioned()) {
+        (true, true) => post(handler),
+        (true, false) => post(handler).layer(middleware::from_fn(condition::unversioned)),
+        (false, _) => get(handler).layer(middleware::from_fn(condition::read)),
+    }
 }
 
 /// The document at `/openapi.json`.
@@ -164,7 +177,7 @@ pub fn router(state: &State) -> Router {
     }
     routes
         .route_layer(middleware::from_fn_with_state(state.clone(), auth::authenticate))
-        .route("/openapi.json", get(openapi))
+        .route("/openapi.json", get(openapi).layer(middleware::from_fn(condition::read)))
         .route("/v1/sign-in", get(after::sign_in))
         .merge(hook::router(state.webhook.clone()))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing at this address; see /openapi.json"))

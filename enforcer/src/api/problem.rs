@@ -110,6 +110,7 @@ impl From<Refused> for Problem {
             Refused::Policy(_) | Refused::Forbidden(_) => StatusCode::FORBIDDEN,
             Refused::NotFound(_) => StatusCode::NOT_FOUND,
             Refused::State(_) | Refused::Store(StoreError::Conflict) => StatusCode::CONFLICT,
+            Refused::Changed => StatusCode::PRECONDITION_FAILED,
             Refused::Invalid(_) => StatusCode::BAD_REQUEST,
             Refused::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Refused::NoPolicy | Refused::Store(_) => StatusCode::SERVICE_UNAVAILABLE,

@@ -53,6 +53,7 @@ impl SessionsQuery {
             open: self.state == Some(ListState::Open),
             mine: self.mine,
             who: self.subject.clone(),
+            ended: None,
             from: time(&self.since)?,
             until: time(&self.until)?,
             after: self.cursor.clone(),
@@ -87,6 +88,7 @@ pub(super) async fn sessions(
         outcome: query.outcome,
         since: filter.from,
         until: filter.until,
+        scope: Some(state.access.replayable(identity)?),
         limit: FOUND_MAX,
     };
     let recorder = state.recorder.clone();

@@ -472,16 +472,28 @@ async fn write(api: &Api, shell: &mut Shell<'_>, path: &[&str], body: &serde_jso
 
 /// Every row of a list, part by part, up to the limit.
 async fn rows<T: DeserializeOwned>(api: &Api, what: &str, which: &Which) -> Result<Vec<T>, Failure> {
+    let mut query = vec![("mine", which.mine.to_string())];
+    query.push(("state", if which.all { "all" } else { "open" }.to_owned()));
+    query.extend(which.connection.iter().map(|name| ("connection", name.clone())));
+    parts(api, what, &query, which.limit).await
+}
+
+/// The rows of any list, part by part, up to a limit.
+pub(super) async fn parts<T: DeserializeOwned>(
+    api: &Api,
+    what: &str,
+    query: &[(&str, String)],
+    limit: u32,
+) -> Result<Vec<T>, Failure> {
     let mut all: Vec<T> = Vec::new();
     let mut cursor: Option<String> = None;
     loop {
-        let left = which.limit.saturating_sub(u32::try_from(all.len()).unwrap_or(u32::MAX));
+        let left = limit.saturating_sub(u32::try_from(all.len()).unwrap_or(u32::MAX));
         if left == 0 {
             return Ok(all);
         }
-        let mut query = vec![("limit", left.min(200).to_string()), ("mine", which.mine.to_string())];
-        query.push(("state", if which.all { "all" } else { "open" }.to_owned()));
-        query.extend(which.connection.iter().map(|name| ("connection", name.clone())));
+        let mut query = query.to_vec();
+        query.push(("limit", left.min(200).to_string()));
         query.extend(cursor.iter().map(|cursor| ("cursor", cursor.clone())));
         let part: List<T> = api.get(&["v1", what], &query).await?;
         all.extend(part.items);

@@ -1,7 +1,8 @@
 //! `leasehold login` and `logout`: a token of the gateway's identity provider, by a browser on this machine or by
-//! another device, kept in a file that nobody else reads. The token is never printed and never part of an error.
+//! another device, kept by [`super::keeper`]. The token is never printed and never part of an error.
 
 use super::connect::{self, Connect, Failure};
+use super::keeper::{self, Kept, Place};
 use crate::api::after::SignIn;
 use aws_lc_rs::digest;
 use base64::Engine as _;
@@ -9,11 +10,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use lang::time::Timestamp;
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
-use std::fs;
+use serde::Deserialize;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::PathBuf;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -31,18 +29,6 @@ const CALLS_MAX: usize = 32;
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
 /// A token that ends this soon is renewed first.
 const RENEW_BEFORE_SECONDS: i64 = 60;
-
-/// What is kept of a sign-in.
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    origin: String,
-    access_token: String,
-    refresh_token: Option<String>,
-    expires_at: i64,
-    token_endpoint: String,
-    client_id: String,
-    resource: Option<String>,
-}
 
 /// A provider's answer with tokens.
 #[derive(Deserialize)]
@@ -69,40 +55,9 @@ fn unavailable(sentence: impl Into<String>) -> Failure {
     Failure::Unavailable(sentence.into())
 }
 
-fn folder() -> Option<PathBuf> {
-    let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let folder = var("XDG_CONFIG_HOME").or_else(|| var("HOME").map(|home| home.join(".config")))?;
-    Some(folder.join("leasehold/tokens"))
-}
-
-fn file(url: &Url) -> Option<PathBuf> {
-    let origin = url.origin().ascii_serialization();
-    let name: String = blake3::hash(origin.as_bytes()).to_hex().chars().take(32).collect();
-    Some(folder()?.join(format!("{name}.json")))
-}
-
-fn load(url: &Url) -> Option<Kept> {
-    let bytes = Zeroizing::new(fs::read(file(url)?).ok()?);
-    serde_json::from_slice::<Kept>(&bytes).ok().filter(|kept| kept.origin == url.origin().ascii_serialization())
-}
-
-fn store(url: &Url, kept: &Kept) -> io::Result<()> {
-    let file = file(url).ok_or_else(|| io::Error::other("there is no home folder to keep the token in"))?;
-    if let Some(folder) = file.parent() {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    }
-    let text = Zeroizing::new(serde_json::to_vec(kept).map_err(io::Error::other)?);
-    // Written beside and moved: a reader sees the old one or the new one, and nobody else either.
-    let beside = file.with_extension(format!("{}.tmp", std::process::id()));
-    let mut out = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-    out.write_all(&text)?;
-    out.sync_all()?;
-    fs::rename(&beside, &file)
-}
-
 /// The token of an earlier sign-in at this gateway, while it is good.
 pub(super) fn token(url: &Url) -> Option<SecretString> {
-    let kept = load(url)?;
+    let kept = keeper::load(url)?;
     (kept.expires_at > now()).then(|| SecretString::from(kept.access_token))
 }
 
@@ -112,7 +67,7 @@ fn now() -> i64 {
 
 /// Renews a token that is about to end, when there is a way; otherwise nothing happens.
 pub(super) async fn renew(url: &Url) {
-    let Some(mut kept) = load(url) else { return };
+    let Some(mut kept) = keeper::load(url) else { return };
     let Some(refresh) = kept.refresh_token.clone() else { return };
     if kept.expires_at - RENEW_BEFORE_SECONDS > now() {
         return;
@@ -127,7 +82,7 @@ pub(super) async fn renew(url: &Url) {
     kept.refresh_token = tokens.refresh_token.or(Some(refresh));
     kept.expires_at = now() + tokens.expires_in.unwrap_or(300);
     // The old one may still do when the new one cannot be kept.
-    drop(store(url, &kept));
+    drop(keeper::store(url, &kept));
 }
 
 async fn post<T: serde::de::DeserializeOwned>(
@@ -162,8 +117,16 @@ async fn post<T: serde::de::DeserializeOwned>(
 /// When `notes` cannot be written.
 pub async fn login(connect: &Connect, device: bool, notes: &mut dyn Write) -> io::Result<u8> {
     match tokio::time::timeout(SIGN_IN_MAX, sign_in(connect, device, notes)).await {
-        Ok(Ok(seconds)) => {
-            writeln!(notes, "signed in for {} min; commands of this user use it from now on", seconds / 60)?;
+        Ok(Ok((seconds, place))) => {
+            let place = match place {
+                Place::Keyring => "the keyring",
+                Place::File => "a file that only this user reads",
+            };
+            writeln!(
+                notes,
+                "signed in for {} min; the token is in {place}, and this user's commands use it from now on",
+                seconds / 60
+            )?;
             Ok(0)
         }
         Ok(Err(failure)) => {
@@ -182,13 +145,13 @@ pub async fn login(connect: &Connect, device: bool, notes: &mut dyn Write) -> io
 /// # Errors
 /// When `notes` cannot be written.
 pub fn logout(connect: &Connect, notes: &mut dyn Write) -> io::Result<u8> {
-    let removed = connect::gateway(connect).map(|url| file(&url).map(fs::remove_file));
+    let removed = connect::gateway(connect).map(|url| keeper::forget(&url));
     match removed {
-        Ok(Some(Err(error))) if error.kind() != io::ErrorKind::NotFound => {
+        Ok(Err(error)) => {
             writeln!(notes, "error: the token could not be removed: {error}")?;
             Ok(4)
         }
-        Ok(_) => {
+        Ok(Ok(())) => {
             writeln!(notes, "signed out on this machine")?;
             Ok(0)
         }
@@ -199,7 +162,7 @@ pub fn logout(connect: &Connect, notes: &mut dyn Write) -> io::Result<u8> {
     }
 }
 
-async fn sign_in(connect: &Connect, device: bool, notes: &mut dyn Write) -> Result<i64, Failure> {
+async fn sign_in(connect: &Connect, device: bool, notes: &mut dyn Write) -> Result<(i64, Place), Failure> {
     let url = connect::gateway(connect)?;
     let way: SignIn = connect::anonymous(connect, &["v1", "sign-in"]).await?;
     let client = crate::identity::client(ANSWER_MAX).map_err(|error| unavailable(error.to_string()))?;
@@ -221,8 +184,9 @@ async fn sign_in(connect: &Connect, device: bool, notes: &mut dyn Write) -> Resu
         client_id: way.client_id,
         resource: way.resource,
     };
-    store(&url, &kept).map_err(|error| unavailable(format!("the token cannot be kept: {error}")))?;
-    Ok(seconds)
+    let place = keeper::store(&url, &kept);
+    let place = place.map_err(|error| unavailable(format!("the token cannot be kept: {error}")))?;
+    Ok((seconds, place))
 }
 
 fn say(notes: &mut dyn Write, text: &str) -> Result<(), Failure> {
@@ -372,5 +336,5 @@ async fn target(stream: &mut tokio::net::TcpStream) -> Option<String> {
 
 /// When a kept token ends, for `leasehold status`.
 pub(super) fn ends(url: &Url) -> Option<Timestamp> {
-    load(url).map(|kept| Timestamp::from_unix(kept.expires_at))
+    keeper::load(url).map(|kept| Timestamp::from_unix(kept.expires_at))
 }

@@ -8,6 +8,7 @@ pub mod download;
 #[cfg(test)]
 mod forms_tests;
 pub mod hold;
+mod keeper;
 pub mod login;
 mod more;
 mod native;

@@ -1,6 +1,6 @@
 //! Commands that look after break-glass, the history and the gateway's notices, and the one that follows sessions.
 
-use super::commands::{Format, Shell, Stop};
+use super::commands::{Format, Shell, Stop, parts};
 use super::connect::Api;
 use crate::api::after::{Event, Notice, Review, Reviewed};
 use crate::api::view::{List, Session, Subject};
@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
+/// Reviews and notices that one command shows.
+const ROWS_MAX: u32 = 1_000;
 /// Between two looks at what is live.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -40,8 +42,8 @@ fn review(out: &mut dyn Write, review: &Review) -> io::Result<()> {
 
 pub(super) async fn reviews(api: &Api, shell: &mut Shell<'_>, all: bool) -> Result<u8, Stop> {
     let query = [("state", if all { "all" } else { "open" }.to_owned())];
-    let list: List<Review> = api.get(&["v1", "reviews"], &query).await?;
-    shell.answer(&list.items, |out, rows| {
+    let all: Vec<Review> = parts(api, "reviews", &query, ROWS_MAX).await?;
+    shell.answer(&all, |out, rows| {
         if rows.is_empty() {
             writeln!(out, "no review")?;
         }
@@ -67,22 +69,7 @@ pub(super) async fn say(
 }
 
 pub(super) async fn audit(api: &Api, shell: &mut Shell<'_>, limit: u32) -> Result<u8, Stop> {
-    let mut all: Vec<Event> = Vec::new();
-    let mut cursor: Option<String> = None;
-    loop {
-        let left = limit.saturating_sub(u32::try_from(all.len()).unwrap_or(u32::MAX));
-        if left == 0 {
-            break;
-        }
-        let mut query = vec![("limit", left.min(200).to_string())];
-        query.extend(cursor.iter().map(|cursor| ("cursor", cursor.clone())));
-        let part: List<Event> = api.get(&["v1", "audit"], &query).await?;
-        all.extend(part.items);
-        match part.next {
-            Some(next) => cursor = Some(next),
-            None => break,
-        }
-    }
+    let all: Vec<Event> = parts(api, "audit", &[], limit).await?;
     shell.answer(&all, |out, all| {
         all.iter().try_for_each(|event| {
             let by = event.actor.as_ref().map_or_else(|| "-".to_owned(), who);
@@ -107,8 +94,8 @@ pub(super) async fn notices(api: &Api, shell: &mut Shell<'_>, retry: Option<&str
         shell.answer(&done, |out, _| writeln!(out, "{} is tried again", inert(id)))?;
         return Ok(0);
     }
-    let list: List<Notice> = api.get(&["v1", "notices"], &[]).await?;
-    shell.answer(&list.items, |out, rows| {
+    let all: Vec<Notice> = parts(api, "notices", &[], ROWS_MAX).await?;
+    shell.answer(&all, |out, rows| {
         if rows.is_empty() {
             writeln!(out, "every notice was taken")?;
         }

@@ -114,6 +114,7 @@ fn search(args: &Args, connection: Option<&str>, limit: u32) -> Result<Vec<Found
         outcome: args.outcome.clone(),
         since: time(&args.since)?,
         until: time(&args.until)?,
+        scope: None,
         limit,
     };
     search_in(&folder, &search).map_err(|error| error.to_string())

@@ -11,7 +11,7 @@ use crate::gitops::revision;
 use crate::protocols::postgres::classify::classify;
 use crate::recording::inert::{inert, write_json};
 use crate::recording::read::Reader;
-use crate::recording::transcript::{Item, Transcript, instant};
+use crate::recording::transcript::{Tied, Transcript, instant};
 use crate::recording::{self};
 use lang::program::{Outcome, Program, Request, SubjectKind, Verdict};
 use lang::time::Timestamp;
@@ -156,11 +156,10 @@ fn simulate_one(folder: &Path, program: &Program, since: Timestamp, found: &mut 
             }
         }
         for step in steps.drain(..) {
-            match step.item {
-                Item::Opened(facts) => opened = Some(facts),
-                Item::Query { sql: text } | Item::Parse { sql: text, .. } => sql = Some(text),
-                Item::Execute { sql: text, .. } => sql = text,
-                Item::Decision(decision) if step.at >= since => {
+            match step.item.tied() {
+                Tied::Opened(facts) => opened = Some(facts),
+                Tied::Asked(text) => sql = text,
+                Tied::Judged(decision) if step.at >= since => {
                     judged = true;
                     let Some((opened, text)) = opened.as_deref().zip(sql.take()) else {
                         found.unknown += 1;
@@ -182,18 +181,8 @@ fn simulate_one(folder: &Path, program: &Program, since: Timestamp, found: &mut 
                         });
                     }
                 }
-                Item::Decision(_) => sql = None,
-                Item::Bind { .. }
-                | Item::Close { .. }
-                | Item::Columns { .. }
-                | Item::Row { .. }
-                | Item::Done { .. }
-                | Item::Report { .. }
-                | Item::Copy { .. }
-                | Item::RowsOmitted { .. }
-                | Item::Reauthorised { .. }
-                | Item::Note { .. }
-                | Item::Closed { .. } => {}
+                Tied::Judged(_) => sql = None,
+                Tied::Closed(_) | Tied::Aside => {}
             }
         }
     }

@@ -58,6 +58,7 @@ impl Reader<'_> {
         let recording = self.recording(node("recording"), state.as_deref());
         let channels = all("channel").into_iter().filter_map(|node| self.channel(node)).collect();
         let sign_in = node("sign-in").map(|node| self.sign_in(node));
+        self.signs_in_over_tls(node("sign-in"), public_url.as_deref(), listeners.api.as_ref());
         let drain = self.given(node("drain")).and_then(|value| value.duration(self.findings)).or(|| DRAIN);
         let limits = limits::read(node("limits"), self.findings);
         let state = state?;
@@ -319,6 +320,16 @@ impl Reader<'_> {
         }
         let is_short_ssh = text.split_once(':').is_some_and(|(host, _)| !host.contains('/'));
         if is_short_ssh { Some(Origin::Remote(text)) } else { Some(Origin::Local(self.base.join(text))) }
+    }
+
+    /// Cookies are kept from plain HTTP by the scheme of the public address: beyond this machine it is https.
+    fn signs_in_over_tls(&mut self, sign_in: Option<Node<'_>>, public_url: Option<&str>, api: Option<&Listener>) {
+        let beyond = api.is_some_and(|api| !api.address.ip().is_loopback());
+        let plain = public_url.is_some_and(|url| !url.starts_with("https://"));
+        if let Some(node) = sign_in.filter(|_| beyond && plain) {
+            let help = "write `public-url \"https://…\"`, or let the api listen on 127.0.0.1";
+            self.findings.error(node.place(), "people sign in over https only, and `public-url` is http", help);
+        }
     }
 
     fn sign_in(&mut self, node: Node<'_>) -> Option<SignIn> {

@@ -234,6 +234,20 @@ fn a_sign_in_is_read_whole() {
 }
 
 #[test]
+fn nobody_signs_in_without_tls_beyond_this_machine() {
+    let sign_in = "sign-in entra { client-id console; }";
+    let plain = with("https://access.acme.example/", "http://127.0.0.1:8443").replacen("store sqlite", sign_in, 1);
+    assert!(messages(&plain).iter().any(|message| message.contains("sign in over https only")));
+    let tls = " { tls certificate=\"/etc/leasehold/tls.pem\" key=\"/etc/leasehold/tls.key\"; }";
+    let api = format!("listen api \"0.0.0.0:8443\"{tls}");
+    let bare = with(&api, "listen api \"0.0.0.0:8443\"").replacen("store sqlite", sign_in, 1);
+    assert!(messages(&bare).iter().any(|message| message.contains("needs TLS")));
+    let local = plain.replacen(&api, "listen api \"127.0.0.1:8443\"", 1);
+    assert_eq!(messages(&local), Vec::<String>::new());
+    assert_eq!(messages(&with("store sqlite", sign_in)), Vec::<String>::new());
+}
+
+#[test]
 fn files_that_are_named_must_exist() {
     let (config, findings) = parse("gateway.kdl", GOOD, Path::new("/"), &|path| !path.ends_with("tls.key"));
     assert!(config.is_none());

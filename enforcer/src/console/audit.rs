@@ -2,6 +2,7 @@
 
 use super::html::{Html, html};
 use super::{Answer, Look, State, page};
+use crate::access::Filter;
 use crate::api::after::{Event, Notice};
 use crate::store::NoticeState;
 use axum::extract::State as Extracted;
@@ -11,11 +12,11 @@ pub(super) async fn page(Extracted(state): Extracted<State>, look: Look) -> Answ
     let cursor = look.get("cursor").and_then(|cursor| cursor.parse().ok());
     let listed = access.audit(look.identity(), cursor, 100).await?;
     let mut body = Html::new();
-    if let Ok(dead) = access.notices(look.identity(), NoticeState::Dead, 50).await
-        && !dead.is_empty()
+    if let Ok(dead) = access.notices(look.identity(), NoticeState::Dead, &Filter::default()).await
+        && !dead.items.is_empty()
     {
         html!(body, "<section class=\"problem\"><h2>Notices that no channel took</h2>\n<ul>\n");
-        for notice in dead.iter().map(Notice::of) {
+        for notice in dead.items.iter().map(Notice::of) {
             let error = notice.error.as_deref().unwrap_or("");
             html!(body, "<li>{} about {} to {}: {}</li>\n", notice.kind, notice.about, notice.channel, error);
         }

@@ -8,7 +8,10 @@ mod access;
 mod audit;
 mod html;
 mod page;
+mod picture;
 mod policy;
+mod reach;
+mod replay;
 mod requests;
 mod sessions;
 mod sign_in;
@@ -18,6 +21,7 @@ use crate::access::Refused;
 use crate::api;
 use crate::core::identity::Identity;
 use crate::gateway::clock;
+use crate::recording::find::Finder;
 use axum::Router;
 use axum::extract::{FromRequest, FromRequestParts, Request, State as Extracted};
 use axum::http::header::{
@@ -46,13 +50,14 @@ const FIELDS_MAX: usize = 32;
 pub(crate) struct State {
     api: api::State,
     visits: Visits,
+    finder: Finder,
     secure: bool,
 }
 
 /// The console's routes.
 pub(crate) fn router(api: &api::State) -> Router {
     let secure = api.public_url.starts_with("https://");
-    let state = State { api: api.clone(), visits: Visits::default(), secure };
+    let state = State { api: api.clone(), visits: Visits::default(), finder: Finder::default(), secure };
     let inside = Router::new()
         .route("/", get(access::page))
         .route("/requests", post(access::ask))
@@ -63,7 +68,7 @@ pub(crate) fn router(api: &api::State) -> Router {
         .route("/windows/{id}/{verb}", post(requests::change))
         .route("/sessions", get(sessions::list))
         .route("/sessions/{id}", get(sessions::one))
-        .route("/sessions/{id}/events", get(sessions::events))
+        .route("/sessions/{id}/events", get(replay::events))
         .route("/sessions/{id}/terminate", post(sessions::terminate))
         .route("/policy", get(policy::page))
         .route("/audit", get(audit::page))

@@ -19,8 +19,8 @@ pub(super) async fn inbox(Extracted(state): Extracted<State>, look: Look) -> Ans
     let all: Vec<Request> = listed.items.iter().map(|request| Request::of(&caller, request, at)).collect();
     let (mine, others): (Vec<Request>, Vec<Request>) =
         all.into_iter().partition(|request| request.may_decide && !approved_by(&look.visit, request));
-    let reviews = access.reviews(look.identity(), true).await?;
-    let reviews: Vec<Review> = reviews.iter().map(|(review, may)| Review::of(review, *may, at)).collect();
+    let reviews = access.reviews(look.identity(), &filter).await?;
+    let reviews: Vec<Review> = reviews.items.iter().map(|(review, may)| Review::of(review, *may, at)).collect();
     let mut body = Html::new();
     html!(body, "<p role=\"status\" data-reload=\"15\">{} to decide, ", mine.len());
     html!(body, "{} to review</p>\n", reviews.iter().filter(|review| review.may_review).count());
@@ -222,9 +222,8 @@ pub(super) async fn window(Extracted(state): Extracted<State>, Path(id): Path<St
     }
     html!(body, "</div></article>\n");
     let at = access.instant(now);
-    let reviews = access.reviews(look.identity(), false).await?;
-    if let Some((found, may)) = reviews.iter().find(|(review, _)| review.window == id) {
-        review(&mut body, &look.visit, &Review::of(found, *may, at));
+    if let Some((found, may)) = access.one_review(look.identity(), &id).await? {
+        review(&mut body, &look.visit, &Review::of(&found, may, at));
     }
     Ok(page::whole(&format!("Window {id}"), &look.visit, "/", &body))
 }

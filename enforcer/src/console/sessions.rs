@@ -1,28 +1,21 @@
-//! Sessions: found, followed, ended, replayed.
-//!
-//! What was recorded is handed to the script as JSON whose texts are inert, and the script writes it as text.
+//! Sessions: found by who, where, when, how they ended and what they touched; shown, and ended.
 
 use super::html::{Html, html};
-use super::{Answer, Failed, Form, Look, State, page, redirect};
-use crate::access::Filter;
+use super::{Answer, Failed, Form, Look, State, page, redirect, replay};
+use crate::access::{Filter, Refused};
 use crate::api::view::Session;
 use crate::core::id::SessionId;
+use crate::core::machine::Cause;
 use crate::gateway::clock;
-use crate::recording::inert::write_json;
-use crate::recording::read::Reader;
-use crate::recording::transcript::Transcript;
-use crate::recording::{self};
+use crate::recording::find::FindError;
+use crate::recording::index::Search;
 use axum::extract::{Path, State as Extracted};
-use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
 use lang::time::Timestamp;
-use std::io;
-use std::path::Path as File;
 
-/// Steps of one answer.
-const STEPS_MAX: usize = 500;
-/// Bytes of one answer.
-const BYTES_MAX: usize = 1 << 20;
+/// The most sessions that a search of statements shows.
+const FOUND_MAX: u32 = 200;
+/// What the next part of a list keeps of a search.
+const KEPT: [&str; 6] = ["connection", "state", "ended", "who", "from", "until"];
 
 fn day(text: Option<&str>, end: bool) -> Option<Timestamp> {
     let text = text?;
@@ -34,27 +27,121 @@ fn jiff_instant(text: &str) -> Option<Timestamp> {
     text.parse::<jiff::Timestamp>().ok().map(|at| Timestamp::from_unix_ms(at.as_millisecond()))
 }
 
+/// What a search asks of sessions, and what of their statements.
+struct Asked {
+    filter: Filter,
+    /// Nothing, where statements play no part.
+    statements: Option<Search>,
+}
+
+impl Asked {
+    fn of(look: &Look) -> Self {
+        let text = |name: &str| look.get(name).map(str::to_owned);
+        let filter = Filter {
+            connection: text("connection"),
+            open: look.get("state") == Some("live"),
+            ended: text("ended"),
+            who: text("who"),
+            from: day(look.get("from"), false),
+            until: day(look.get("until"), true),
+            after: text("cursor"),
+            ..Filter::default()
+        };
+        let (table, outcome) = (text("table"), text("statements"));
+        let statements = (table.is_some() || outcome.is_some()).then(|| Search {
+            who: filter.who.clone(),
+            connection: filter.connection.clone(),
+            table,
+            outcome,
+            since: filter.from,
+            until: filter.until,
+            limit: FOUND_MAX,
+            ..Search::default()
+        });
+        Self { filter, statements }
+    }
+}
+
+/// A row, with the first statement that was looked for, without its constants.
+struct Row {
+    session: Session,
+    matches: Option<(i64, String)>,
+}
+
 pub(super) async fn list(Extracted(state): Extracted<State>, look: Look) -> Answer {
     let access = &state.api.access;
-    let filter = Filter {
-        connection: look.get("connection").map(str::to_owned),
-        open: look.get("state") == Some("live"),
-        who: look.get("who").map(str::to_owned),
-        from: day(look.get("from"), false),
-        until: day(look.get("until"), true),
-        after: look.get("cursor").map(str::to_owned),
-        ..Filter::default()
-    };
-    let listed = access.sessions(look.identity(), &filter, clock::now()).await?;
+    let asked = Asked::of(&look);
     let mut body = Html::new();
     search(&mut body, &look);
+    let (rows, next) = match asked.statements {
+        None => {
+            let listed = access.sessions(look.identity(), &asked.filter, clock::now()).await?;
+            let rows = listed.items.iter().map(|session| Row { session: Session::of(session), matches: None });
+            (rows.collect::<Vec<_>>(), listed.next)
+        }
+        Some(search) => match by_statements(&state, &look, &asked.filter, search).await? {
+            Ok(rows) => (rows, None),
+            Err(error) => {
+                html!(body, "<div role=\"alert\" class=\"problem\"><p>{}.</p></div>\n", error);
+                (Vec::new(), None)
+            }
+        },
+    };
+    table(&mut body, &rows);
+    if let Some(next) = &next {
+        let mut query = format!("cursor={}", super::escape_query(next));
+        for (name, value) in KEPT.iter().filter_map(|name| Some((name, look.get(name)?))) {
+            query.extend(["&", name, "=", &super::escape_query(value)]);
+        }
+        html!(body, "<p><a rel=\"next\" href=\"/sessions?{}\">Older ones</a></p>\n", query);
+    }
+    Ok(page::whole("Sessions", &look.visit, "/sessions", &body))
+}
+
+/// The sessions whose recordings hold what is looked for, as far as the reader may replay them.
+async fn by_statements(
+    state: &State,
+    look: &Look,
+    filter: &Filter,
+    mut search: Search,
+) -> Result<Result<Vec<Row>, FindError>, Failed> {
+    let access = &state.api.access;
+    search.scope = Some(access.replayable(look.identity())?);
+    let found = match state.finder.find(&state.api.recorder, search).await {
+        Ok(found) => found,
+        Err(error) => return Ok(Err(error)),
+    };
+    let mut rows = Vec::new();
+    for found in found {
+        let Some(id) = SessionId::parse(&found.session) else { continue };
+        // The scope is a hint for the index: who may read a recording is decided here.
+        let stored = match access.recorded_session(look.identity(), &id).await {
+            Ok(stored) => stored,
+            Err(Refused::NotFound(_) | Refused::Forbidden(_)) => continue,
+            Err(other) => return Err(other.into()),
+        };
+        if filter.fits(&stored) && (!filter.open || stored.closed.is_none()) {
+            let text = found.text.unwrap_or_default();
+            rows.push(Row { session: Session::of(&stored), matches: Some((found.statements, text)) });
+        }
+    }
+    Ok(Ok(rows))
+}
+
+fn table(body: &mut Html, rows: &[Row]) {
+    if rows.is_empty() {
+        html!(body, "<p class=\"empty\">No session that you may see fits.</p>\n");
+        return;
+    }
+    let statements = rows.iter().any(|row| row.matches.is_some());
     html!(
         body,
         "<table><caption>Sessions, newest first</caption>\n<thead><tr><th scope=\"col\">Session</th>\
          <th scope=\"col\">Who</th><th scope=\"col\">Connection</th><th scope=\"col\">Began</th>\
-         <th scope=\"col\">State</th><th scope=\"col\">Reason</th></tr></thead>\n<tbody>\n"
+         <th scope=\"col\">State</th><th scope=\"col\">{}</th></tr></thead>\n<tbody>\n",
+        if statements { "Statements" } else { "Reason" }
     );
-    for session in listed.items.iter().map(Session::of) {
+    for Row { session, matches } in rows {
         html!(
             body,
             "<tr><th scope=\"row\"><a href=\"/sessions/{}\">{}</a></th><td>{}</td><td>{}</td><td>",
@@ -64,52 +151,70 @@ pub(super) async fn list(Extracted(state): Extracted<State>, look: Look) -> Answ
             session.connection
         );
         body.add(&page::instant(&session.started));
-        html!(body, "</td><td><span class=\"state {}\">{}</span>", session.state, session.state);
+        let ended = session.closed.as_ref().map_or("live", |end| end.cause.as_str());
+        html!(body, "</td><td><span class=\"state {}\">{}</span>", session.state, ended);
         if session.state == "live" {
             html!(body, ", ");
             body.add(&page::until(&session.ends));
             html!(body, " left");
         }
-        html!(body, "</td><td>{}</td></tr>\n", session.reason.as_deref().unwrap_or(""));
+        match matches {
+            Some((count, text)) => html!(body, "</td><td>{}: <code>{}</code></td></tr>\n", count, text),
+            None => html!(body, "</td><td>{}</td></tr>\n", session.reason.as_deref().unwrap_or("")),
+        }
     }
     html!(body, "</tbody></table>\n");
-    if listed.items.is_empty() {
-        html!(body, "<p class=\"empty\">No session that you may see fits.</p>\n");
+    if rows.len() >= FOUND_MAX as usize {
+        html!(body, "<p class=\"note\">Only the newest {} are shown; narrow the search.</p>\n", FOUND_MAX);
     }
-    if let Some(next) = &listed.next {
-        let kept = ["connection", "state", "who", "from", "until"];
-        let mut query = format!("cursor={}", super::escape_query(next));
-        for (name, value) in kept.iter().filter_map(|name| Some((name, look.get(name)?))) {
-            query.extend(["&", name, "=", &super::escape_query(value)]);
-        }
-        html!(body, "<p><a rel=\"next\" href=\"/sessions?{}\">Older ones</a></p>\n", query);
-    }
-    Ok(page::whole("Sessions", &look.visit, "/sessions", &body))
 }
 
 fn search(body: &mut Html, look: &Look) {
     html!(body, "<form method=\"get\" action=\"/sessions\" role=\"search\" class=\"search\">\n");
-    for (name, label, kind) in [
-        ("who", "Who", "search"),
-        ("connection", "Connection", "text"),
-        ("from", "From", "date"),
-        ("until", "Until", "date"),
+    for (name, label, kind, hint) in [
+        ("who", "Who", "search", ""),
+        ("connection", "Connection", "text", ""),
+        ("table", "Table", "search", "public.orders"),
+        ("from", "From", "date", ""),
+        ("until", "Until", "date", ""),
     ] {
         html!(
             body,
-            "<label>{} <input type=\"{}\" name=\"{}\" value=\"{}\"></label>\n",
+            "<label>{} <input type=\"{}\" name=\"{}\" value=\"{}\" placeholder=\"{}\"></label>\n",
             label,
             kind,
             name,
-            look.get(name).unwrap_or("")
+            look.get(name).unwrap_or(""),
+            hint
         );
     }
+    let ends: Vec<(&str, &str)> = Cause::ALL.iter().map(|cause| (cause.word(), cause.word())).collect();
+    choice(body, look, "ended", "Ended by", &ends);
+    choice(
+        body,
+        look,
+        "statements",
+        "With a statement",
+        &[("denied", "denied"), ("held", "held"), ("allowed", "allowed")],
+    );
     let live = look.get("state") == Some("live");
     html!(body, "<label class=\"check\"><input type=\"checkbox\" name=\"state\" value=\"live\"");
     if live {
         html!(body, " checked");
     }
     html!(body, "> Live only</label>\n<button>Search</button></form>\n");
+}
+
+fn choice(body: &mut Html, look: &Look, name: &str, label: &str, all: &[(&str, &str)]) {
+    html!(body, "<label>{} <select name=\"{}\"><option value=\"\">any</option>", label, name);
+    for (value, word) in all {
+        html!(body, "<option value=\"{}\"", value);
+        if look.get(name) == Some(*value) {
+            html!(body, " selected");
+        }
+        html!(body, ">{}</option>", word);
+    }
+    html!(body, "</select></label>\n");
 }
 
 pub(super) async fn one(Extracted(state): Extracted<State>, Path(id): Path<String>, look: Look) -> Answer {
@@ -152,110 +257,11 @@ pub(super) async fn one(Extracted(state): Extracted<State>, Path(id): Path<Strin
     page::fact(&mut body, "Policy commit", &session.commit);
     html!(body, "</dl>\n");
     if caller.follows(&stored) {
-        player(&mut body, &id, live);
+        replay::player(&mut body, &id, live);
     } else {
         html!(body, "<p class=\"note\">No `operate` rule lets you see what runs in this session.</p>\n");
     }
     Ok(page::whole(&format!("Session {id}"), &look.visit, "/sessions", &body))
-}
-
-fn player(body: &mut Html, id: &SessionId, live: bool) {
-    html!(
-        body,
-        "<section id=\"replay\" aria-labelledby=\"replay-title\" data-events=\"/sessions/{}/events\" data-live=\"{}\">\n\
-         <h2 id=\"replay-title\">{}</h2>\n",
-        id,
-        live,
-        if live { "Live" } else { "Replay" }
-    );
-    html!(
-        body,
-        "<div class=\"controls\"><button type=\"button\" id=\"play\">Play</button>\
-         <label for=\"timeline\">Timeline</label>\
-         <input type=\"range\" id=\"timeline\" min=\"0\" max=\"0\" value=\"0\" step=\"1\">\
-         <output id=\"clock\" for=\"timeline\">0 s</output>\
-         <label for=\"speed\">Speed</label><select id=\"speed\"><option value=\"1\">1×</option>\
-         <option value=\"4\">4×</option><option value=\"16\">16×</option></select>\
-         <label class=\"check\"><input type=\"checkbox\" id=\"rows\" checked> Rows</label></div>\n\
-         <noscript><p>The replay needs the console's script; `leasehold replay` shows the same.</p></noscript>\n\
-         <ol id=\"steps\" tabindex=\"0\" aria-label=\"What happened\"></ol>\n\
-         <p id=\"replay-state\" role=\"status\"></p>\n</section>\n"
-    );
-}
-
-pub(super) async fn events(Extracted(state): Extracted<State>, Path(id): Path<String>, look: Look) -> Answer {
-    let access = &state.api.access;
-    let id = SessionId::parse(&id).ok_or_else(Failed::not_found)?;
-    let stored = access.one_session(look.identity(), &id).await?;
-    if !access.caller(look.identity())?.follows(&stored) {
-        let sentence = "No `operate` rule lets you see what runs in this session.";
-        return Err(Failed::new(axum::http::StatusCode::FORBIDDEN, "Refused", sentence));
-    }
-    let after: usize = look.get("after").and_then(|after| after.parse().ok()).unwrap_or(0);
-    if after == 0 {
-        tracing::info!(session = %id, by = %look.identity().subject, live = stored.closed.is_none(), "a session is watched");
-    }
-    let folder = state.api.recorder.folder().to_owned();
-    let (named, live) = (id.clone(), stored.closed.is_none());
-    let read = tokio::task::spawn_blocking(move || read(&folder, &named, after, live)).await;
-    let unavailable = || {
-        Failed::new(
-            axum::http::StatusCode::SERVICE_UNAVAILABLE,
-            "Not available now",
-            "The recording is not on this gateway, or cannot be read now.",
-        )
-    };
-    match read {
-        Ok(Ok(Some(json))) => Ok(([(CONTENT_TYPE, "application/json")], json).into_response()),
-        Ok(Ok(None)) | Err(_) => Err(unavailable()),
-        Ok(Err(error)) => {
-            tracing::error!(session = %id, %error, "a recording cannot be read");
-            Err(unavailable())
-        }
-    }
-}
-
-/// Steps after a number of them, as JSON: `{"steps": […], "next": N, "more": bool, "live": bool, "problem": …}`.
-fn read(recordings: &File, id: &SessionId, after: usize, live: bool) -> io::Result<Option<Vec<u8>>> {
-    let Some(folder) = recording::find(recordings, id)? else { return Ok(None) };
-    let mut reader = Reader::open(&folder, None).map_err(io::Error::other)?;
-    let mut transcript = Transcript::default();
-    let (mut steps, mut seen, mut given, mut more) = (Vec::new(), 0_usize, 0_usize, false);
-    let mut problem = None;
-    let mut out: Vec<u8> = b"{\"steps\":[".to_vec();
-    'all: loop {
-        let entry = match reader.next_entry() {
-            Ok(Some(entry)) => entry,
-            Ok(None) => break,
-            // A live recording is written while it is read; its tail may be half there.
-            Err(error) => {
-                problem = (!live).then(|| error.to_string());
-                break;
-            }
-        };
-        transcript.push(entry, &mut steps);
-        for step in steps.drain(..) {
-            seen += 1;
-            if seen <= after {
-                continue;
-            }
-            if given >= STEPS_MAX || out.len() > BYTES_MAX {
-                more = true;
-                break 'all;
-            }
-            if given > 0 {
-                out.push(b',');
-            }
-            write_json(&mut out, &step)?;
-            given += 1;
-        }
-    }
-    out.extend_from_slice(b"],");
-    let tail =
-        serde_json::json!({ "next": after.saturating_add(given), "more": more, "live": live, "problem": problem });
-    let tail = tail.to_string();
-    out.extend_from_slice(tail.strip_prefix('{').unwrap_or("}").as_bytes());
-    Ok(Some(out))
 }
 
 pub(super) async fn terminate(Extracted(state): Extracted<State>, Path(id): Path<String>, form: Form) -> Answer {

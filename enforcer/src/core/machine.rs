@@ -84,6 +84,19 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Every cause.
+    pub const ALL: [Self; 9] = [
+        Self::Client,
+        Self::Upstream,
+        Self::WindowEnd,
+        Self::Revoked,
+        Self::Policy,
+        Self::Identity,
+        Self::Drain,
+        Self::Fault,
+        Self::Recorder,
+    ];
+
     /// The word in records and metrics.
     pub const fn word(self) -> &'static str {
         match self {

@@ -206,7 +206,7 @@ fn open_recorder(config: &Config) -> Result<Recorder, StartError> {
 /// Follows the branch, and writes down what comes into force until the follower is gone.
 async fn follow(follower: gitops::Follower, access: Access, stopped: watch::Receiver<bool>) {
     let (journal, activations) = mpsc::channel(activation::WAITING_MAX);
-    tokio::join!(follower.journal(journal).run(stopped), access.keep_journal(activations));
+    tokio::join!(follower.journal(journal).run(stopped), access.keep_journal(activations, gitops::difference));
 }
 
 fn open_poster(config: &Config, store: &Arc<dyn Store>) -> Result<Poster, StartError> {

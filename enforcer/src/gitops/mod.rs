@@ -5,6 +5,7 @@
 //! gateway sees policy text.
 
 mod activate;
+mod difference;
 mod fetch;
 mod keep;
 pub mod revision;
@@ -16,6 +17,7 @@ mod tree;
 mod watch;
 pub mod webhook;
 
+pub use difference::difference;
 pub use status::{ActiveStatus, FailureStatus, Status, status};
 
 use crate::access::activation::Activation;

@@ -6,7 +6,7 @@
 use super::archive;
 use super::list;
 use super::read::{End, ReadError, Reader};
-use super::transcript::{Item, Step, Transcript};
+use super::transcript::{Step, Tied, Transcript};
 use crate::core::event::{Decision, Opened};
 use crate::core::id::SessionId;
 use lang::time::{Timestamp, Ttl};
@@ -66,8 +66,27 @@ pub struct Search {
     pub since: Option<Timestamp>,
     /// Not after.
     pub until: Option<Timestamp>,
+    /// Only what a reader may look into; everything when left out.
+    pub scope: Option<Readable>,
     /// The most rows.
     pub limit: u32,
+}
+
+/// Recordings that a reader may look into: those of a subject, and those of connections.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Readable {
+    /// The subject, as recordings name it.
+    pub subject: String,
+    /// The connections.
+    pub connections: Vec<String>,
+}
+
+impl Readable {
+    fn condition(&self, mut bind: impl FnMut(Value) -> String) -> String {
+        let subject = bind(Value::Text(self.subject.clone()));
+        let connections = bind(Value::Text(serde_json::json!(self.connections).to_string()));
+        format!("(se.subject = {subject} OR se.connection IN (SELECT value FROM json_each({connections})))")
+    }
 }
 
 /// A time, or how long ago: `2026-05-04T10:00:00Z`, `7d`.
@@ -252,6 +271,7 @@ impl Index {
         if let Some(connection) = &search.connection {
             of_session.push(format!("se.connection = {}", bind(Value::Text(connection.clone()))));
         }
+        of_session.extend(search.scope.iter().map(|scope| scope.condition(&mut bind)));
         let join = if asks_for_statements { "JOIN" } else { "LEFT JOIN" };
         let conditions = [of_statement, of_session].concat();
         let clause = if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
@@ -350,34 +370,21 @@ fn take_step(
     last_sql: &mut Option<String>,
 ) -> Result<(), rusqlite::Error> {
     let at = step.at.unix_ms();
-    match step.item {
-        Item::Opened(opened) => take_opening(transaction, id, at, &opened),
-        Item::Query { sql } | Item::Parse { sql, .. } => {
-            *last_sql = Some(sql);
-            Ok(())
-        }
-        Item::Execute { sql, .. } => {
+    match step.item.tied() {
+        Tied::Opened(opened) => take_opening(transaction, id, at, &opened),
+        Tied::Asked(sql) => {
             *last_sql = sql;
             Ok(())
         }
-        Item::Decision(decision) => {
+        Tied::Judged(decision) => {
             let sql = last_sql.take();
             take_statement(transaction, id, (step.record, at), sql.as_deref(), &decision)
         }
-        Item::Closed { cause, .. } => {
+        Tied::Closed(cause) => {
             transaction.execute("UPDATE sessions SET closed = ?2, cause = ?3 WHERE id = ?1", params![id, at, cause])?;
             Ok(())
         }
-        Item::Bind { .. }
-        | Item::Close { .. }
-        | Item::Columns { .. }
-        | Item::Row { .. }
-        | Item::Done { .. }
-        | Item::Report { .. }
-        | Item::Copy { .. }
-        | Item::RowsOmitted { .. }
-        | Item::Reauthorised { .. }
-        | Item::Note { .. } => Ok(()),
+        Tied::Aside => Ok(()),
     }
 }
 
@@ -499,6 +506,16 @@ mod tests {
         let fingerprint = pgsql::shape::shape("select * from orders where email = 'x'").unwrap().fingerprint;
         let found = index.search(&Search { fingerprint: Some(fingerprint), limit: 1, ..Search::default() }).unwrap();
         assert_eq!(found[0].text.as_deref(), Some("select * from orders where email = $1"));
+
+        let scope = |connections: &[&str]| {
+            let connections = connections.iter().map(|name| (*name).to_owned()).collect();
+            Some(Readable { subject: "nobody".to_owned(), connections })
+        };
+        assert_eq!(
+            sessions(&index, Search { scope: scope(&["ledger", "x"]), ..Search::default() }),
+            std::slice::from_ref(&second)
+        );
+        assert_eq!(sessions(&index, Search { scope: scope(&[]), ..Search::default() }), Vec::<String>::new());
 
         // A live session is looked at again, and a removed one is forgotten.
         two.append(&[from_client(50_003, query("select * from late")), decision(50_004)]).unwrap();

@@ -23,6 +23,7 @@ pub mod export;
 pub mod export_cast;
 pub mod export_csv;
 pub mod export_html;
+pub mod find;
 pub mod format;
 #[cfg(test)]
 mod golden;

@@ -69,6 +69,44 @@ pub enum Item {
     Closed { cause: String, sentence: String },
 }
 
+/// What a step is to whoever ties statements to their judgements.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Tied {
+    /// The session opens.
+    Opened(Box<Opened>),
+    /// A statement is asked for; none when its text is not known.
+    Asked(Option<String>),
+    /// The judgement of what was asked last.
+    Judged(Decision),
+    /// The session ends, and why.
+    Closed(String),
+    /// Nothing.
+    Aside,
+}
+
+impl Item {
+    /// As the step of somebody who asks and is judged.
+    pub fn tied(self) -> Tied {
+        match self {
+            Self::Opened(opened) => Tied::Opened(opened),
+            Self::Query { sql } | Self::Parse { sql, .. } => Tied::Asked(Some(sql)),
+            Self::Execute { sql, .. } => Tied::Asked(sql),
+            Self::Decision(decision) => Tied::Judged(decision),
+            Self::Closed { cause, .. } => Tied::Closed(cause),
+            Self::Bind { .. }
+            | Self::Close { .. }
+            | Self::Columns { .. }
+            | Self::Row { .. }
+            | Self::Done { .. }
+            | Self::Report { .. }
+            | Self::Copy { .. }
+            | Self::RowsOmitted { .. }
+            | Self::Reauthorised { .. }
+            | Self::Note { .. } => Tied::Aside,
+        }
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 fn rfc3339<S: serde::Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&instant(*at))

@@ -166,6 +166,13 @@ pub struct Page {
     pub limit: u32,
 }
 
+impl Page {
+    /// The newest rows.
+    pub const fn first(limit: u32) -> Self {
+        Self { after: None, limit }
+    }
+}
+
 /// What a sweep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
@@ -200,14 +207,14 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn history(&self, after: u64, limit: u32) -> Answer<'_, Vec<Entry>>;
     /// Notes a bundle that was activated, unless the gateway's newest is the same; whether it was noted.
     fn bundle_activated(&self, bundle: Bundle) -> Answer<'_, bool>;
-    /// Activated bundles, newest first.
-    fn bundles(&self, limit: u32) -> Answer<'_, Vec<Bundle>>;
+    /// Activated bundles with their numbers, newest first, from before a number.
+    fn bundles(&self, before: Option<u64>, limit: u32) -> Answer<'_, Vec<(u64, Bundle)>>;
     /// The review of a break-glass window.
     fn review(&self, window: WindowId) -> Answer<'_, Option<Review>>;
     /// Reviews, newest first.
-    fn reviews(&self, only_open: bool, limit: u32) -> Answer<'_, Vec<Review>>;
+    fn reviews(&self, only_open: bool, page: Page) -> Answer<'_, Vec<Review>>;
     /// Notices of a state, newest first.
-    fn notices(&self, state: NoticeState, limit: u32) -> Answer<'_, Vec<Notice>>;
+    fn notices(&self, state: NoticeState, page: Page) -> Answer<'_, Vec<Notice>>;
     /// Takes notices that are due; nobody else takes them until the lease is over.
     fn claim_notices(&self, at: Timestamp, lease: Ttl, limit: u32) -> Answer<'_, Vec<Notice>>;
     /// Writes down what an attempt led to.

@@ -351,8 +351,11 @@ pub struct Bundle {
     pub gateway: String,
     /// The commit that this gateway served before; none for its first. The store fills it in.
     pub previous: Option<String>,
-    /// What changed, in sentences; empty for the first.
+    /// Which rules changed, one a line; empty for the first.
     pub summary: String,
+    /// Who gained and lost what, one sentence each.
+    #[serde(default)]
+    pub access: Vec<String>,
 }
 
 /// One entry of the append-only history.

@@ -97,6 +97,24 @@ async fn one_approver_in_two_groups_completes_a_quorum_of_one() {
 }
 
 #[tokio::test]
+async fn an_approval_is_used_once() {
+    let world = World::new();
+    let dev = person("dana", &["devs"]);
+    let (lea, sam) = (person("lea", &["leads"]), person("sam", &["security"]));
+    let window = open_ledger(&world, &dev).await;
+    world.access.revoke(&dev, &window, None, at(60)).await.unwrap();
+    // The same wish, under the same terms, after the same people said yes to it before.
+    let again = world.access.request(&dev, ledger(), None, at(120)).await.unwrap();
+    let request = again.request.unwrap();
+    assert_eq!((again.did, request.votes.len()), (Did::Asked, 0));
+    assert!(world.access.open_windows(&dev.subject, "ledger", at(121)).await.unwrap().is_empty());
+    assert_eq!(approve(&world, &lea, &request.id, 130).await.unwrap().did, Did::Counted);
+    assert_eq!(approve(&world, &lea, &request.id, 131).await.unwrap().did, Did::Nothing);
+    assert_eq!(approve(&world, &sam, &request.id, 132).await.unwrap().did, Did::Opened);
+    assert_eq!(approve(&world, &sam, &request.id, 133).await.unwrap().did, Did::Nothing);
+}
+
+#[tokio::test]
 async fn the_requester_cannot_approve_under_any_alias() {
     let world = World::new();
     let lead = person("lea", &["leads", "devs"]);

@@ -1,10 +1,10 @@
 //! Break-glass: announced, waived, reviewed, and refused to whoever owes a review.
 
 use super::world::{World, at, person, rules};
-use enforcer::access::{Asking, Did, Refused};
+use enforcer::access::{Asking, Did, Filter, Refused};
 use enforcer::core::id::WindowId;
 use enforcer::core::identity::{Identity, SubjectKind};
-use enforcer::store::{Attempt, NoticeState};
+use enforcer::store::{Attempt, NoticeState, Page};
 use lang::time::Ttl;
 
 fn fire() -> Asking {
@@ -29,6 +29,10 @@ fn world() -> World {
     world
 }
 
+fn open() -> Filter {
+    Filter { open: true, ..Filter::default() }
+}
+
 fn sentence<T: std::fmt::Debug>(answer: Result<T, Refused>) -> String {
     answer.unwrap_err().to_string()
 }
@@ -45,12 +49,12 @@ async fn it_opens_at_once_by_name_only_and_is_announced_with_the_transition() {
     let olga = person("olga", &["oncall"]);
     let said = sentence(world.access.request(&olga, fire(), None, at(0)).await);
     assert!(said.contains("no channel `security`"), "{said}");
-    assert!(world.access.store().notices(NoticeState::Waiting, 10).await.unwrap().is_empty());
+    assert!(world.access.store().notices(NoticeState::Waiting, Page::first(10)).await.unwrap().is_empty());
     world.access.announce_to(["security".to_owned()]);
     let unnamed = Asking { via: None, ..fire() };
     assert!(world.access.request(&olga, unnamed, None, at(1)).await.is_err(), "by name only");
     let window = broken(&world, &olga, 2).await;
-    let notices = world.access.store().notices(NoticeState::Waiting, 10).await.unwrap();
+    let notices = world.access.store().notices(NoticeState::Waiting, Page::first(10)).await.unwrap();
     assert_eq!(notices.len(), 1);
     assert_eq!((notices[0].kind.as_str(), notices[0].about.as_str()), ("window.broken_glass", window.as_str()));
     assert_eq!(notices[0].detail["reason"], "the ledger burns");
@@ -75,7 +79,7 @@ async fn the_review_is_for_other_people_and_counts_each_once() {
     let agent = Identity { kind: SubjectKind::Agent, ..sam.clone() };
     assert!(speak(agent, false, None).await.is_err(), "an agent reviews nothing");
     assert!(matches!(speak(sam.clone(), true, None).await, Err(Refused::Invalid(_))), "a concern says what it is");
-    let listed = world.access.reviews(&sam, true).await.unwrap();
+    let listed = world.access.reviews(&sam, &open()).await.unwrap().items;
     assert_eq!((listed.len(), listed[0].1), (1, true));
     let (did, review) = speak(sam.clone(), true, Some("the runbook was not followed")).await.unwrap();
     assert_eq!((did, review.done), (Did::Reviewed, Some(at(60).wall)));
@@ -95,13 +99,13 @@ async fn an_overdue_review_is_told_and_refuses_the_next_use_until_it_is_done() {
     let again = broken(&world, &olga, 1_900).await;
     world.access.revoke(&olga, &again, None, at(1_950)).await.unwrap();
     world.access.sweep(at(5_399)).await.unwrap();
-    assert_eq!(world.access.store().notices(NoticeState::Waiting, 10).await.unwrap().len(), 2);
-    assert_eq!(world.access.reviews(&olga, true).await.unwrap()[1].0.due, at(5_400).wall);
+    assert_eq!(world.access.store().notices(NoticeState::Waiting, Page::first(10)).await.unwrap().len(), 2);
+    assert_eq!(world.access.reviews(&olga, &open()).await.unwrap().items[1].0.due, at(5_400).wall);
     let said = sentence(world.access.request(&olga, fire(), None, at(5_400)).await);
     assert!(said.contains("overdue"), "{said}");
     world.access.sweep(at(5_400)).await.unwrap();
     world.access.sweep(at(5_401)).await.unwrap();
-    let notices = world.access.store().notices(NoticeState::Waiting, 10).await.unwrap();
+    let notices = world.access.store().notices(NoticeState::Waiting, Page::first(10)).await.unwrap();
     let overdue: Vec<_> = notices.iter().filter(|notice| notice.kind == "window.review_overdue").collect();
     assert_eq!((overdue.len(), overdue[0].about.as_str()), (1, window.as_str()), "told once");
     let sam = person("sam", &["security"]);
@@ -129,8 +133,11 @@ async fn a_notice_is_leased_tried_again_and_at_last_kept_for_people() {
     assert_eq!((claimed[0].attempts, claimed[0].error.as_deref()), (1, Some("503")));
     store.notice_attempted(id.clone(), Attempt::Dead { error: "gone".to_owned() }).await.unwrap();
     let (sam, olga) = (person("sam", &["security"]), person("olga", &["oncall"]));
-    assert_eq!(world.access.notices(&sam, NoticeState::Dead, 10).await.unwrap().len(), 1);
-    assert!(matches!(world.access.notices(&olga, NoticeState::Dead, 10).await, Err(Refused::Forbidden(_))));
+    assert_eq!(world.access.notices(&sam, NoticeState::Dead, &Filter::default()).await.unwrap().items.len(), 1);
+    assert!(matches!(
+        world.access.notices(&olga, NoticeState::Dead, &Filter::default()).await,
+        Err(Refused::Forbidden(_))
+    ));
     assert!(world.access.retry_notice(&olga, &id, at(20)).await.is_err());
     world.access.retry_notice(&sam, &id, at(20)).await.unwrap();
     assert!(matches!(world.access.retry_notice(&sam, &id, at(21)).await, Err(Refused::NotFound(_))));
@@ -154,7 +161,7 @@ async fn a_request_tells_the_channels_of_its_approvals_and_how_it_ended() {
     world.access.request(&dana, asking, None, at(1)).await.unwrap();
     let note = Some("not now".to_owned());
     world.access.deny(&person("lea", &["leads"]), &id, note, None, at(2)).await.unwrap();
-    let mut told: Vec<_> = world.access.store().notices(NoticeState::Waiting, 10).await.unwrap();
+    let mut told: Vec<_> = world.access.store().notices(NoticeState::Waiting, Page::first(10)).await.unwrap();
     told.reverse();
     let kinds: Vec<&str> = told.iter().map(|notice| notice.kind.as_str()).collect();
     assert_eq!(kinds, ["request.asked", "request.denied"]);

@@ -2,12 +2,10 @@
 //!
 //! The long run is a command of its own: `LEASEHOLD_KILLS=200 cargo test -p tests --test it -- --ignored access::kills`.
 
-use super::world::{Folder, World, agent, at, person, rules};
+use super::world::{Folder, World, agent, at, opened, person, rules};
 use enforcer::access::{Access, Asking, Did, IdempotencyKey, Refused};
-use enforcer::core::event::Opened;
 use enforcer::core::id::SessionId;
 use enforcer::core::machine::Cause;
-use enforcer::store::Window;
 use enforcer::store::sqlite::Sqlite;
 use futures_util::future::join;
 use std::path::Path;
@@ -29,32 +27,6 @@ fn key(text: String) -> IdempotencyKey {
     IdempotencyKey { digest: blake3::hash(text.as_bytes()).to_hex().to_string(), key: text }
 }
 
-fn opened(session: SessionId, window: &Window) -> Opened {
-    Opened {
-        session,
-        gateway: "gw-1".to_owned(),
-        subject: window.subject.clone(),
-        subject_name: None,
-        kind: window.kind.word().to_owned(),
-        groups: Vec::new(),
-        connection: window.connection.clone(),
-        protocol: "postgres".to_owned(),
-        grant: window.grant.clone(),
-        request: Some(window.request.clone()),
-        window: Some(window.id.clone()),
-        ends: window.ends,
-        recorded: "full".to_owned(),
-        bundle: window.bundle.clone(),
-        commit: window.commit.clone(),
-        reason: None,
-        ticket: None,
-        client_user: "x".to_owned(),
-        application_name: None,
-        trace: None,
-        peer: "127.0.0.1:9".to_owned(),
-    }
-}
-
 /// One person's whole way, under keys that a second attempt repeats: asked, approved twice, a session, extended, ended.
 async fn walk(access: &Access, name: &str) -> Result<(), Refused> {
     let dana = person(name, &["devs"]);
@@ -74,7 +46,7 @@ async fn walk(access: &Access, name: &str) -> Result<(), Refused> {
     let Some(window) = window else { return Ok(()) };
     let random = *blake3::hash(name.as_bytes()).as_bytes();
     let session = SessionId::from_random(random[..10].try_into().unwrap());
-    match access.session_opened(&opened(session.clone(), &window), at(4)).await {
+    match access.session_opened(&opened(&session, &window), at(4)).await {
         // An earlier attempt opened it.
         Ok(()) | Err(Refused::State(_)) => {}
         Err(other) => return Err(other),
@@ -209,7 +181,7 @@ async fn a_revocation_and_a_session_that_begins_have_one_order() {
         };
         // As the data path does: into the register first, then into the state.
         let (_seat, mut orders) = live.enter(facts);
-        let facts = opened(session, &window);
+        let facts = opened(&session, &window);
         let (ended, noted) =
             join(other.revoke(&bot, &window.id, None, at(1)), other.session_opened(&facts, at(1))).await;
         assert_eq!(ended.unwrap().did, Did::Ended);

@@ -1,8 +1,8 @@
 //! Many at once, two gateways over one file, and a process that dies in the middle: never two transitions.
 
-use super::world::{World, agent, at, minutes, person, rules, to};
+use super::world::{World, agent, at, minutes, opened, person, rules, to};
 use enforcer::access::{Access, Asking, Did, Filter, Refused};
-use enforcer::core::id::RequestId;
+use enforcer::core::id::{RequestId, SessionId};
 use enforcer::core::identity::Identity;
 use enforcer::store::RequestState;
 use futures_util::future::join_all;
@@ -108,7 +108,7 @@ async fn revoking_beats_extending_or_comes_after_it_but_always_ends_the_window()
         let now = at(round * 10);
         let asking = Asking { connection: "long".to_owned(), reason: Some("r".to_owned()), ..Asking::default() };
         let window = world.access.request(&dev, asking, None, now).await.unwrap().window.unwrap();
-        let facts = super::windows::opened(&format!("ses_00000000000000{round:02}"), &window);
+        let facts = opened(&SessionId::parse(&format!("ses_00000000000000{round:02}")).unwrap(), &window);
         let (extended, revoked, session) = tokio::join!(
             world.access.extend(&dev, &window.id, None, None, now),
             other.revoke(&olga, &window.id, None, now),

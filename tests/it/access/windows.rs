@@ -1,8 +1,7 @@
 //! Windows: opening, asking again, pace, extension, end, and who may see them.
 
-use super::world::{World, agent, at, grant, minutes, person, rules, who};
+use super::world::{World, agent, at, grant, minutes, opened, person, rules, who};
 use enforcer::access::{Asking, Did, Filter, IdempotencyKey, Outcome, Refused};
-use enforcer::core::event::Opened;
 use enforcer::core::id::SessionId;
 use enforcer::core::identity::{Identity, SubjectKind};
 use enforcer::core::machine::{Cause, Now};
@@ -21,32 +20,6 @@ async fn ask(world: &World, who: &Identity, asking: Asking, now: Now) -> Result<
 
 fn sentence<T: std::fmt::Debug>(answer: Result<T, Refused>) -> String {
     answer.unwrap_err().to_string()
-}
-
-pub(super) fn opened(session: &str, window: &Window) -> Opened {
-    Opened {
-        session: SessionId::parse(session).unwrap(),
-        gateway: "gw-1".to_owned(),
-        subject: window.subject.clone(),
-        subject_name: None,
-        kind: window.kind.word().to_owned(),
-        groups: Vec::new(),
-        connection: window.connection.clone(),
-        protocol: "postgres".to_owned(),
-        grant: window.grant.clone(),
-        request: Some(window.request.clone()),
-        window: Some(window.id.clone()),
-        ends: window.ends,
-        recorded: "full".to_owned(),
-        bundle: window.bundle.clone(),
-        commit: window.commit.clone(),
-        reason: None,
-        ticket: None,
-        client_user: "x".to_owned(),
-        application_name: None,
-        trace: None,
-        peer: "127.0.0.1:9".to_owned(),
-    }
 }
 
 #[tokio::test]
@@ -235,7 +208,7 @@ async fn a_revocation_ends_live_sessions_and_stops_new_ones() {
     let window = ask(&world, &bot, asking("logs"), at(0)).await.unwrap().window.unwrap();
     let session = SessionId::from_random([1; 10]);
     let (_seat, mut orders) = seat(&world, &window);
-    world.access.session_opened(&opened(session.as_str(), &window), at(1)).await.unwrap();
+    world.access.session_opened(&opened(&session, &window), at(1)).await.unwrap();
     let eve = person("eve", &["devs"]);
     assert!(matches!(world.access.revoke(&eve, &window.id, None, at(2)).await, Err(Refused::NotFound(_))));
     let auditor = person("sam", &["security"]);
@@ -249,7 +222,7 @@ async fn a_revocation_ends_live_sessions_and_stops_new_ones() {
     assert!(matches!(orders.take(), Some(Order::End { cause: Cause::Revoked, .. })));
     assert_eq!(world.access.revoke(&oncall, &window.id, None, at(4)).await.unwrap().did, Did::Nothing);
     assert!(world.access.open_windows(&bot.subject, "logs", at(4)).await.unwrap().is_empty());
-    let late = opened("ses_0000000000000002", &window);
+    let late = opened(&SessionId::parse("ses_0000000000000002").unwrap(), &window);
     assert!(sentence(world.access.session_opened(&late, at(4)).await).contains("over"));
     // Another agent's group is named by `operate`, and still an agent may do nothing to others.
     let next = ask(&world, &bot, asking("logs"), at(5)).await.unwrap().window.unwrap();
@@ -265,9 +238,9 @@ async fn sessions_are_noted_once_and_orphans_closed() {
     let one = SessionId::from_random([1; 10]);
     let two = SessionId::from_random([2; 10]);
     for id in [&one, &two] {
-        world.access.session_opened(&opened(id.as_str(), &window), at(1)).await.unwrap();
+        world.access.session_opened(&opened(id, &window), at(1)).await.unwrap();
     }
-    assert!(world.access.session_opened(&opened(one.as_str(), &window), at(1)).await.is_err(), "a name is used once");
+    assert!(world.access.session_opened(&opened(&one, &window), at(1)).await.is_err(), "a name is used once");
     world.access.session_closed(&one, Cause::Client, "bye", at(2)).await.unwrap();
     world.access.session_closed(&one, Cause::Fault, "again", at(3)).await.unwrap();
     assert_eq!(world.access.close_orphans(at(4)).await.unwrap(), 1);

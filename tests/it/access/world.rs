@@ -1,10 +1,13 @@
 //! A small policy, people with tokens that were verified already, and a clock that only the test moves.
 
 use enforcer::access::Access;
+use enforcer::core::event::Opened;
+use enforcer::core::id::SessionId;
 use enforcer::core::identity::{Identity, Subject, SubjectKind};
 use enforcer::core::machine::Now;
 use enforcer::gateway::live::Live;
 use enforcer::gateway::policy::{self, Active, Policy, Publisher};
+use enforcer::store::Window;
 use enforcer::store::sqlite::Sqlite;
 use lang::program::rules::{
     Approval, AtMost, BreakGlass, Claims, Connection, Credential, Forbid, Grant, Group, Idp, IdpFlavour, Limits,
@@ -281,6 +284,33 @@ pub(crate) fn agent(id: &str) -> Identity {
 /// An instant of the test's clock.
 pub(crate) fn at(seconds: i64) -> Now {
     Now { wall: Timestamp::from_unix(START + seconds), mono_ms: u64::try_from(seconds * 1000).unwrap() }
+}
+
+/// The facts of a session that begins in a window.
+pub(crate) fn opened(session: &SessionId, window: &Window) -> Opened {
+    Opened {
+        session: session.clone(),
+        gateway: "gw-1".to_owned(),
+        subject: window.subject.clone(),
+        subject_name: window.subject_name.clone(),
+        kind: window.kind.word().to_owned(),
+        groups: Vec::new(),
+        connection: window.connection.clone(),
+        protocol: "postgres".to_owned(),
+        grant: window.grant.clone(),
+        request: Some(window.request.clone()),
+        window: Some(window.id.clone()),
+        ends: window.ends,
+        recorded: "full".to_owned(),
+        bundle: window.bundle.clone(),
+        commit: window.commit.clone(),
+        reason: None,
+        ticket: None,
+        client_user: "x".to_owned(),
+        application_name: Some("psql".to_owned()),
+        trace: None,
+        peer: "127.0.0.1:9".to_owned(),
+    }
 }
 
 /// One gateway over a store.

@@ -1,10 +1,10 @@
 //! A served API: a stand-in identity provider, a policy, a store, a recorder, and people with tokens.
 
-use crate::access::world::{self, Folder};
+use crate::access::world::{self, Folder, opened};
 use crate::identity::provider::{Key, Provider, with};
+use enforcer::access::activation::Activation;
 use enforcer::access::{Access, Asking};
 use enforcer::api;
-use enforcer::core::event::Opened;
 use enforcer::core::id::SessionId;
 use enforcer::core::identity::Identity;
 use enforcer::core::limits::Limits;
@@ -17,7 +17,7 @@ use enforcer::gitops::webhook::Webhook;
 use enforcer::identity::Verifier;
 use enforcer::recording::{Recorder, Settings, SigningKey};
 use enforcer::store::sqlite::Sqlite;
-use enforcer::store::{Request, Window};
+use enforcer::store::{Attempt, NoticeState, Page, Request, Window};
 use lang::program::rules::{Recorded, Rules};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -213,9 +213,12 @@ impl Bench {
 
     /// Who a token says somebody is.
     pub(super) async fn identity(&self, role: Role) -> Identity {
+        self.bearer(self.idp.token(role).unwrap()).await
+    }
+
+    async fn bearer(&self, token: String) -> Identity {
         let program = world::active(rules(&self.idp.provider), "c1");
-        let token = SecretString::from(self.idp.token(role).unwrap());
-        self.verifier.verify(&program.program, &token, clock::wall()).await.unwrap()
+        self.verifier.verify(&program.program, &SecretString::from(token), clock::wall()).await.unwrap()
     }
 
     /// Dana's: a request that waits, a window that is open, a session in it with a recording.
@@ -237,6 +240,39 @@ impl Bench {
         recording.close(window.started, &close).unwrap();
         self.access.session_opened(&opened, clock::now()).await.unwrap();
         (request, window, session)
+    }
+
+    /// A second one of everything that is listed, as far as the first were furnished.
+    pub(super) async fn furnish_more(&self) {
+        let mut rules = rules(&self.idp.provider);
+        for glass in rules.grants.iter_mut().filter_map(|grant| grant.break_glass.as_mut()) {
+            glass.notify = vec!["security".to_owned()];
+        }
+        let before = world::active(rules.clone(), "c1");
+        let active = world::active(rules, "c2");
+        self.access.announce_to(["security".to_owned()]);
+        self.publisher.update(|state| state.active = Some(active.clone()));
+        for (before, active) in [(None, before.clone()), (Some(before), active)] {
+            assert!(self.access.note_activation(&Activation { before, active }, &[]).await.unwrap());
+        }
+        let ask = async |token: String, connection: &str, via: Option<&str>| {
+            let asking = Asking {
+                connection: connection.to_owned(),
+                via: via.map(str::to_owned),
+                reason: Some("more".to_owned()),
+                ..Asking::default()
+            };
+            self.access.request(&self.bearer(token).await, asking, None, clock::now()).await.unwrap().window.unwrap()
+        };
+        for name in ["olga", "otto"] {
+            ask(self.idp.person(name, &["oncall"]), "ledger", Some("fire")).await;
+        }
+        let store = self.access.store();
+        for notice in store.notices(NoticeState::Waiting, Page::first(10)).await.unwrap() {
+            store.notice_attempted(notice.id, Attempt::Dead { error: "410 Gone".to_owned() }).await.unwrap();
+        }
+        let window = ask(self.idp.token(Role::Colleague).unwrap(), "long", None).await;
+        self.access.session_opened(&opened(&SessionId::from_random([8; 10]), &window), clock::now()).await.unwrap();
     }
 
     pub(super) async fn send(
@@ -264,31 +300,5 @@ impl Bench {
             status,
             serde_json::from_slice(&bytes).unwrap_or_else(|_| panic!("no JSON: {}", String::from_utf8_lossy(&bytes))),
         )
-    }
-}
-
-pub(super) fn opened(session: &SessionId, window: &Window) -> Opened {
-    Opened {
-        session: session.clone(),
-        gateway: "gw-1".to_owned(),
-        subject: window.subject.clone(),
-        subject_name: window.subject_name.clone(),
-        kind: window.kind.word().to_owned(),
-        groups: Vec::new(),
-        connection: window.connection.clone(),
-        protocol: "postgres".to_owned(),
-        grant: window.grant.clone(),
-        request: Some(window.request.clone()),
-        window: Some(window.id.clone()),
-        ends: window.ends,
-        recorded: "full".to_owned(),
-        bundle: window.bundle.clone(),
-        commit: window.commit.clone(),
-        reason: None,
-        ticket: None,
-        client_user: "x".to_owned(),
-        application_name: Some("psql".to_owned()),
-        trace: None,
-        peer: "127.0.0.1:9".to_owned(),
     }
 }

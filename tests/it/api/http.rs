@@ -1,6 +1,7 @@
 //! The manners of the API: methods, bodies, headers, keys, pages, problems.
 
-use super::bench::{Bench, Idp, Role, http, opened, rules};
+use super::bench::{Bench, Idp, Role, http, rules};
+use crate::access::world::opened;
 use enforcer::access::activation::Activation;
 use enforcer::core::id::SessionId;
 use enforcer::core::limits::Limits;
@@ -253,13 +254,17 @@ async fn an_activation_is_written_down_once_with_what_it_changed() {
     let active = crate::access::world::active(rules, "c2");
     let second = Activation { before: Some(first.active.clone()), active };
     for (activation, noted) in [(&first, true), (&first, false), (&second, true), (&second, false)] {
-        assert_eq!(bench.access.note_activation(activation).await.unwrap(), noted);
+        let access = enforcer::gitops::difference(activation);
+        assert_eq!(bench.access.note_activation(activation, &access).await.unwrap(), noted);
     }
     let (_, list) = bench.json(Role::Auditor, "GET", "/v1/policy/activations", None).await;
     assert_eq!(list["items"].as_array().unwrap().len(), 2);
     let newest = &list["items"][0];
     assert_eq!((&newest["commit"], &newest["previous"]), (&json!("c2"), &json!("c1")));
     assert_eq!(newest["changes"], json!(["- break-glass fire", "~ grant ledger-fix"]));
+    let access: Vec<&str> = newest["access"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+    assert!(access.iter().any(|line| line.starts_with("- ledger, group:oncall: ")), "{access:#?}");
+    assert_eq!(list["items"][1]["access"], json!([]), "the first one has nothing before it");
     let history = bench.access.store().history(0, 100).await.unwrap();
     let events: Vec<_> = history.iter().filter(|entry| entry.event == "bundle.activated").collect();
     assert_eq!(events.len(), 2);

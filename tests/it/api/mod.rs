@@ -2,6 +2,7 @@
 
 mod bench;
 mod client;
+mod conditions;
 mod http;
 mod notify;
 mod verbs;

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use enforcer::access::Asking;
 use enforcer::config::Channel;
 use enforcer::notify::Poster;
-use enforcer::store::NoticeState;
+use enforcer::store::{NoticeState, Page};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,13 +80,13 @@ async fn a_channel_hears_of_a_request_signed_and_again_after_a_failure() {
     assert!(body["url"].as_str().unwrap().starts_with("https://gw/requests/req_"), "{body}");
     assert!(heard[0].contains(&id), "the same news bears the same id");
     for _ in 0..100 {
-        if store.notices(NoticeState::Delivered, 10).await.unwrap().len() == 1 {
+        if store.notices(NoticeState::Delivered, Page::first(10)).await.unwrap().len() == 1 {
             break;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(store.notices(NoticeState::Delivered, 10).await.unwrap().len(), 1);
-    let waiting = store.notices(NoticeState::Waiting, 10).await.unwrap();
+    assert_eq!(store.notices(NoticeState::Delivered, Page::first(10)).await.unwrap().len(), 1);
+    let waiting = store.notices(NoticeState::Waiting, Page::first(10)).await.unwrap();
     assert!(waiting[0].error.as_deref().unwrap().contains("no channel `gone`"));
     stop.send(true).unwrap();
     posting.await.unwrap();

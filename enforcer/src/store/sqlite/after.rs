@@ -3,7 +3,7 @@
 use super::apply::Writer;
 use super::read::{json, person_key, subject_key};
 use crate::core::id::WindowId;
-use crate::store::{Attempt, Notice, NoticeState, Review, StoreError, Verdict};
+use crate::store::{Attempt, Notice, NoticeState, Page, Review, StoreError, Verdict};
 use lang::time::{Timestamp, Ttl};
 use rusqlite::{Connection, Params, params};
 use serde_json::json as object;
@@ -43,9 +43,12 @@ pub(super) fn review(connection: &Connection, window: &WindowId) -> Result<Optio
     Ok(reviews_by(connection, &format!("{REVIEW} WHERE r.window_id = ?1"), [window.as_str()])?.pop())
 }
 
-pub(super) fn reviews(connection: &Connection, only_open: bool, limit: u32) -> Result<Vec<Review>, StoreError> {
-    let sql = format!("{REVIEW} WHERE NOT ?1 OR r.done_at IS NULL ORDER BY r.seq DESC LIMIT ?2");
-    reviews_by(connection, &sql, params![only_open, limit])
+pub(super) fn reviews(connection: &Connection, only_open: bool, page: &Page) -> Result<Vec<Review>, StoreError> {
+    let sql = format!(
+        "{REVIEW} WHERE (NOT ?1 OR r.done_at IS NULL) \
+         AND (?3 IS NULL OR r.seq < (SELECT seq FROM reviews WHERE window_id = ?3)) ORDER BY r.seq DESC LIMIT ?2"
+    );
+    reviews_by(connection, &sql, params![only_open, page.limit, page.after])
 }
 
 fn notices_by(connection: &Connection, sql: &str, params: impl Params) -> Result<Vec<Notice>, StoreError> {
@@ -75,9 +78,12 @@ fn notices_by(connection: &Connection, sql: &str, params: impl Params) -> Result
     .collect()
 }
 
-pub(super) fn notices(connection: &Connection, state: NoticeState, limit: u32) -> Result<Vec<Notice>, StoreError> {
-    let sql = format!("{NOTICE} WHERE state = ?1 ORDER BY seq DESC LIMIT ?2");
-    notices_by(connection, &sql, params![state.word(), limit])
+pub(super) fn notices(connection: &Connection, state: NoticeState, page: &Page) -> Result<Vec<Notice>, StoreError> {
+    let sql = format!(
+        "{NOTICE} WHERE state = ?1 AND (?3 IS NULL OR seq < (SELECT seq FROM notices WHERE id = ?3)) \
+         ORDER BY seq DESC LIMIT ?2"
+    );
+    notices_by(connection, &sql, params![state.word(), page.limit, page.after])
 }
 
 /// Takes notices that are due; nobody else takes them until the lease is over.

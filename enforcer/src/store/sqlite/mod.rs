@@ -22,7 +22,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use worker::Worker;
+use worker::{Home, Worker};
 
 /// How long a write waits for another process.
 const BUSY_MAX: Duration = Duration::from_secs(5);
@@ -58,8 +58,8 @@ impl Sqlite {
         reader.pragma_update(None, "query_only", "ON")?;
         Ok(Self {
             path: path.to_owned(),
-            writer: Worker::start("store-write", writer).map_err(io_error)?,
-            reader: Worker::start("store-read", reader).map_err(io_error)?,
+            writer: Worker::start("store-write", writer, Home::of(path).map_err(io_error)?).map_err(io_error)?,
+            reader: Worker::start("store-read", reader, Home::of(path).map_err(io_error)?).map_err(io_error)?,
         })
     }
 
@@ -147,20 +147,20 @@ impl Store for Sqlite {
         self.writer.run(move |connection| in_transaction(connection, |c| apply::bundle(c, bundle))).boxed()
     }
 
-    fn bundles(&self, limit: u32) -> Answer<'_, Vec<Bundle>> {
-        self.reader.run(move |connection| read::bundles(connection, limit)).boxed()
+    fn bundles(&self, before: Option<u64>, limit: u32) -> Answer<'_, Vec<(u64, Bundle)>> {
+        self.reader.run(move |connection| read::bundles(connection, before, limit)).boxed()
     }
 
     fn review(&self, window: WindowId) -> Answer<'_, Option<Review>> {
         self.reader.run(move |connection| after::review(connection, &window)).boxed()
     }
 
-    fn reviews(&self, only_open: bool, limit: u32) -> Answer<'_, Vec<Review>> {
-        self.reader.run(move |connection| after::reviews(connection, only_open, limit)).boxed()
+    fn reviews(&self, only_open: bool, page: Page) -> Answer<'_, Vec<Review>> {
+        self.reader.run(move |connection| after::reviews(connection, only_open, &page)).boxed()
     }
 
-    fn notices(&self, state: NoticeState, limit: u32) -> Answer<'_, Vec<Notice>> {
-        self.reader.run(move |connection| after::notices(connection, state, limit)).boxed()
+    fn notices(&self, state: NoticeState, page: Page) -> Answer<'_, Vec<Notice>> {
+        self.reader.run(move |connection| after::notices(connection, state, &page)).boxed()
     }
 
     fn claim_notices(&self, at: Timestamp, lease: Ttl, limit: u32) -> Answer<'_, Vec<Notice>> {

@@ -263,8 +263,19 @@ pub(super) fn history(connection: &Connection, after: u64, limit: u32) -> Result
     .collect()
 }
 
-pub(super) fn bundles(connection: &Connection, limit: u32) -> Result<Vec<Bundle>, StoreError> {
-    let mut statement = connection.prepare_cached("SELECT bundle FROM bundles ORDER BY seq DESC LIMIT ?1")?;
-    let rows = statement.query_map([limit], |row| row.get::<_, String>(0))?;
-    rows.map(|row| json(&row?, "bundle")).collect()
+pub(super) fn bundles(
+    connection: &Connection,
+    before: Option<u64>,
+    limit: u32,
+) -> Result<Vec<(u64, Bundle)>, StoreError> {
+    let mut statement = connection
+        .prepare_cached("SELECT seq, bundle FROM bundles WHERE ?1 IS NULL OR seq < ?1 ORDER BY seq DESC LIMIT ?2")?;
+    let before = before.map(|before| i64::try_from(before).unwrap_or(i64::MAX));
+    let rows =
+        statement.query_map(params![before, limit], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
+    rows.map(|row| {
+        let (seq, text) = row?;
+        Ok((u64::try_from(seq).unwrap_or_default(), json(&text, "bundle")?))
+    })
+    .collect()
 }
