@@ -4,7 +4,7 @@ use super::store::{Call, Put, Store, StoreError};
 use super::*;
 use crate::recording::log::check::{Bring, Earlier, Report, check_all, check_everywhere};
 use crate::recording::tests::{TempFolder, at, client_left, decision, from_client, key, opened};
-use crate::recording::{self, Disk, Flush, OsDisk, Recorder, Sink, Source};
+use crate::recording::{self, Disk, Flush, OsDisk, Recorder, RecorderError, Sink, Source};
 use bytes::Bytes;
 use lang::program::rules::Recorded;
 use std::fs;
@@ -150,7 +150,17 @@ fn recorder(folder: &Path, keep_local_ms: Option<u64>) -> Recorder {
     let place = Place::parse("file:///nowhere").unwrap();
     let archive = Some(Settings { place, keep_local_ms });
     let settings = recording::Settings { archive, ..recording::Settings::new(folder.to_owned()) };
-    Recorder::with_disk(settings, key(), Box::new(Hasty(OsDisk)), 400).unwrap()
+    for _ in 0..400 {
+        match Recorder::with_disk(settings.clone(), key(), Box::new(Hasty(OsDisk)), 400) {
+            Ok(recorder) => return recorder,
+            // A child that another test starts holds the lock of the log as well until it runs its own program.
+            Err(RecorderError::Io { source, .. }) if source.kind() == std::io::ErrorKind::WouldBlock => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    panic!("the lock of the log is never free");
 }
 
 fn archivist(recorder: &Recorder, store: &MemoryStore) -> Archivist {
