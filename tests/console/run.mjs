@@ -71,7 +71,12 @@ async function press(page, name, key = 'Enter') {
       const element = document.activeElement;
       const label = element.labels?.[0]?.textContent ?? element.getAttribute('aria-label') ?? element.textContent ?? '';
       return label.trim();
-    });
+    }).catch(() => null);
+    if (focused === null) {
+      // The page is being replaced: the keys go on in the next one.
+      await page.waitForLoadState();
+      continue;
+    }
     if (focused.startsWith(name)) {
       if (key) await page.keyboard.press(key);
       return;
@@ -183,6 +188,7 @@ async function watchInTheDark(dark) {
   await signIn(sam.page, 'sam', true);
   for (let look = 0; look < 20; look += 1) {
     await press(sam.page, 'Sessions');
+    await sam.page.waitForURL((url) => url.pathname === '/sessions' && !url.search);
     await press(sam.page, 'Live only', ' ');
     await press(sam.page, 'Search');
     await sam.page.waitForURL(/state=live/);
