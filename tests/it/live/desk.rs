@@ -164,6 +164,7 @@ fn following(desk: &Desk<'_>, file: &Path) -> Running {
 }
 
 #[test]
+#[ignore = "not steady on a loaded machine; `cargo test -p tests --test it -- --ignored people_work_from_their_terminals`"]
 fn people_work_from_their_terminals() {
     let (scene, _people) = desk_scene("desk");
     let [paula, lena, sam] = ["paula", "lena", "sam"].map(|login| Desk::new(&scene, login));
