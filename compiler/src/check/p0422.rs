@@ -41,9 +41,4 @@ pub(super) fn check(ctx: &Ctx<'_>, sink: &mut Sink) {
     for mask in policy.masks.iter().filter(|mask| !mask.json.is_empty()) {
         report(Gap::Mask, mask.head.span, format!("masks in documents, so not `{}`", mask.head.name.value));
     }
-    for guard in &policy.guards {
-        for review in &guard.reviews {
-            report(Gap::Review, review.region.span, "reviews of single statements".to_owned());
-        }
-    }
 }

@@ -31,6 +31,9 @@ pub(super) fn of_request(request: &Request, kind: &str, at: Timestamp) -> Vec<Ch
         "subject": asked.subject, "name": asked.subject_name, "kind": asked.kind, "connection": asked.connection,
         "grant": asked.grant, "reason": asked.reason, "ticket": asked.ticket, "lifetime": asked.lifetime,
         "approvals": asked.terms.approvals, "answer_by": request.answer_by, "commit": asked.commit,
+        "statement": asked.purpose.statement().map(|statement| json!({
+            "session": statement.session, "accesses": statement.accesses, "digest": statement.digest,
+        })),
         "note": request.settled.as_ref().and_then(|settled| settled.note.as_ref()),
     });
     let tell = |channel: &String| {

@@ -9,6 +9,7 @@ use super::judge;
 use super::quorum;
 use super::refusal::{Because, Refused};
 use super::request::{self, Fresh, free_text, fresh_enough};
+use super::statement;
 use super::window::extension;
 use super::{Access, Did, IdempotencyKey, Judged, Outcome};
 use crate::core::id::RequestId;
@@ -50,6 +51,7 @@ impl Access {
         if let (Did::Extended, Some(window)) = (outcome.did, &outcome.window) {
             self.0.live.extend_window(&window.id, window.ends);
         }
+        self.decided();
         Ok(outcome)
     }
 
@@ -74,7 +76,9 @@ impl Access {
             undecided(request, at)?;
             Ok(settled(&judged_as, request, Did::Denied, RequestState::Denied, note.clone(), at))
         };
-        self.transact(About::Request(id.clone()), &caller, key, at, judge).await
+        let outcome = self.transact(About::Request(id.clone()), &caller, key, at, judge).await;
+        self.decided();
+        outcome
     }
 
     /// Takes one's own request back.
@@ -103,7 +107,9 @@ impl Access {
             undecided(request, at)?;
             Ok(settled(&judged_as, request, Did::Withdrawn, RequestState::Withdrawn, None, at))
         };
-        self.transact(About::Request(id.clone()), &caller, key, at, judge).await
+        let outcome = self.transact(About::Request(id.clone()), &caller, key, at, judge).await;
+        self.decided();
+        outcome
     }
 }
 
@@ -192,20 +198,30 @@ fn approve(
         return Ok(unchanged(request, window));
     }
     undecided(request, now)?;
-    fresh_enough(caller)?;
     let program = caller.program();
+    let statement = request.asked.purpose.statement();
+    if statement.is_some() {
+        statement::fresh_enough(caller)?;
+    } else {
+        fresh_enough(caller)?;
+    }
     let requester = caller::close(program, &request.asked.subject.idp, &request.asked.evidence)
         .map_err(|reasons| again(&Because::reasons(program, &reasons)))?;
     let contract = program
         .choose(&requester, &request.asked.connection, Some(&request.asked.grant), now)
         .map_err(|reasons| again(&Because::reasons(program, &reasons)))?;
-    if judge::binding(program, &contract) != request.asked.binding
-        || shown.is_some_and(|shown| shown != request.asked.binding)
-    {
+    let (approvals, binding) = match statement {
+        Some(statement) => {
+            let names = &request.asked.terms.approvals;
+            let binding = statement::binding(program, &contract, names, statement).map_err(Refused::policy)?;
+            (judge::named(program, names).map_err(Refused::policy)?, binding)
+        }
+        None => (judge::approvals(program, &contract).map_err(Refused::policy)?, judge::binding(program, &contract)),
+    };
+    if binding != request.asked.binding || shown.is_some_and(|shown| shown != request.asked.binding) {
         let sentence = "the terms are no longer those that were shown; the requester must ask again";
         return Err(Refused::State(Because::rule(program, contract.grant.rule(), sentence)));
     }
-    let approvals = judge::approvals(program, &contract).map_err(Refused::policy)?;
     let mut after = request.clone();
     let vote = vote(caller, request, now)?;
     after.votes.push(vote.clone());
@@ -222,7 +238,9 @@ fn approve(
         .copied()
         .filter(|approval| !quorum::satisfied(approval, requester_key, &after.votes))
         .collect();
-    if let Some(within) = missing.iter().map(|approval| approval.answer_within).min() {
+    if let Some(within) = missing.iter().map(|approval| approval.answer_within).min()
+        && statement.is_none()
+    {
         after.answer_by = request.asked.at.plus(within);
     }
     let counted = Change::Vote { request: id.clone(), vote, answer_by: after.answer_by };
@@ -277,6 +295,15 @@ fn complete(
                 return Err(Refused::Policy(too_soon));
             }
             request::open(caller, requester, contract, request, &fresh.window, now)
+        }
+        Purpose::Statement(_) => {
+            let state = RequestState::Approved;
+            let mut after = request;
+            let settle = Change::Settle { request: after.id.clone(), state, note: None, window: None };
+            request::settle(&mut after, caller, state, None, now);
+            let told = announce::of_request(&after, "request.approved", now);
+            let outcome = Outcome { did: Did::Released, request: Some(after), window: None };
+            Ok((outcome, std::iter::once(settle).chain(told).collect()))
         }
         Purpose::Extend(window) => {
             let window = account

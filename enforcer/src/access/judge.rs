@@ -7,6 +7,7 @@ use lang::program::rules::{Approval, Grant, Limits, RuleId, RuleKind};
 use lang::program::{Contract, Program, Subject};
 use lang::protocol::ConnectionKind;
 use lang::time::{Timestamp, Ttl};
+use std::collections::BTreeSet;
 
 /// The grants of these windows count; a break-glass grant's do not.
 fn counts(program: &Program, window: &Window) -> bool {
@@ -173,9 +174,15 @@ pub(super) fn too_soon(
 /// # Errors
 /// When the policy names one that it does not define, or one that nobody could ever satisfy.
 pub(super) fn approvals<'p>(program: &'p Program, contract: &Contract<'_>) -> Result<Vec<&'p Approval>, Because> {
-    contract
-        .terms
-        .approvals
+    named(program, &contract.terms.approvals)
+}
+
+/// Approvals by name.
+///
+/// # Errors
+/// When the policy does not define one, or one that nobody could ever satisfy.
+pub(super) fn named<'p>(program: &'p Program, names: &BTreeSet<String>) -> Result<Vec<&'p Approval>, Because> {
+    names
         .iter()
         .map(|name| match program.approval(name) {
             Some(approval) if super::quorum::places(approval) > 0 => Ok(approval),

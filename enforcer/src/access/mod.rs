@@ -16,6 +16,7 @@ mod refusal;
 mod request;
 mod review;
 mod session;
+mod statement;
 mod version;
 mod window;
 
@@ -38,6 +39,7 @@ use lang::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use tokio::sync::watch;
 
 /// What a call did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +49,8 @@ pub enum Did {
     Asked,
     /// A window opened.
     Opened,
+    /// A statement that waits may run, once.
+    Released,
     /// A vote was counted, and others are still missing.
     Counted,
     /// A window's end moved.
@@ -88,6 +92,8 @@ struct Inner {
     announce: OnceLock<Arc<Announce>>,
     /// How sessions ended while the state could not be written.
     unwritten: Mutex<BTreeMap<SessionId, SessionEnd>>,
+    /// Counts decisions, for those who wait for one.
+    decisions: watch::Sender<u64>,
 }
 
 /// What a judge inside a transaction answers.
@@ -105,6 +111,7 @@ impl Access {
                 latest: Mutex::new(None),
                 announce: OnceLock::new(),
                 unwritten: Mutex::default(),
+                decisions: watch::Sender::new(0),
             }),
             Expected::default(),
         )

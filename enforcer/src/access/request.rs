@@ -198,6 +198,7 @@ pub(super) fn waiting<'a>(account: &'a Account, grant: &str, now: Timestamp) -> 
     account
         .requests
         .iter()
+        .filter(|request| request.asked.purpose.statement().is_none())
         .find(|request| request.asked.grant == grant && request.state_at(now) == RequestState::Pending)
 }
 
@@ -269,6 +270,7 @@ pub(super) fn pending(fresh: &Fresh, asked: Asked, approvals: &[&Approval], now:
         settled: None,
         window: None,
         votes: Vec::new(),
+        used: None,
     }
 }
 

@@ -63,9 +63,14 @@ pub(super) async fn request(
     let done = Done::of(&caller(&state, &write.identity)?, &outcome, state.access.instant(now));
     let status = match outcome.did {
         Did::Asked | Did::Opened => StatusCode::CREATED,
-        Did::Nothing | Did::Counted | Did::Extended | Did::Denied | Did::Withdrawn | Did::Ended | Did::Reviewed => {
-            StatusCode::OK
-        }
+        Did::Nothing
+        | Did::Released
+        | Did::Counted
+        | Did::Extended
+        | Did::Denied
+        | Did::Withdrawn
+        | Did::Ended
+        | Did::Reviewed => StatusCode::OK,
     };
     let at = done.request.as_ref().map(|request| format!("/v1/requests/{}", request.id));
     let at = at.or_else(|| done.window.as_ref().map(|window| format!("/v1/windows/{}", window.id)));

@@ -9,6 +9,7 @@ mod auth;
 mod body;
 mod condition;
 mod handlers;
+pub mod held;
 mod hook;
 mod problem;
 pub mod rate;

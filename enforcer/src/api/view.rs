@@ -1,6 +1,7 @@
 //! What the API shows, and what its client reads. Evidence and store rows stay inside.
 
 use crate::access::{Because, Caller, Did, Outcome, Reach, ReachContract};
+use crate::api::held::Statement;
 use crate::api::problem::Reason;
 use crate::core::identity::{self, SubjectKind};
 use crate::gateway::policy::{self, Staleness};
@@ -10,7 +11,7 @@ use lang::time::{Timestamp, Ttl};
 use serde::{Deserialize, Serialize};
 
 /// An instant as RFC 3339 in UTC.
-fn instant(at: Timestamp) -> String {
+pub(super) fn instant(at: Timestamp) -> String {
     at.to_string()
 }
 
@@ -160,7 +161,7 @@ pub struct Request {
     pub id: String,
     /// `pending`, `approved`, `denied`, `withdrawn`, `lapsed` or `superseded`.
     pub state: String,
-    /// `open` or `extend`.
+    /// `open`, `extend` or `statement`.
     pub purpose: String,
     /// Who asks.
     pub subject: Subject,
@@ -188,6 +189,9 @@ pub struct Request {
     pub settled: Option<End>,
     /// The window that it opened or extends.
     pub window: Option<String>,
+    /// The statement that it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement: Option<Statement>,
     /// Whether the caller is among those who decide it.
     pub may_decide: bool,
     /// The commit of the policy under which it was asked.
@@ -203,6 +207,7 @@ impl Request {
         let (purpose, extends) = match &asked.purpose {
             store::Purpose::Open => ("open", None),
             store::Purpose::Extend(window) => ("extend", Some(window)),
+            store::Purpose::Statement(_) => ("statement", None),
         };
         Self {
             id: request.id.to_string(),
@@ -233,6 +238,7 @@ impl Request {
                 note: settled.note.clone(),
             }),
             window: request.window.as_ref().or(extends).map(ToString::to_string),
+            statement: Statement::of(request),
             may_decide: pending && !caller.lines(request).is_empty(),
             commit: asked.commit.clone(),
         }

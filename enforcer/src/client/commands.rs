@@ -557,6 +557,7 @@ async fn asked(api: &Api, shell: &mut Shell<'_>, done: Done, wait: bool) -> Resu
     let code = u8::from(decided.state != "approved");
     let did = match decided.state.as_str() {
         "approved" if decided.purpose == "extend" => Did::Extended,
+        "approved" if decided.purpose == "statement" => Did::Released,
         "approved" => Did::Opened,
         "denied" => Did::Denied,
         "withdrawn" => Did::Withdrawn,

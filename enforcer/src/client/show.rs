@@ -2,8 +2,9 @@
 
 use crate::access::Did;
 use crate::api::Problem;
+use crate::api::held::Statement;
 use crate::api::view::{Done, Policy, Reachables, Request, Session, Subject, Terms, Window};
-use crate::recording::inert::inert;
+use crate::recording::inert::{inert, inert_lines};
 use serde::Serialize;
 use std::io::{self, Write};
 use unicode_width::UnicodeWidthStr;
@@ -98,6 +99,7 @@ fn terms(out: &mut dyn Write, terms: &Terms) -> io::Result<()> {
 pub(super) fn request(out: &mut dyn Write, request: &Request) -> io::Result<()> {
     let what = match request.purpose.as_str() {
         "extend" => format!("extends {} by {}", request.window.as_deref().unwrap_or("a window"), request.lifetime),
+        "statement" => "wants to run one statement".to_owned(),
         _ => format!("asks for {}", request.lifetime),
     };
     writeln!(
@@ -117,11 +119,37 @@ pub(super) fn request(out: &mut dyn Write, request: &Request) -> io::Result<()> 
     if let Some(ticket) = &request.ticket {
         writeln!(out, "  ticket: {}", quote(ticket))?;
     }
+    if let Some(held) = &request.statement {
+        statement(out, held)?;
+    }
     terms(out, &request.terms)?;
     for vote in &request.votes {
         writeln!(out, "  approved by {} at {}", quote(&who(&vote.subject)), quote(&vote.at))?;
     }
     Ok(())
+}
+
+/// A statement that waits: all of it, and nothing that could act on the terminal.
+fn statement(out: &mut dyn Write, held: &Statement) -> io::Result<()> {
+    let lines = |out: &mut dyn Write, text: &str| inert_lines(text).try_for_each(|line| writeln!(out, "    {line}"));
+    writeln!(out, "  statement, in session {}:", quote(&held.session))?;
+    lines(out, &held.text)?;
+    for named in &held.named {
+        writeln!(out, "  where `{}` is:", quote(&named.name))?;
+        lines(out, &named.text)?;
+    }
+    for (at, parameter) in held.parameters.iter().enumerate() {
+        writeln!(out, "  ${} = {}", at.saturating_add(1), quote(&parameter.words()))?;
+    }
+    writeln!(out, "  it would: {}", quote(&held.accesses.join(", ")))?;
+    writeln!(out, "  held by: {}", quote(&held.rules.join(", ")))?;
+    if held.in_transaction {
+        writeln!(out, "  it waits in an open transaction, which keeps its locks")?;
+    }
+    match &held.released {
+        Some(at) => writeln!(out, "  it ran at {}", quote(at)),
+        None => Ok(()),
+    }
 }
 
 fn window(out: &mut dyn Write, window: &Window, did: Did) -> io::Result<()> {
@@ -172,16 +200,21 @@ pub(super) fn requests(out: &mut dyn Write, rows: &[Request]) -> io::Result<()> 
             who(&request.subject),
             request.connection.clone(),
             request.grant.clone(),
-            request.lifetime.clone(),
+            if request.statement.is_some() { "one statement".to_owned() } else { request.lifetime.clone() },
             request
                 .answer_by
                 .clone()
                 .or_else(|| request.settled.as_ref().map(|end| end.at.clone()))
                 .unwrap_or_default(),
-            request.reason.clone().unwrap_or_default(),
+            request
+                .statement
+                .as_ref()
+                .map(|held| held.text.clone())
+                .or_else(|| request.reason.clone())
+                .unwrap_or_default(),
         ]
     };
-    let heading = ["REQUEST", "STATE", "WHO", "CONNECTION", "GRANT", "FOR", "UNTIL", "REASON"];
+    let heading = ["REQUEST", "STATE", "WHO", "CONNECTION", "GRANT", "FOR", "UNTIL", "REASON OR STATEMENT"];
     table(out, &heading, &rows.iter().map(cells).collect::<Vec<_>>())
 }
 

@@ -44,6 +44,9 @@ const CLAUSES: &[(&str, Clause)] = &[
     ),
     ("pipeline-max", Clause::Many(1..=1_000_000, |limits, value| limits.pipeline_max = value)),
     ("pending-bytes-max", Clause::Bytes(16 << 10..=64 << 20, |limits, value| limits.pending_bytes_max = value)),
+    ("held-max", Clause::Time(1..=86_400, |limits, value| limits.held_max = value)),
+    ("held-in-transaction-max", Clause::Time(1..=3_600, |limits, value| limits.held_in_transaction_max = value)),
+    ("held-bytes-max", Clause::Bytes(1_024..=1 << 20, |limits, value| limits.held_bytes_max = value)),
     (
         "api-writes-per-minute-max",
         Clause::Count(1..=1_000_000, |limits, value| limits.api_writes_per_minute_max = value),

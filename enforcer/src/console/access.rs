@@ -148,6 +148,7 @@ fn after(did: Did, request: Option<&str>) -> Response {
         (
             Did::Asked
             | Did::Opened
+            | Did::Released
             | Did::Counted
             | Did::Extended
             | Did::Denied

@@ -5,6 +5,7 @@ use super::visit::Visit;
 use super::{Answer, Failed, Form, Look, State, page, redirect};
 use crate::access::Filter;
 use crate::api::after::Review;
+use crate::api::held::Statement;
 use crate::api::view::{Request, Window};
 use crate::core::id::{RequestId, WindowId};
 use crate::gateway::clock;
@@ -47,6 +48,7 @@ fn approved_by(visit: &Visit, request: &Request) -> bool {
 fn shown(body: &mut Html, visit: &Visit, request: &Request, in_list: bool) {
     let what = match request.purpose.as_str() {
         "extend" => "wants a window extended by",
+        "statement" => "wants to run one statement, waiting at most",
         _ => "asks for",
     };
     if in_list {
@@ -63,6 +65,9 @@ fn shown(body: &mut Html, visit: &Visit, request: &Request, in_list: bool) {
         request.grant
     );
     html!(body, "<blockquote>{}</blockquote>\n", request.reason.as_deref().unwrap_or("No reason was given."));
+    if let Some(held) = &request.statement {
+        statement(body, held);
+    }
     html!(body, "<dl>\n");
     page::fact(body, "State", &request.state);
     if let Some(ticket) = &request.ticket {
@@ -107,6 +112,27 @@ fn shown(body: &mut Html, visit: &Visit, request: &Request, in_list: bool) {
         body.add(&page::button(visit, &action, "Withdraw", "quiet", &Html::new()));
     }
     html!(body, "</div>\n");
+}
+
+/// What would run, exactly: the text, what stands behind the names in it, and the parameters.
+fn statement(body: &mut Html, held: &Statement) {
+    html!(body, "<pre class=\"statement\"><code>{}</code></pre>\n<dl>\n", held.text);
+    for named in &held.named {
+        page::fact(body, &format!("Where {} is", named.name), &named.text);
+    }
+    for (at, parameter) in held.parameters.iter().enumerate() {
+        page::fact(body, &format!("${}", at.saturating_add(1)), &parameter.words());
+    }
+    page::fact(body, "It would", &held.accesses.join(", "));
+    page::fact(body, "Held by", &held.rules.join(", "));
+    if held.in_transaction {
+        page::fact(body, "Locks", "it waits in an open transaction, which keeps its locks");
+    }
+    page::fact(body, "Session", &held.session);
+    if let Some(at) = &held.released {
+        page::fact(body, "Ran", at);
+    }
+    html!(body, "</dl>\n");
 }
 
 fn review(body: &mut Html, visit: &Visit, review: &Review) {

@@ -31,6 +31,12 @@ pub struct Limits {
     pub pipeline_max: usize,
     /// Bytes that wait for a slow peer before reading from the other side pauses.
     pub pending_bytes_max: usize,
+    /// The longest wait of a statement for people's approval.
+    pub held_max: Duration,
+    /// The longest wait of a statement for people's approval while its transaction may hold locks.
+    pub held_in_transaction_max: Duration,
+    /// Bytes of a statement with its parameters that is shown to people.
+    pub held_bytes_max: usize,
     /// Calls of one subject in a minute that change something.
     pub api_writes_per_minute_max: u32,
     /// Calls of one subject in a minute that change nothing.
@@ -53,6 +59,9 @@ impl Default for Limits {
             statements_per_session_max: 4_096,
             pipeline_max: 10_000,
             pending_bytes_max: 256 << 10,
+            held_max: Duration::from_hours(1),
+            held_in_transaction_max: Duration::from_mins(1),
+            held_bytes_max: 32 << 10,
             api_writes_per_minute_max: 120,
             api_reads_per_minute_max: 1_200,
         }

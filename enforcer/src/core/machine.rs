@@ -2,6 +2,7 @@
 
 use super::active::Active;
 use super::event::{Event, What};
+use super::hold::{HoldAnswer, HoldId, HoldOrder};
 use super::identity::Identity;
 use bytes::{Bytes, BytesMut};
 use lang::time::Timestamp;
@@ -28,6 +29,10 @@ pub trait Machine {
     fn on_identity(&mut self, now: Now, identity: &Arc<Identity>, out: &mut Outbox);
     /// The window's end moved.
     fn on_extended(&mut self, now: Now, ends: Timestamp, out: &mut Outbox);
+    /// What came of an order about a statement that waits for people.
+    fn on_hold(&mut self, now: Now, hold: HoldId, answer: HoldAnswer, out: &mut Outbox);
+    /// The client gives up the statement that waits for people.
+    fn on_cancel(&mut self, now: Now, out: &mut Outbox);
     /// The session must end.
     fn on_end(&mut self, now: Now, close: Close, out: &mut Outbox);
     /// The instant of [`Machine::wake_at`] has come.
@@ -123,6 +128,7 @@ pub struct Outbox {
     to_upstream: BytesMut,
     to_client: BytesMut,
     cancel_upstream: bool,
+    hold: Option<HoldOrder>,
     close: Option<Close>,
 }
 
@@ -137,6 +143,8 @@ pub struct Drained {
     pub to_client: BytesMut,
     /// Then: a cancel request for the target's running statement.
     pub cancel_upstream: bool,
+    /// Then: an order about a statement that waits for people.
+    pub hold: Option<HoldOrder>,
     /// Last: the end of the session.
     pub close: Option<Close>,
 }
@@ -175,6 +183,30 @@ impl Outbox {
         self.cancel_upstream = true;
     }
 
+    /// Gives an order about a statement that waits for people; the newest counts.
+    pub fn hold(&mut self, order: HoldOrder) {
+        self.hold = Some(order);
+    }
+
+    /// Takes over what another outbox holds, behind what this one holds.
+    pub fn absorb(&mut self, mut other: Self) {
+        self.events.append(&mut other.events);
+        self.to_upstream.unsplit(other.to_upstream);
+        self.to_client.unsplit(other.to_client);
+        self.cancel_upstream |= other.cancel_upstream;
+        if other.hold.is_some() {
+            self.hold = other.hold;
+        }
+        if self.close.is_none() {
+            self.close = other.close;
+        }
+    }
+
+    /// Bytes that wait for the target.
+    pub fn pending_upstream_bytes(&self) -> usize {
+        self.to_upstream.len()
+    }
+
     /// Ends the session once everything queued has been written. The first reason wins.
     pub fn close(&mut self, cause: Cause, sentence: impl Into<String>) {
         if self.close.is_none() {
@@ -199,6 +231,7 @@ impl Outbox {
             to_upstream: std::mem::take(&mut self.to_upstream),
             to_client: std::mem::take(&mut self.to_client),
             cancel_upstream: std::mem::take(&mut self.cancel_upstream),
+            hold: self.hold.take(),
             close: self.close.take(),
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod active;
 pub mod event;
+pub mod hold;
 pub mod id;
 pub mod identity;
 pub mod lease;

@@ -2,6 +2,7 @@
 //!
 //! Orders are hints with a reason: a session that receives one judges itself anew, or ends.
 
+use crate::core::hold::{HoldAnswer, HoldId};
 use crate::core::id::{SessionId, WindowId};
 use crate::core::identity::{Identity, Subject, SubjectKind};
 use crate::core::machine::Cause;
@@ -27,6 +28,10 @@ pub enum Order {
     },
     /// A newer token of the subject was verified.
     Identity(Arc<Identity>),
+    /// What came of a statement that waits for people.
+    Hold(HoldId, HoldAnswer),
+    /// The client gives up the statement that waits for people.
+    Cancel,
 }
 
 /// Facts of a live session, for lists.
@@ -59,7 +64,7 @@ struct Entry {
 }
 
 /// The orders that wait for one session: the newest of each sort, so that however many are given, none is lost that
-/// matters and no more than three wait.
+/// matters and no more than one of each waits.
 #[derive(Clone, Debug, Default)]
 pub struct Orders(Arc<Slot>);
 
@@ -74,9 +79,23 @@ struct Waiting {
     end: Option<(Cause, String)>,
     extended: Option<Timestamp>,
     identity: Option<Arc<Identity>>,
+    hold: Option<(HoldId, HoldAnswer)>,
+    cancel: bool,
+    /// Whether a statement of the session waits for people.
+    holds: bool,
 }
 
 impl Orders {
+    /// Tells the session what came of a statement that waits for people.
+    pub fn answer(&self, hold: HoldId, answer: HoldAnswer) {
+        self.give(Order::Hold(hold, answer));
+    }
+
+    /// Notes whether a statement of the session waits for people.
+    pub fn holds(&self, holds: bool) {
+        self.waiting().holds = holds;
+    }
+
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         // A panic while it was held leaves a whole value: every change is one assignment.
         self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
@@ -95,6 +114,8 @@ impl Orders {
                     waiting.identity = Some(identity);
                 }
             }
+            Order::Hold(hold, answer) => waiting.hold = Some((hold, answer)),
+            Order::Cancel => waiting.cancel = true,
         }
         drop(waiting);
         self.0.woken.notify_one();
@@ -108,6 +129,12 @@ impl Orders {
         }
         if let Some(identity) = waiting.identity.take() {
             return Some(Order::Identity(identity));
+        }
+        if std::mem::take(&mut waiting.cancel) {
+            return Some(Order::Cancel);
+        }
+        if let Some((hold, answer)) = waiting.hold.take() {
+            return Some(Order::Hold(hold, answer));
         }
         waiting.extended.take().map(|ends| Order::Extended { ends })
     }
@@ -168,6 +195,14 @@ impl Live {
     /// Ends one session; whether it was live.
     pub fn end_session(&self, session: &SessionId, cause: Cause, sentence: &str) -> bool {
         self.order(|facts| facts.session == *session, &Order::End { cause, sentence: sentence.to_owned() }) > 0
+    }
+
+    /// Gives up the statement of a session that waits for people; whether one does.
+    pub fn cancel_held(&self, session: &SessionId) -> bool {
+        let entries = self.entries();
+        let Some(entry) = entries.get(session).filter(|entry| entry.orders.waiting().holds) else { return false };
+        entry.orders.give(Order::Cancel);
+        true
     }
 
     /// Ends every session of a window; how many there were.

@@ -3,6 +3,7 @@
 pub mod book;
 pub mod clock;
 pub mod credentials;
+pub mod hold;
 pub mod ledger;
 pub mod listener;
 pub mod live;

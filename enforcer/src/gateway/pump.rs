@@ -7,6 +7,7 @@ use super::live::{Order, Orders};
 use super::policy::Policy;
 use crate::core::active::Active;
 use crate::core::event::Event;
+use crate::core::hold::HoldOrder;
 use crate::core::machine::{Cause, Close, Machine, Outbox, Reading};
 use bytes::{Buf, BufMut, BytesMut};
 use lang::time::Timestamp;
@@ -217,6 +218,8 @@ pub struct Session<'a, C, U> {
     pub applied: Arc<Active>,
     /// How to cancel the target's statement.
     pub cancel: Cancel,
+    /// Takes orders about a statement that waits for people.
+    pub hold: &'a mut dyn FnMut(HoldOrder),
     /// Bytes that may wait for one peer before reading from the other pauses.
     pub pending_bytes_max: usize,
     /// The longest time that an accepted event stays without a signature; see [`UNSIGNED_MS_MAX`].
@@ -275,6 +278,9 @@ where
         join(&mut wires.client.pending, drained.to_client);
         if drained.cancel_upstream {
             wires.cancelling = Some(cancel());
+        }
+        if let Some(order) = drained.hold {
+            (session.hold)(order);
         }
         if let Some(close) = drained.close {
             break close;
@@ -373,19 +379,40 @@ fn react<C, U>(
         Woke::Client(Ok(_)) => machine.on_client(now, &mut wires.client.input, out),
         Woke::Upstream(Ok(_)) => {
             machine.on_upstream(now, &mut wires.upstream.input, out);
-            if !wires.client.input.is_empty() {
-                // An answer may make room for messages that waited.
-                machine.on_client(now, &mut wires.client.input, out);
-            }
+            go_on(machine, &mut wires.client.input, out);
         }
-        Woke::Time => machine.on_wake(now, out),
+        Woke::Time => {
+            machine.on_wake(now, out);
+            go_on(machine, &mut wires.client.input, out);
+        }
         Woke::Order(Order::End { cause, sentence }) => machine.on_end(now, Close { cause, sentence }, out),
         Woke::Order(Order::Extended { ends }) => machine.on_extended(now, ends, out),
-        Woke::Order(Order::Identity(identity)) => machine.on_identity(now, &identity, out),
+        Woke::Order(Order::Identity(identity)) => {
+            machine.on_identity(now, &identity, out);
+            go_on(machine, &mut wires.client.input, out);
+        }
+        Woke::Order(Order::Hold(hold, answer)) => {
+            machine.on_hold(now, hold, answer, out);
+            go_on(machine, &mut wires.client.input, out);
+        }
+        Woke::Order(Order::Cancel) => {
+            machine.on_cancel(now, out);
+            go_on(machine, &mut wires.client.input, out);
+        }
         Woke::Policy(false) => {
             machine.on_end(now, end(Cause::Fault, "the gateway lost touch with the session"), out);
         }
-        Woke::Policy(true) => policy_changed(machine, policy, applied, out),
+        Woke::Policy(true) => {
+            policy_changed(machine, policy, applied, out);
+            go_on(machine, &mut wires.client.input, out);
+        }
+    }
+}
+
+/// What happened may make room for messages that waited.
+fn go_on(machine: &mut dyn Machine, client_input: &mut BytesMut, out: &mut Outbox) {
+    if !client_input.is_empty() {
+        machine.on_client(clock::now(), client_input, out);
     }
 }
 
@@ -409,6 +436,7 @@ fn policy_changed(machine: &mut dyn Machine, policy: &Policy, applied: &mut Arc<
 mod tests {
     use super::*;
     use crate::core::event::What;
+    use crate::core::hold::{HoldAnswer, HoldId};
     use crate::core::identity::Identity;
     use crate::core::machine::Now;
     use crate::gateway::policy;
@@ -435,6 +463,8 @@ mod tests {
         fn on_program(&mut self, _: Now, _: &Arc<Active>, _: &mut Outbox) {}
         fn on_identity(&mut self, _: Now, _: &Arc<Identity>, _: &mut Outbox) {}
         fn on_extended(&mut self, _: Now, _: Timestamp, _: &mut Outbox) {}
+        fn on_hold(&mut self, _: Now, _: HoldId, _: HoldAnswer, _: &mut Outbox) {}
+        fn on_cancel(&mut self, _: Now, _: &mut Outbox) {}
         fn on_end(&mut self, _: Now, close: Close, out: &mut Outbox) {
             out.close(close.cause, close.sentence);
         }
@@ -474,6 +504,7 @@ mod tests {
         machine: &'a mut Echo,
         recording: &'a mut Book,
         cancel: Cancel,
+        hold: &'a mut dyn FnMut(HoldOrder),
     ) -> (Session<'a, S, S>, policy::Publisher) {
         let (publisher, policy) = policy::channel();
         let program =
@@ -493,6 +524,7 @@ mod tests {
             policy,
             applied,
             cancel,
+            hold,
             pending_bytes_max: 1 << 10,
             unsigned_ms_max: 5,
             recorder_failed: &|_| {},
@@ -512,7 +544,8 @@ mod tests {
         let told = std::cell::RefCell::new(Some(told));
         let cancel: Cancel = Box::new(move || told.borrow_mut().take().unwrap());
         let mut machine = Echo { cancels: true };
-        let (session, _publisher) = between(client, upstream, &mut machine, &mut book, cancel);
+        let mut hold = |_: HoldOrder| {};
+        let (session, _publisher) = between(client, upstream, &mut machine, &mut book, cancel, &mut hold);
         let plays = async {
             at_client.write_all(b"one").await.unwrap();
             let mut seen = [0; 3];
@@ -533,7 +566,8 @@ mod tests {
         let mut book = Book { calls: vec![], signed, signs };
         let cancel: Cancel = Box::new(|| oneshot::channel().1);
         let mut machine = Echo::default();
-        let (session, _publisher) = between(client, upstream, &mut machine, &mut book, cancel);
+        let mut hold = |_: HoldOrder| {};
+        let (session, _publisher) = between(client, upstream, &mut machine, &mut book, cancel, &mut hold);
         let plays = async {
             at_client.write_all(b"one").await.unwrap();
             let mut seen = [0; 3];

@@ -68,14 +68,11 @@ pub async fn serve(config: Config, credentials_folder: &Path) -> Result<(), Star
     let poster = open_poster(&config, &store)?;
     let access = Access::new(store, policy.clone(), live.clone(), config.name.clone());
     access.announce_to(config.channels.iter().map(|channel| channel.name.clone()));
-    match access.close_orphans(clock::now()).await {
-        Ok(0) => {}
-        Ok(count) => tracing::warn!(count, "sessions that an earlier process left open were closed"),
-        Err(error) => return Err(cannot("the state cannot be read", &error)),
-    }
+    close_orphans(&access).await?;
     let recorder = open_recorder(&config)?;
     let verifier = Verifier::new().map_err(|error| cannot("tokens cannot be verified", &error))?;
     let shared = Arc::new(Shared {
+        public_url: config.public_url.clone(),
         name: config.name.clone(),
         limits: config.limits.clone(),
         policy: policy.clone(),
@@ -154,6 +151,16 @@ fn tend_recordings(
     let archivist = Archivist::new(recorder.clone());
     let archiving = archivist.map(|archivist| tokio::spawn(archivist.run(clock::wall, stopped.clone())));
     [retaining, archiving]
+}
+
+/// Closes what an earlier process left open.
+async fn close_orphans(access: &Access) -> Result<(), StartError> {
+    match access.close_orphans(clock::now()).await {
+        Ok(0) => {}
+        Ok(count) => tracing::warn!(count, "sessions that an earlier process left open were closed"),
+        Err(error) => return Err(cannot("the state cannot be read", &error)),
+    }
+    Ok(())
 }
 
 /// Waits until the sessions' threads have ended.

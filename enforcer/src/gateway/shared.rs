@@ -5,6 +5,7 @@ use super::credentials::Credentials;
 use super::live::Live;
 use super::metrics::Metrics;
 use super::policy::Policy;
+use crate::core::id::SessionId;
 use crate::core::limits::Limits;
 use crate::identity::Verifier;
 use crate::protocols::postgres::cancel;
@@ -18,6 +19,8 @@ use std::sync::Arc;
 pub struct Shared {
     /// The gateway's name.
     pub name: String,
+    /// The API's address as people reach it.
+    pub public_url: String,
     /// Bounds.
     pub limits: Limits,
     /// The policy in force.
@@ -39,5 +42,5 @@ pub struct Shared {
     /// Metrics.
     pub metrics: Metrics,
     /// The gateway's own cancel keys.
-    pub cancels: cancel::Table<Arc<cancel::Route>>,
+    pub cancels: cancel::Table<(SessionId, Arc<cancel::Route>)>,
 }

@@ -150,7 +150,7 @@ impl fmt::Display for PublicKey {
 }
 
 /// Bytes in hexadecimal.
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len() * 2);
     for byte in bytes {
         push(&mut out, format_args!("{byte:02x}"));

@@ -47,11 +47,13 @@ mod values_postgres;
 
 pub use commit::Pending;
 pub use disk::{Disk, Flush, OsDisk, Sink, Source};
+pub(crate) use key::hexadecimal;
 pub use key::{KeyError, PublicKey, SigningKey, public_file};
 pub use list::{State, Summary, all as folders, find, list, segment_number, summary};
 pub use meter::Meter;
 pub use retain::{Retained, hold_file};
 pub use session::SessionRecorder;
+pub(crate) use values_postgres::readable;
 
 use crate::core::event::Opened;
 use crate::core::id::SessionId;

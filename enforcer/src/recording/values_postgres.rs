@@ -37,6 +37,15 @@ pub(super) fn value_text(type_oid: u32, format: i16, bytes: &[u8]) -> String {
     binary_text(type_oid, bytes).unwrap_or_else(|| hexadecimal(bytes))
 }
 
+/// A value in the binary format as text; none for a type that is not known here, or bytes that are not of it.
+pub(crate) fn readable(type_oid: u32, bytes: &[u8]) -> Option<String> {
+    match type_oid {
+        // Text must be shown as it is, or as bytes.
+        NAME | TEXT | JSON | XML | BPCHAR | VARCHAR => std::str::from_utf8(bytes).ok().map(str::to_owned),
+        _ => binary_text(type_oid, bytes),
+    }
+}
+
 fn binary_text(type_oid: u32, mut bytes: &[u8]) -> Option<String> {
     let all = bytes;
     let text = match type_oid {

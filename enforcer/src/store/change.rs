@@ -52,6 +52,16 @@ pub enum Change {
         /// The window that it opened or extended.
         window: Option<WindowId>,
     },
+    /// The one use of an approved statement. Its request must be approved, for this statement of this session, and the
+    /// session must be open.
+    Release {
+        /// The request.
+        request: RequestId,
+        /// The session.
+        session: SessionId,
+        /// Digest of the statement.
+        digest: String,
+    },
     /// A new window. None may be open for the same subject, connection and grant, and the request that opens it must
     /// have opened none.
     Open(Box<Window>),

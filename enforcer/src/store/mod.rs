@@ -13,7 +13,7 @@ pub use after::{Attempt, Notice, NoticeState, Review, Verdict};
 pub use change::{Change, Changes, Remember};
 pub use row::{
     Asked, Bundle, End, EndCause, Entry, Evidence, Extension, Purpose, Request, RequestState, Session, SessionEnd,
-    Settled, Vote, Window,
+    Settled, Statement, Vote, Window,
 };
 
 use crate::core::id::{RequestId, SessionId, WindowId};

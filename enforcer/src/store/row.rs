@@ -2,6 +2,7 @@
 //!
 //! Serde derives stand here because these are the rows of the store; nothing in them may be a secret.
 
+use crate::core::hold::Shown;
 use crate::core::id::{RequestId, SessionId, WindowId};
 use crate::core::identity::{Identity, Subject, SubjectKind};
 use lang::program::Terms;
@@ -44,6 +45,37 @@ pub enum Purpose {
     Open,
     /// One extension of a window.
     Extend(WindowId),
+    /// One statement of a live session.
+    Statement(Box<Statement>),
+}
+
+impl Purpose {
+    /// The statement that the request is for.
+    pub fn statement(&self) -> Option<&Statement> {
+        match self {
+            Self::Open | Self::Extend(_) => None,
+            Self::Statement(statement) => Some(statement),
+        }
+    }
+}
+
+/// A statement that waits in a live session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Statement {
+    /// The session.
+    pub session: SessionId,
+    /// What would run, exactly. Once it is decided, a level below `full` keeps no parameters of it, and `none` no text.
+    pub shown: Shown,
+    /// Digest of the message and everything that it runs by name.
+    pub digest: String,
+    /// Operations with their objects.
+    pub accesses: Vec<String>,
+    /// The rules that want the review.
+    pub rules: Vec<String>,
+    /// Whether the session's transaction may hold locks while it waits.
+    pub in_transaction: bool,
+    /// How much of the session is recorded.
+    pub recorded: Recorded,
 }
 
 /// What was asked: fixed when the request is made.
@@ -168,6 +200,9 @@ pub struct Request {
     pub window: Option<WindowId>,
     /// Who approved so far, oldest first.
     pub votes: Vec<Vote>,
+    /// When the approval of a statement was used up.
+    #[serde(default)]
+    pub used: Option<Timestamp>,
 }
 
 impl Request {

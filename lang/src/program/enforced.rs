@@ -15,22 +15,19 @@ pub enum Gap {
     Credential,
     /// `json` of a `mask`.
     Mask,
-    /// `review` of a guard.
-    Review,
     /// `overage graph`.
     Overage,
 }
 
 impl Gap {
     /// Every gap.
-    pub const ALL: [Self; 5] = [Self::ConnectionKind, Self::Credential, Self::Mask, Self::Review, Self::Overage];
+    pub const ALL: [Self; 4] = [Self::ConnectionKind, Self::Credential, Self::Mask, Self::Overage];
 
     /// What happens instead, as a sentence for people.
     pub const fn instead(self) -> &'static str {
         match self {
             Self::ConnectionKind | Self::Credential => "the gateway keeps the connection closed",
             Self::Mask => "the gateway serves no connection whose answers are documents",
-            Self::Review => "the gateway denies the operations that would wait for a review",
             Self::Overage => "the gateway refuses a token that refers to its groups instead of listing them",
         }
     }
@@ -73,9 +70,6 @@ pub fn gaps(rules: &Rules) -> Vec<(RuleId, Gap)> {
     }
     for mask in rules.masks.iter().filter(|mask| !mask.json.is_empty()) {
         gaps.push((RuleId::new(RuleKind::Mask, &mask.name), Gap::Mask));
-    }
-    for guard in rules.guards.iter().filter(|guard| !guard.reviews.is_empty()) {
-        gaps.push((RuleId::new(RuleKind::Guard, &guard.name), Gap::Review));
     }
     gaps
 }

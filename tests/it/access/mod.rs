@@ -3,6 +3,7 @@
 mod approvals;
 mod glass;
 mod kills;
+mod statements;
 mod stress;
 mod windows;
 pub(crate) mod world;

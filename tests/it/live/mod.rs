@@ -13,6 +13,7 @@ mod drivers;
 mod failures;
 mod guards;
 mod hashes;
+mod held;
 mod identity;
 mod killed;
 mod masking;

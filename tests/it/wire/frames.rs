@@ -52,6 +52,31 @@ fn name(word: &str) -> &str {
     if word == "-" { "" } else { word }
 }
 
+/// Formats and values: `text`, `#hexadecimal` in the binary format, `null`.
+fn bind_values(body: &mut Vec<u8>, values: &[String]) {
+    let count = u16::try_from(values.len()).unwrap().to_be_bytes();
+    body.extend_from_slice(&count);
+    for value in values {
+        body.extend_from_slice(&[0, u8::from(value.starts_with('#'))]);
+    }
+    body.extend_from_slice(&count);
+    for value in values {
+        let bytes = match value.strip_prefix('#') {
+            Some(digits) => {
+                let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+                (0..digits.len()).step_by(2).map(byte).collect()
+            }
+            None if value == "null" => {
+                body.extend_from_slice(&(-1_i32).to_be_bytes());
+                continue;
+            }
+            None => value.as_bytes().to_vec(),
+        };
+        body.extend_from_slice(&u32::try_from(bytes.len()).unwrap().to_be_bytes());
+        body.extend_from_slice(&bytes);
+    }
+}
+
 /// A message of the client: `Query "select 1"`, `Parse s1 "select $1"`, `Bind p1 s1`, `Sync` …
 pub(super) fn client(line: &str) -> BytesMut {
     let words = words(line);
@@ -65,13 +90,18 @@ pub(super) fn client(line: &str) -> BytesMut {
         "Parse" => {
             cstr(&mut body, name(word(1)));
             cstr(&mut body, word(2));
-            body.extend_from_slice(&[0, 0]);
+            let types = words.get(3..).unwrap_or_default();
+            body.extend_from_slice(&u16::try_from(types.len()).unwrap().to_be_bytes());
+            for oid in types {
+                body.extend_from_slice(&oid.parse::<u32>().unwrap().to_be_bytes());
+            }
             frame(b'P', &body)
         }
         "Bind" => {
             cstr(&mut body, name(word(1)));
             cstr(&mut body, name(word(2)));
-            body.extend_from_slice(&[0, 0, 0, 0, 0, 0]);
+            bind_values(&mut body, words.get(3..).unwrap_or_default());
+            body.extend_from_slice(&[0, 0]);
             frame(b'B', &body)
         }
         "Describe" | "Close" => {
@@ -140,7 +170,13 @@ pub(super) fn server(line: &str) -> BytesMut {
         "BindComplete" => frame(b'2', &[]),
         "CloseComplete" => frame(b'3', &[]),
         "NoData" => frame(b'n', &[]),
-        "Parameters" => frame(b't', &[0, 0]),
+        "Parameters" => {
+            body.extend_from_slice(&u16::try_from(words.len() - 1).unwrap().to_be_bytes());
+            for oid in &words[1..] {
+                body.extend_from_slice(&oid.parse::<u32>().unwrap().to_be_bytes());
+            }
+            frame(b't', &body)
+        }
         "Suspended" => frame(b's', &[]),
         "Empty" => frame(b'I', &[]),
         "CopyIn" => frame(b'G', &[0, 0, 0]),
@@ -224,6 +260,9 @@ fn show_server(tag: u8, body: &[u8]) -> String {
             );
             if let Some(detail) = field(b'D') {
                 line.push_str(&format!(" detail {detail:?}"));
+            }
+            if let (b'N', Some(hint)) = (tag, field(b'H')) {
+                line.push_str(&format!(" hint {hint:?}"));
             }
             line
         }

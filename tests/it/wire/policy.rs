@@ -5,8 +5,8 @@ use enforcer::core::id::WindowId;
 use enforcer::core::identity::{Identity, Subject};
 use enforcer::core::lease::{Lease, WindowFacts};
 use lang::program::rules::{
-    AbsentGroups, Claims, Classified, Connection, Credential, Grant, Group, Guard, Idp, IdpFlavour, Mask, MaskAs,
-    Masking, Mode, Overage, PerKind, Principal, Recorded, Region, Rules, Tls, To,
+    AbsentGroups, Approval, Claims, Classified, Connection, Credential, Grant, Group, Guard, Idp, IdpFlavour, Mask,
+    MaskAs, Masking, Mode, Overage, PerKind, Principal, Quorum, Recorded, Region, Review, Rules, Tls, To,
 };
 use lang::program::rules::{Limits, RuleId, RuleKind};
 use lang::program::{Place, Program, Scope, SourceTable, SubjectKind};
@@ -129,22 +129,7 @@ fn rules(name: &str) -> Rules {
             if name == "masked-call" {
                 rules.grants[0].permit = ops(&["read", "routine"]);
             }
-            rules.connections[0].classified = vec![Classified {
-                object: "public.customers".into(),
-                column: Some("email".into()),
-                class: "pii.email".into(),
-            }];
-            rules.masks = vec![Mask {
-                name: "pii".into(),
-                on: None,
-                to: To::Everybody,
-                classes: vec!["pii.*".into()],
-                columns: vec![],
-                patterns: vec![],
-                json: vec![],
-                mask: MaskAs::Redact,
-                reveal_by_grant: false,
-            }];
+            masked(&mut rules);
         }
         "patterns" | "patterns-nullify" | "patterns-partial" => {
             rules.grants[0].permit = ops(&["read", "write", "export", "routine"]);
@@ -164,9 +149,63 @@ fn rules(name: &str) -> Rules {
                 reveal_by_grant: false,
             }];
         }
+        "review" | "review-blocks" | "review-not" | "review-twice" | "review-masked" => reviewed(name, &mut rules),
         other => panic!("unknown policy `{other}`"),
     }
     rules
+}
+
+/// A grant that may write, where some of it waits for people: changes of definitions, and every write to `t`.
+fn reviewed(name: &str, rules: &mut Rules) {
+    rules.grants[0].permit = ops(&["read", "write", "export", "ddl.create", "ddl.alter", "ddl.drop"]);
+    rules.groups.push(Group {
+        name: "dba".into(),
+        kind: Some(SubjectKind::Human),
+        ids: vec!["5a1e0f2a-71c5-4a58-9a63-0a2f6f1d7b11".into()],
+        ..rules.groups[0].clone()
+    });
+    rules.approvals = vec![Approval {
+        name: "dba".into(),
+        quorum: vec![Quorum { count: if name == "review-twice" { 2 } else { 1 }, from: vec!["dba".into()] }],
+        separate: true,
+        answer_within: Ttl::from_seconds(900),
+        notify: vec![],
+    }];
+    let guard = &mut rules.guards[0];
+    guard.rows = None;
+    guard.blocks.clear();
+    let waits = |words: &[&str], tables: &[&str]| Review {
+        region: Region {
+            ops: ops(words),
+            scope: Scope { tables: tables.iter().map(|table| (*table).to_owned()).collect(), ..Scope::default() },
+        },
+        by: "dba".into(),
+    };
+    guard.reviews = vec![waits(&["ddl.alter", "ddl.create"], &[]), waits(&["write", "select"], &["public.t"])];
+    match name {
+        "review-blocks" => guard.blocks = vec![Region { ops: ops(&["ddl.alter"]), scope: Scope::default() }],
+        "review-not" => guard.reviews.clear(),
+        _ => {}
+    }
+    if name == "review-masked" {
+        masked(rules);
+    }
+}
+
+fn masked(rules: &mut Rules) {
+    rules.connections[0].classified =
+        vec![Classified { object: "public.customers".into(), column: Some("email".into()), class: "pii.email".into() }];
+    rules.masks = vec![Mask {
+        name: "pii".into(),
+        on: None,
+        to: To::Everybody,
+        classes: vec!["pii.*".into()],
+        columns: vec![],
+        patterns: vec![],
+        json: vec![],
+        mask: MaskAs::Redact,
+        reveal_by_grant: false,
+    }];
 }
 
 fn connection() -> Connection {

@@ -4,6 +4,8 @@
 use super::{frames, policy};
 use bytes::BytesMut;
 use enforcer::core::event::What;
+use enforcer::core::hold::{HoldAnswer, HoldId, HoldOrder};
+use enforcer::core::id::RequestId;
 use enforcer::core::machine::{Cause, Close, Machine, Now, Outbox};
 use enforcer::protocols::postgres::classify::Texts;
 use enforcer::protocols::postgres::machine::{self, Parts, Postgres};
@@ -26,6 +28,7 @@ struct Player {
     client: BytesMut,
     server: BytesMut,
     output: String,
+    hold: HoldId,
 }
 
 /// The transcript with what the machine really does.
@@ -76,7 +79,7 @@ impl Player {
             texts: Arc::new(Mutex::new(Texts::default())),
         };
         let machine = machine::start(now, parts);
-        Self { machine, now, feed, client: BytesMut::new(), server: BytesMut::new(), output }
+        Self { machine, now, feed, client: BytesMut::new(), server: BytesMut::new(), output, hold: HoldId(0) }
     }
 
     fn step(&mut self, kind: char, rest: &str) {
@@ -100,6 +103,10 @@ impl Player {
             }
             '!' => self.order(rest, &mut out),
             other => panic!("unknown step `{other}`"),
+        }
+        // As the pump does: what happened may make room for messages that waited.
+        if kind != '>' && !self.client.is_empty() {
+            self.machine.on_client(self.now, &mut self.client, &mut out);
         }
         self.print(&mut out);
     }
@@ -127,6 +134,30 @@ impl Player {
                 let ms: i64 = ms.parse().unwrap();
                 self.now.wall = Timestamp::from_unix_ms(self.now.wall.unix_ms() + ms);
             }
+            ("asked", rest) => {
+                let (request, seconds) = rest.split_once(' ').unwrap_or((rest, "600"));
+                let answer = HoldAnswer::Asked {
+                    request: RequestId::from_random([request.parse().unwrap(); 10]),
+                    url: "https://access.example/requests/it".to_owned(),
+                    answer_by: Timestamp::from_unix_ms(self.now.wall.unix_ms() + 1_000 * seconds.parse::<i64>().unwrap()),
+                };
+                self.machine.on_hold(self.now, self.hold, answer, out);
+            }
+            ("released", request) => {
+                let request = RequestId::from_random([request.parse().unwrap(); 10]);
+                let answer = HoldAnswer::Released { request, by: vec!["Lena".to_owned()] };
+                self.machine.on_hold(self.now, self.hold, answer, out);
+            }
+            ("released-earlier", request) => {
+                let request = RequestId::from_random([request.parse().unwrap(); 10]);
+                let answer = HoldAnswer::Released { request, by: vec!["Lena".to_owned()] };
+                self.machine.on_hold(self.now, HoldId(self.hold.0 - 1), answer, out);
+            }
+            ("refused", sentence) => {
+                let answer = HoldAnswer::Refused { sentence: sentence.to_owned() };
+                self.machine.on_hold(self.now, self.hold, answer, out);
+            }
+            ("cancel", _) => self.machine.on_cancel(self.now, out),
             ("revoke", _) => {
                 let close = Close { cause: Cause::Revoked, sentence: "revoked by an operator".to_owned() };
                 self.machine.on_end(self.now, close, out);
@@ -159,6 +190,23 @@ impl Player {
         }
         for message in frames::show(&drained.to_client, false) {
             line(format!("to client: {message}"));
+        }
+        match drained.hold {
+            Some(HoldOrder::Ask(held)) => {
+                self.hold = held.hold;
+                let by: Vec<&str> = held.reviews.iter().map(|(_, by)| by.as_str()).collect();
+                let left = held.until.ms_since(self.now.wall) / 1_000;
+                let locks = if held.in_transaction { ", in a transaction" } else { "" };
+                line(format!("asks {} within {left} s{locks}: {:?}", by.join(" and "), held.shown.text));
+                for named in &held.shown.named {
+                    line(format!("  where {} is {:?}", named.name, named.text));
+                }
+                for (at, parameter) in held.shown.parameters.iter().enumerate() {
+                    line(format!("  ${} = {parameter}", at + 1));
+                }
+            }
+            Some(HoldOrder::Withdraw { sentence }) => line(format!("takes back: {sentence}")),
+            None => {}
         }
         if drained.cancel_upstream {
             line("cancel".to_owned());

@@ -39,6 +39,8 @@ pub type QualifiedName = (Box<str>, Box<str>);
 /// One statement in the words of the policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Classified {
+    /// Its text, as the client wrote it.
+    pub text: Box<str>,
     /// What it is for the session.
     pub action: Action,
     /// Every operation on every object.
@@ -107,12 +109,14 @@ pub fn classify(
             None => Outcome::Untouched,
             Some(outcomes) => outcomes.next().unwrap_or_else(|| Outcome::Refused("it was not looked at".into())),
         };
-        Arc::new(statement(judged, outcome, Under(plan.cloned())))
+        // Nothing but the statement itself may be shown as its text: where it cannot be cut out, all of it is.
+        let text = sql.get(judged.text.clone()).unwrap_or(sql);
+        Arc::new(statement(judged, text, outcome, Under(plan.cloned())))
     });
     Ok(Text { statements: statements.collect(), rewritten })
 }
 
-fn statement(statement: Statement, outcome: Outcome, under: Under) -> Classified {
+fn statement(statement: Statement, text: &str, outcome: Outcome, under: Under) -> Classified {
     let mut accesses: Vec<Access> = Vec::new();
     let mut relations = Vec::new();
     let mut sensitive = Vec::new();
@@ -142,6 +146,7 @@ fn statement(statement: Statement, outcome: Outcome, under: Under) -> Classified
         }
     }
     Classified {
+        text: text.into(),
         never: statement.settings.iter().find_map(never),
         leaves_read_only: statement
             .settings

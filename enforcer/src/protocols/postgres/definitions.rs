@@ -3,7 +3,7 @@
 //! Synchronous. Where masks or scopes stand, nothing must run on a catalog that is known to be out of date.
 
 use super::machine::Postgres;
-use super::masking::{self, CATALOG_MS_MAX};
+use super::masking::{self, CATALOG_MS_MAX, Known};
 use super::pipeline::{Awaited, Run};
 use super::scan::Scanner;
 use super::verdict;
@@ -58,8 +58,7 @@ impl Postgres {
             self.lay_masks();
             return self.reads_catalog(now, run, out);
         }
-        let old = now.mono_ms.saturating_sub(known.read_mono_ms) > CATALOG_MS_MAX;
-        if !self.redefined && !old {
+        if !self.catalog_is_old(now) {
             return false;
         }
         let mut query = BytesMut::new();
@@ -71,5 +70,22 @@ impl Postgres {
         out.send_upstream_unrecorded(&query);
         self.queue(now, Awaited::Catalog(Box::default()));
         true
+    }
+
+    /// Whether the catalog must be read again.
+    pub(super) fn catalog_is_old(&self, now: Now) -> bool {
+        let old = |known: &Known| now.mono_ms.saturating_sub(known.read_mono_ms) > CATALOG_MS_MAX;
+        self.redefined || self.known.as_ref().is_some_and(old)
+    }
+
+    /// Reads the catalog before anything that is kept back.
+    pub(super) fn read_catalog_first(&mut self, now: Now, out: &mut Outbox) {
+        let mut query = BytesMut::new();
+        if let Err(error) = write::query(&mut query, pgsql::snapshot::query::TEXT) {
+            return self.broken(now, &error, out);
+        }
+        out.send_upstream_unrecorded(&query);
+        self.settled = None;
+        self.pipeline.push_front(Awaited::Catalog(Box::default()));
     }
 }

@@ -16,6 +16,7 @@ use crate::core::event::{Event, Opened};
 use crate::core::id::SessionId;
 use crate::core::lease::{ClientFacts, Lease};
 use crate::core::machine::{Cause, Close};
+use crate::gateway::hold::Keeper;
 use crate::gateway::live::Facts;
 use crate::gateway::policy::Staleness;
 use crate::gateway::pump::{self, Durable, Recording};
@@ -74,7 +75,9 @@ pub async fn serve(listener: Listener, stream: TcpStream, peer: SocketAddr, ente
         Ok(Arrival::Cancel(request)) => {
             // The client's connection closes once the target has taken the request: clients wait for that before
             // they run what must not be cancelled.
-            if let Some(route) = shared.cancels.find(&request) {
+            if let Some((session, route)) = shared.cancels.find(&request)
+                && !shared.live.cancel_held(&session)
+            {
                 deliver_cancel(&route, &shared).await;
             }
         }
@@ -398,7 +401,7 @@ async fn run(listener: Listener, login: Login<TcpStream>, ready: Ready, peer: So
     let Ready { lease, upstream, route, known, read_only, facts, mut recorder, opened } = ready;
     let session = opened.session.clone();
     let route = Arc::new(route);
-    let Ok(key) = shared.cancels.register(Arc::clone(&route), login.asked.minor) else {
+    let Ok(key) = shared.cancels.register((session.clone(), Arc::clone(&route)), login.asked.minor) else {
         let close = Close { cause: Cause::Fault, sentence: "no cancel key is free".to_owned() };
         return turn_away(login.stream, &reply::internal(), &shared, &mut recorder, &session, &close).await;
     };
@@ -433,14 +436,14 @@ async fn run(listener: Listener, login: Login<TcpStream>, ready: Ready, peer: So
         },
     );
     shared.metrics.session_opened(&opened.connection, now.mono_ms.saturating_sub(began));
-    tracing::info!(%session, %peer, subject = %opened.subject, connection = %opened.connection,
-        grant = %opened.grant, ends = %opened.ends, "session opened");
+    say_opened(&opened, peer);
     let mut greeting = BytesMut::new();
     reply::welcome(&mut greeting, &upstream.parameters, key.pid(), key.secret());
     let cancel = {
         let (route, shared) = (Arc::clone(&route), Arc::clone(&shared));
         Box::new(move || send_cancel(Arc::clone(&route), Arc::clone(&shared)))
     };
+    let mut keeper = Keeper::of(&shared, &session, &orders);
     let close = Box::pin(pump::run(pump::Session {
         client: login.stream,
         client_input: BytesMut::new(),
@@ -453,6 +456,7 @@ async fn run(listener: Listener, login: Login<TcpStream>, ready: Ready, peer: So
         policy: shared.policy.clone(),
         applied: active,
         cancel,
+        hold: &mut |order| keeper.order(order),
         pending_bytes_max: shared.limits.pending_bytes_max,
         unsigned_ms_max: pump::UNSIGNED_MS_MAX,
         recorder_failed: &|out| reply::recorder_failed().write(out),
@@ -460,8 +464,15 @@ async fn run(listener: Listener, login: Login<TcpStream>, ready: Ready, peer: So
     }))
     .await;
     drop((key, seat));
+    keeper.close().await;
     closed(&shared.metrics, &session, &close);
     finish(&shared, &mut recorder, &session, &close).await;
+}
+
+fn say_opened(opened: &Opened, peer: SocketAddr) {
+    let session = &opened.session;
+    tracing::info!(%session, %peer, subject = %opened.subject, connection = %opened.connection,
+        grant = %opened.grant, ends = %opened.ends, "session opened");
 }
 
 /// Refuses a client whose session was opened already.

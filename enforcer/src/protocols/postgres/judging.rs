@@ -8,10 +8,14 @@ use super::names::{Full, Meanings};
 use super::pipeline::{Freed, Run, redefines, uses_rows};
 use super::reply::{self, Rule};
 use super::verdict::{self, Context, Denial};
+use super::wire::client::{Execute, Query};
+use super::wire::frame::{ClientTag, Frame};
 use super::wire::sqlstate::SqlState;
 use super::wire::write::Notice;
+use crate::core::hold::Agreed;
 use crate::core::machine::Now;
 use lang::program::StatementLimits;
+use lang::program::rules::RuleId;
 use pgsql::mask::Outcome;
 use pgsql::refusal::Refusal;
 use pgsql::statement::{Action, Discard};
@@ -19,6 +23,21 @@ use std::sync::{Arc, PoisonError};
 
 /// What a message calls a prepared statement.
 pub(super) const STATEMENT: &str = "prepared statement";
+
+/// Where a statement stands in its text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// The same text makes the name that it runs.
+    made_here: bool,
+    /// It runs, and not only prepares.
+    runs: bool,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self { made_here: false, runs: true }
+    }
+}
 
 impl Postgres {
     pub(super) fn text(&self, sql: &str) -> Result<Arc<Text>, Box<Denial>> {
@@ -50,7 +69,10 @@ impl Postgres {
         for statement in &text.statements {
             // A string may make a name and run it. What the name meant before is judged as well: it may run first.
             let made_here = text.statements.iter().any(|other| makes(other, statement));
-            self.judge_one(now, statement, made_here, &mut permitted)?;
+            // PREPARE runs nothing; what it prepares is judged when it is executed, unless that is here.
+            let runs = !matches!(statement.action, Action::Prepare { .. })
+                || text.statements.iter().any(|other| makes(statement, other));
+            self.judge_one(now, statement, Place { made_here, runs }, &mut permitted)?;
         }
         Ok(permitted)
     }
@@ -60,7 +82,7 @@ impl Postgres {
         &self,
         now: Now,
         statement: &Arc<Classified>,
-        made_here: bool,
+        place: Place,
         permitted: &mut Run,
     ) -> Result<(), Box<Denial>> {
         let pending = || self.pipeline.runs().any(Run::redefines);
@@ -69,6 +91,7 @@ impl Postgres {
             let sentence = "definitions were changed in this pipeline: end it (Sync) before the next statement, which must be judged by what they made";
             return Err(Denial::saying(sentence));
         }
+        let Place { made_here, runs } = place;
         let mut judged = vec![Arc::clone(statement)];
         let mut named = |meanings: Option<&Meanings>, missing: Box<Denial>| match meanings {
             // EXECUTE of an EXECUTE does not exist: one level is all.
@@ -90,9 +113,19 @@ impl Postgres {
             permitted.opens.push(name.clone());
         }
         let context = self.context(now);
-        for statement in &judged {
-            permitted.limits = tighter(std::mem::take(&mut permitted.limits), verdict::judge(&context, statement)?);
+        let mut wants = Agreed::default();
+        for (at, statement) in judged.iter().enumerate() {
+            let verdict = verdict::judge(&context, statement)?;
+            permitted.limits = tighter(std::mem::take(&mut permitted.limits), verdict.limits);
+            if at > 0 || runs {
+                self.want(&mut wants, verdict.reviews)?;
+            }
         }
+        if !wants.is_empty() && (judged.len() > 2 || (made_here && judged.len() > 1)) {
+            let sentence = "this needs people's approval, and the name that it runs may stand for several statements: they could not be shown which; use a name that is new";
+            return Err(Denial::saying(sentence));
+        }
+        self.agree_or_want(statement, &wants, permitted);
         permitted.frees.extend(frees(statement));
         permitted.statements.extend(judged);
         Ok(())
@@ -101,6 +134,70 @@ impl Postgres {
     /// Whether what the session may do rests on names of tables, and a catalog says what they lead to.
     fn rests_on_names(&self) -> bool {
         self.reach.is_some() && self.lease.names_objects()
+    }
+
+    /// Adds what reviews want: the approvals as the policy has them now.
+    pub(super) fn want(&self, wants: &mut Agreed, reviews: Vec<(RuleId, String)>) -> Result<(), Box<Denial>> {
+        for (rule, by) in reviews {
+            let Some(approval) = self.lease.active().program.approval(&by) else {
+                let sentence = format!("this statement needs the approval `{by}`, which the policy does not define");
+                return Err(Denial::by(&self.lease, rule, sentence));
+            };
+            if !wants.approvals.contains(approval) {
+                wants.approvals.push(approval.clone());
+            }
+            wants.reviews.insert((rule, by));
+        }
+        Ok(())
+    }
+
+    /// What a statement wants is added to what its message wants, unless people have agreed to the cursor that it
+    /// reads from.
+    fn agree_or_want(&self, statement: &Classified, wants: &Agreed, permitted: &mut Run) {
+        if wants.is_empty() {
+            return;
+        }
+        if let Action::Fetch { cursor } | Action::Move { cursor } = &statement.action
+            && let Some(agreed) = self.bindings.agreed(cursor)
+            && agreed.covers(wants)
+        {
+            permitted.agreed.add(agreed);
+            return;
+        }
+        permitted.wants.add(wants);
+    }
+
+    /// Judges the message that a client sent to have something run, as it stands now.
+    pub(super) fn judge_message(&self, now: Now, frame: &Frame<ClientTag>) -> Result<Run, Box<Denial>> {
+        if frame.tag() == ClientTag::Query {
+            let query = Query::read(frame.body()).map_err(|error| Denial::saying(error.to_string()))?;
+            let text = self.text(query.sql)?;
+            return self.judge_text(now, &text);
+        }
+        let execute = Execute::read(frame.body()).map_err(|error| Denial::saying(error.to_string()))?;
+        self.judge_portal(now, execute.portal)
+    }
+
+    /// Judges what a portal runs.
+    pub(super) fn judge_portal(&self, now: Now, portal: &str) -> Result<Run, Box<Denial>> {
+        let Some(meanings) = self.portals.meanings(portal) else { return Err(unknown("portal", portal)) };
+        let mut permitted = Run { fetches: vec![portal.into()], ..Run::default() };
+        for meaning in meanings {
+            self.judge_one(now, meaning, Place::default(), &mut permitted)?;
+        }
+        if permitted.wants.is_empty() {
+            return Ok(permitted);
+        }
+        if let Some(agreed) = self.bindings.agreed(portal)
+            && agreed.covers(&permitted.wants)
+        {
+            permitted.agreed.add(agreed);
+            permitted.wants = Agreed::default();
+        } else if meanings.len() > 1 {
+            let sentence = "this needs people's approval, and the portal may stand for several statements: they could not be shown which; use a name that is new";
+            return Err(Denial::saying(sentence));
+        }
+        Ok(permitted)
     }
 
     pub(super) fn context(&self, now: Now) -> Context<'_> {
@@ -122,6 +219,7 @@ impl Postgres {
             }
             if let Action::DeclareCursor { name, holds, .. } = &statement.action {
                 self.holds_cursors |= holds;
+                self.bindings.disagree(name);
                 self.portals.take(name, vec![Arc::clone(statement)], names_max).map_err(|Full| too_many())?;
             }
         }
@@ -131,6 +229,7 @@ impl Postgres {
 
 pub(super) fn empty() -> Classified {
     Classified {
+        text: "".into(),
         action: Action::Other,
         accesses: Vec::new(),
         relations: Vec::new(),

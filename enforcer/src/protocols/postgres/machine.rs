@@ -4,7 +4,9 @@
 //! state of the transaction, the skipping up to Sync and an implicit transaction's rollback are the server's, exactly.
 //! The client's text never reaches the server unless it was judged as a whole.
 
+use super::bindings::Bindings;
 use super::classify::Texts;
+use super::holding::{Back, Holding};
 use super::judging::notice_of;
 use super::masking::{self, Catalogs, Known};
 use super::names::Names;
@@ -12,7 +14,7 @@ use super::pipeline::{Awaited, Pipeline, Run};
 use super::reply;
 use super::scan::{Scanner, Shape};
 use super::spent::Spent;
-use super::verdict;
+use super::verdict::{self, Denial};
 use super::wire::WireError;
 use super::wire::frame::{ClientTag, Frame};
 use super::wire::server::TransactionStatus;
@@ -20,6 +22,7 @@ use super::wire::sqlstate::SqlState;
 use super::wire::write::{Notice, Severity};
 use crate::core::active::Active;
 use crate::core::event::What;
+use crate::core::hold::{HoldAnswer, HoldId};
 use crate::core::identity::Identity;
 use crate::core::lease::Lease;
 use crate::core::limits::Limits;
@@ -96,6 +99,18 @@ pub struct Postgres {
     pub(super) spent: Spent,
     pub(super) holds_cursors: bool,
     pub(super) pipeline: Pipeline,
+    /// Whether any guard wants people's word on statements of the connection.
+    pub(super) reviews: bool,
+    /// What portals were bound to.
+    pub(super) bindings: Bindings,
+    /// Messages that are kept back.
+    pub(super) back: Option<Box<Back>>,
+    /// The statement that waits for people.
+    pub(super) holding: Option<Box<Holding>>,
+    /// How many have waited.
+    pub(super) holds: u64,
+    /// The server skips what comes, up to the client's next Sync.
+    pub(super) batch_failed: bool,
     pub(super) copying: Copying,
     pub(super) skipping: Skipping,
     /// When a cancelled statement must have ended.
@@ -155,6 +170,12 @@ pub fn start(now: Now, parts: Parts) -> Postgres {
         spent: Spent::default(),
         holds_cursors: false,
         pipeline: Pipeline::default(),
+        reviews: false,
+        bindings: Bindings::default(),
+        back: None,
+        holding: None,
+        holds: 0,
+        batch_failed: false,
         copying: Copying::No,
         skipping: Skipping::No,
         grace_mono_ms: None,
@@ -162,6 +183,7 @@ pub fn start(now: Now, parts: Parts) -> Postgres {
         done: false,
     };
     session.lay_masks();
+    session.reviews = session.has_reviews();
     session
 }
 
@@ -171,14 +193,19 @@ impl Machine for Postgres {
             return;
         }
         let mut run = BytesMut::new();
-        while !self.done && self.pipeline.len() < self.limits.pipeline_max && !self.reads_catalog(now, &mut run, out) {
+        while !self.done
+            && self.holding.is_none()
+            && self.pipeline.len() < self.limits.pipeline_max
+            && !self.reads_catalog(now, &mut run, out)
+        {
             match Frame::<ClientTag>::next(input, &self.limits) {
-                Ok(Some(frame)) => self.client_frame(now, frame, &mut run, out),
+                Ok(Some(frame)) => self.take_message(now, frame, &mut run, out),
                 Ok(None) => break,
                 Err(error) => self.broken(now, &error, out),
             }
         }
         Self::flush_client_run(now, &mut run, out);
+        self.look_behind_held(input, out);
     }
 
     fn on_upstream(&mut self, now: Now, input: &mut BytesMut, out: &mut Outbox) {
@@ -186,6 +213,7 @@ impl Machine for Postgres {
             return;
         }
         self.server_bytes(now, input, out);
+        self.go_on_holding(now, out);
     }
 
     fn on_program(&mut self, now: Now, active: &Arc<Active>, out: &mut Outbox) {
@@ -219,6 +247,18 @@ impl Machine for Postgres {
         }
     }
 
+    fn on_hold(&mut self, now: Now, hold: HoldId, answer: HoldAnswer, out: &mut Outbox) {
+        if !self.is_over(now, out) {
+            self.answered_hold(now, hold, answer, out);
+        }
+    }
+
+    fn on_cancel(&mut self, now: Now, out: &mut Outbox) {
+        if !self.is_over(now, out) {
+            self.cancel_held(now, out);
+        }
+    }
+
     fn on_end(&mut self, now: Now, close: Close, out: &mut Outbox) {
         self.end(now, close, out);
     }
@@ -230,6 +270,7 @@ impl Machine for Postgres {
         if self.is_over(now, out) {
             return;
         }
+        self.wake_held(now, out);
         if self.grace_mono_ms.is_some_and(|grace| now.mono_ms >= grace) {
             let sentence = "the target did not end a cancelled statement".to_owned();
             return self.end(now, Close { cause: Cause::Upstream, sentence }, out);
@@ -242,13 +283,19 @@ impl Machine for Postgres {
 
     fn wake_at_mono_ms(&self) -> Option<u64> {
         let deadline = self.pipeline.front().and_then(Awaited::run).and_then(|run| run.deadline_mono_ms);
-        [Some(self.lease_end_mono_ms), deadline, self.grace_mono_ms].into_iter().flatten().min()
+        [Some(self.lease_end_mono_ms), deadline, self.grace_mono_ms, self.held_until_mono_ms()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn reading(&self) -> Reading {
         if self.done {
             Reading::Done
-        } else if self.pipeline.len() >= self.limits.pipeline_max || self.waits_for_definitions() {
+        } else if self.pipeline.len() >= self.limits.pipeline_max
+            || self.waits_for_definitions()
+            || self.holding.as_ref().is_some_and(|holding| holding.behind_bytes >= self.limits.pending_bytes_max)
+        {
             Reading::ClientPaused
         } else {
             Reading::Both
@@ -288,19 +335,27 @@ impl Postgres {
             let sentence = "the policy now narrows what this connection may reach: connect again".to_owned();
             return self.end(now, Close { cause: Cause::Policy, sentence }, out);
         }
-        let context = self.context(now);
-        let refused = |run: &Run| run.statements.iter().find_map(|one| verdict::judge(&context, one).err());
+        self.reviews = self.has_reviews();
+        let refused = |run: &Run| self.unagreed(run, now);
         if self.pipeline.behind_front().filter_map(Awaited::run).any(|run| refused(run).is_some()) {
             // What the server has already been sent cannot be taken back one by one.
             let sentence = "the policy no longer permits a statement that is under way".to_owned();
             return self.end(now, Close { cause: Cause::Policy, sentence }, out);
         }
-        let Some(denial) = self.pipeline.front().and_then(Awaited::run).and_then(refused) else { return };
+        let denial = self.pipeline.front().and_then(Awaited::run).and_then(refused);
+        if let Some(denial) = denial {
+            self.cut_front(now, &denial, out);
+        }
+        self.rejudge_held(now, out);
+    }
+
+    /// Cancels what runs, because the policy no longer permits it.
+    fn cut_front(&mut self, now: Now, denial: &Denial, out: &mut Outbox) {
         if let Some(run) = self.pipeline.front_mut().and_then(Awaited::run_mut)
             && run.ending.is_none()
         {
             let message = format!("the policy no longer permits this statement: {}", denial.sentence);
-            run.ending = Some(Box::new(Notice { message, ..notice_of(&denial) }));
+            run.ending = Some(Box::new(Notice { message, ..notice_of(denial) }));
             self.grace_mono_ms = Some(now.mono_ms.saturating_add(CANCEL_GRACE_MS));
             out.cancel_upstream();
         }
@@ -326,6 +381,7 @@ impl Postgres {
             return;
         }
         self.done = true;
+        self.drop_held(&close.sentence, out);
         if !self.pipeline.is_empty() {
             out.cancel_upstream();
         }

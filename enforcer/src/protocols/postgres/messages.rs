@@ -3,6 +3,8 @@
 //!
 //! Synchronous. The client's text must never reach the server unless it was judged as a whole.
 
+use super::classify::Text;
+use super::holding::Back;
 use super::judging::{STATEMENT, empty, notice_of, too_many, unknown};
 use super::machine::{Copying, Postgres, Skipping};
 use super::names::{Full, Meanings};
@@ -24,7 +26,26 @@ const REFUSED_TEXT: &str = "leasehold: refused by policy";
 const REFUSED_NAME: &str = "leasehold_refused";
 
 impl Postgres {
-    pub(super) fn client_frame(&mut self, now: Now, frame: Frame<ClientTag>, run: &mut BytesMut, out: &mut Outbox) {
+    /// Takes a message, or keeps it back with those before it until it is known whether people must agree to one.
+    pub(super) fn take_message(&mut self, now: Now, frame: Frame<ClientTag>, run: &mut BytesMut, out: &mut Outbox) {
+        if self.keeps_back(&frame) {
+            let mut back = self.back.take().unwrap_or_else(|| Box::new(Back::new(self.settled)));
+            let Back { run: back_run, out: back_out, .. } = &mut *back;
+            self.client_frame(now, frame, back_run, back_out);
+            let full = back.is_full(&self.limits) || self.pipeline.len() >= self.limits.pipeline_max;
+            self.back = Some(back);
+            if self.done || full {
+                self.send_back(now, run, out);
+            }
+            return;
+        }
+        if self.back.is_some() && !(frame.tag() == ClientTag::Execute && self.would_hold(now, &frame)) {
+            self.send_back(now, run, out);
+        }
+        self.client_frame(now, frame, run, out);
+    }
+
+    fn client_frame(&mut self, now: Now, frame: Frame<ClientTag>, run: &mut BytesMut, out: &mut Outbox) {
         if self.skipping == Skipping::Both {
             if frame.tag() == ClientTag::Sync {
                 self.skipping = Skipping::Server;
@@ -40,7 +61,13 @@ impl Postgres {
             ClientTag::Bind => self.bind(now, &frame, run, out),
             ClientTag::Execute => self.execute(now, &frame, run, out),
             ClientTag::Describe => match Named::read_describe(frame.body()) {
-                Ok(_) => self.pass(frame, Some(Awaited::Describe), run),
+                Ok(named) => {
+                    let statement = match named {
+                        Named::Statement(name) => Some(name.into()),
+                        Named::Portal(_) => None,
+                    };
+                    self.pass(frame, Some(Awaited::Describe(statement)), run);
+                }
                 Err(error) => self.broken(now, &error, out),
             },
             ClientTag::Close => match Named::read_close(frame.body()) {
@@ -56,6 +83,7 @@ impl Postgres {
             ClientTag::Sync => {
                 // While the server reads COPY data it ignores Sync.
                 let awaited = (self.copying == Copying::No).then_some(Awaited::Sync);
+                self.batch_failed = false;
                 self.pass(frame, awaited, run);
             }
             ClientTag::Flush => self.pass(frame, None, run),
@@ -100,15 +128,12 @@ impl Postgres {
         };
         match self.judge_text(now, &text) {
             Err(denial) => self.refuse(now, frame, &denial, run, out),
+            Ok(permitted) if !permitted.wants.is_empty() => self.hold(now, frame, run, out),
             Ok(permitted) => {
                 if let Err(denial) = self.learn(&text) {
                     return self.refuse(now, frame, &denial, run, out);
                 }
-                let instead = text.rewritten.as_deref().map(|sql| {
-                    let mut bytes = BytesMut::new();
-                    write::query(&mut bytes, sql).map(|()| bytes)
-                });
-                self.send(now, frame, instead, run, out);
+                self.send(now, frame, rewritten(&text), run, out);
                 out.note(now, What::Decision(verdict::allowed(&self.lease, permitted.accesses())));
                 self.queue(now, Awaited::Query(Box::new(permitted)));
             }
@@ -139,7 +164,8 @@ impl Postgres {
             Ok((permitted, instead)) => {
                 self.send(now, frame, instead, run, out);
                 out.note(now, What::Decision(verdict::allowed(&self.lease, permitted.accesses())));
-                self.queue(now, Awaited::Parse);
+                let types = self.reviews.then(|| Box::new((parse.name.into(), parse.parameter_types)));
+                self.queue(now, Awaited::Parse(types));
             }
         }
     }
@@ -153,6 +179,11 @@ impl Postgres {
             return self.refuse(now, frame, &unknown(STATEMENT, bind.statement), run, out);
         };
         let names_max = self.limits.statements_per_session_max;
+        self.bindings.disagree(bind.portal);
+        let binding = self.reviews && meanings.iter().any(|meaning| self.wants_review(now, meaning));
+        let bytes_max = self.limits.held_bytes_max;
+        let binding =
+            binding.then(|| Box::new(self.bindings.binding(&bind, frame.body(), meanings.clone(), bytes_max)));
         if self.portals.take(bind.portal, meanings, names_max).is_err() {
             return self.refuse(now, frame, &too_many(), run, out);
         }
@@ -164,7 +195,7 @@ impl Postgres {
             Self::flush_client_run(now, run, out);
             out.send_upstream_unrecorded(frame.whole());
         }
-        self.queue(now, Awaited::Bind(bind.portal.into()));
+        self.queue(now, Awaited::Bind(bind.portal.into(), binding));
     }
 
     fn execute(&mut self, now: Now, frame: &Frame<ClientTag>, run: &mut BytesMut, out: &mut Outbox) {
@@ -172,23 +203,20 @@ impl Postgres {
             Ok(execute) => execute.portal,
             Err(error) => return self.broken(now, &error, out),
         };
-        let Some(meanings) = self.portals.meanings(portal).cloned() else {
-            return self.refuse(now, frame, &unknown("portal", portal), run, out);
-        };
         // Judged anew: the program may have changed since Parse.
-        let mut permitted = Run { fetches: vec![portal.into()], ..Run::default() };
-        for meaning in &meanings {
-            if let Err(denial) = self.judge_one(now, meaning, false, &mut permitted) {
-                return self.refuse(now, frame, &denial, run, out);
+        match self.judge_portal(now, portal) {
+            Err(denial) => self.refuse(now, frame, &denial, run, out),
+            Ok(permitted) if !permitted.wants.is_empty() => self.hold(now, frame, run, out),
+            Ok(permitted) => {
+                run.extend_from_slice(frame.whole());
+                self.queue(now, Awaited::Execute(Box::new(permitted)));
             }
         }
-        run.extend_from_slice(frame.whole());
-        self.queue(now, Awaited::Execute(Box::new(permitted)));
     }
 
     /// A permitted COPY FROM STDIN that was sent last and that the server has not asked for data yet: a client may
     /// send its data at once. After a refused COPY there is none, and the data goes nowhere.
-    fn copy_to_come(&mut self) -> Option<&mut Run> {
+    pub(super) fn copy_to_come(&mut self) -> Option<&mut Run> {
         let run = self.pipeline.back_mut().and_then(Awaited::run_mut)?;
         (run.copies_in() && !run.copy_ended && run.ending.is_none()).then_some(run)
     }
@@ -249,11 +277,21 @@ impl Postgres {
     /// Refuses a message: records it with its denial and has the server fail in its place.
     fn refuse(&mut self, now: Now, frame: &Frame<ClientTag>, denial: &Denial, run: &mut BytesMut, out: &mut Outbox) {
         Self::flush_client_run(now, run, out);
+        self.keep(now, frame, out);
+        self.refuse_kept(now, frame.tag(), denial, out);
+    }
+
+    /// Records a message that does not go on as it came, where the level keeps it.
+    pub(super) fn keep(&self, now: Now, frame: &Frame<ClientTag>, out: &mut Outbox) {
         if self.keeps_refused(frame.tag()) {
             out.note(now, What::FromClient(frame.whole().clone()));
         }
+    }
+
+    /// Refuses a message that is on record already.
+    pub(super) fn refuse_kept(&mut self, now: Now, tag: ClientTag, denial: &Denial, out: &mut Outbox) {
         out.note(now, What::Decision(denial.event()));
-        let simple = matches!(frame.tag(), ClientTag::Query | ClientTag::FunctionCall);
+        let simple = matches!(tag, ClientTag::Query | ClientTag::FunctionCall);
         let mut instead = BytesMut::new();
         let written = if simple {
             write::query(&mut instead, REFUSED_TEXT)
@@ -310,4 +348,12 @@ impl Postgres {
             run.deadline_mono_ms = Some(now.mono_ms.saturating_add(seconds.saturating_mul(1_000)));
         }
     }
+}
+
+/// What the server gets instead of a text that was rewritten for masks.
+pub(super) fn rewritten(text: &Text) -> Option<Result<BytesMut, WireError>> {
+    text.rewritten.as_deref().map(|sql| {
+        let mut bytes = BytesMut::new();
+        write::query(&mut bytes, sql).map(|()| bytes)
+    })
 }

@@ -12,9 +12,11 @@
 //! //= <https://www.postgresql.org/docs/18/protocol.html>
 
 pub mod ask;
+pub mod bindings;
 pub mod cancel;
 pub mod classify;
 mod definitions;
+mod holding;
 pub mod io;
 mod judging;
 pub mod login;

@@ -2,9 +2,11 @@
 //!
 //! After an error in the extended protocol the server skips everything up to the next Sync, and so does the queue.
 
+use super::bindings::Binding;
 use super::classify::Classified;
 use super::spent::Returned;
 use super::wire::write::Notice;
+use crate::core::hold::Agreed;
 use lang::program::rules::RuleId;
 use lang::program::{Access, Object, StatementLimits};
 use lang::protocol::Operation;
@@ -16,12 +18,12 @@ use std::sync::Arc;
 /// A message without an answer yet.
 #[derive(Debug)]
 pub enum Awaited {
-    /// Parse.
-    Parse,
-    /// Bind, of a portal.
-    Bind(Box<str>),
-    /// Describe of a statement or portal.
-    Describe,
+    /// Parse; with the types that it fixes for a statement, where they have to be known.
+    Parse(Option<Box<(Box<str>, Vec<u32>)>>),
+    /// Bind, of a portal; with what was bound, where it has to be known.
+    Bind(Box<str>, Option<Box<Binding>>),
+    /// Describe of a statement or portal; with the statement's name.
+    Describe(Option<Box<str>>),
     /// Close; frees a name once it is confirmed.
     Close(Freed),
     /// Execute.
@@ -56,6 +58,10 @@ pub enum Freed {
 pub struct Run {
     /// What it does, with everything that it executes by name.
     pub statements: Vec<Arc<Classified>>,
+    /// What people must agree on before it runs.
+    pub wants: Agreed,
+    /// What they have agreed on.
+    pub agreed: Agreed,
     /// Bounds on what it returns.
     pub limits: StatementLimits,
     /// The client has ended its COPY data already, before the server asked for it.
@@ -144,9 +150,9 @@ impl Awaited {
     pub fn run(&self) -> Option<&Run> {
         match self {
             Self::Execute(run) | Self::Query(run) => Some(run),
-            Self::Parse
-            | Self::Bind(_)
-            | Self::Describe
+            Self::Parse(_)
+            | Self::Bind(..)
+            | Self::Describe(_)
             | Self::Close(_)
             | Self::Sync
             | Self::Refused(_)
@@ -159,9 +165,9 @@ impl Awaited {
     pub fn run_mut(&mut self) -> Option<&mut Run> {
         match self {
             Self::Execute(run) | Self::Query(run) => Some(run),
-            Self::Parse
-            | Self::Bind(_)
-            | Self::Describe
+            Self::Parse(_)
+            | Self::Bind(..)
+            | Self::Describe(_)
             | Self::Close(_)
             | Self::Sync
             | Self::Refused(_)
@@ -174,9 +180,12 @@ impl Awaited {
     const fn ends_with_ready(&self) -> bool {
         match self {
             Self::Sync | Self::Query(_) | Self::RefusedQuery(_) | Self::Catalog(_) => true,
-            Self::Parse | Self::Bind(_) | Self::Describe | Self::Close(_) | Self::Execute(_) | Self::Refused(_) => {
-                false
-            }
+            Self::Parse(_)
+            | Self::Bind(..)
+            | Self::Describe(_)
+            | Self::Close(_)
+            | Self::Execute(_)
+            | Self::Refused(_) => false,
         }
     }
 }
@@ -189,6 +198,33 @@ impl Pipeline {
     /// A message was sent.
     pub fn push(&mut self, entry: Awaited) {
         self.0.push_back(entry);
+    }
+
+    /// A message was sent whose answer comes before those of messages that are kept back.
+    pub fn push_front(&mut self, entry: Awaited) {
+        self.0.push_front(entry);
+    }
+
+    /// What a portal is bound to by a message that is not answered yet: the Bind, and the types that a Parse before
+    /// it fixes for its statement.
+    pub fn binding(&self, portal: &str) -> Option<(Option<&Binding>, Option<&[u32]>)> {
+        let at = self.0.iter().rposition(|entry| matches!(entry, Awaited::Bind(name, _) if **name == *portal))?;
+        let Some(Awaited::Bind(_, binding)) = self.0.get(at) else { return None };
+        let of = binding.as_ref().map(|binding| &binding.statement);
+        let parsed = self.0.iter().take(at).rev().find_map(|entry| match entry {
+            Awaited::Parse(Some(typed)) if Some(&typed.0) == of => Some(typed.1.as_slice()),
+            Awaited::Parse(_)
+            | Awaited::Bind(..)
+            | Awaited::Describe(_)
+            | Awaited::Close(_)
+            | Awaited::Execute(_)
+            | Awaited::Sync
+            | Awaited::Query(_)
+            | Awaited::Refused(_)
+            | Awaited::RefusedQuery(_)
+            | Awaited::Catalog(_) => None,
+        });
+        Some((binding.as_deref(), parsed))
     }
 
     /// The entry that the server answers now.

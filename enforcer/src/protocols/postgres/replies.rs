@@ -7,7 +7,7 @@ use super::reply::{self, Rule};
 use super::scan::Shape;
 use super::spent::Returned;
 use super::wire::frame::{Format, Frame, ServerTag};
-use super::wire::server::{CopyResponse, ParameterStatus, RowDescription, TransactionStatus};
+use super::wire::server::{CopyResponse, ParameterDescription, ParameterStatus, RowDescription, TransactionStatus};
 use super::wire::write::Notice;
 use crate::core::event::What;
 use crate::core::machine::{Cause, Close, Now, Outbox};
@@ -126,13 +126,18 @@ impl Postgres {
                 self.copies_binary = binary;
                 Fate::Pass
             }
-            ServerTag::ParameterDescription | ServerTag::CopyDone => Fate::Pass,
-            ServerTag::ParseComplete => self.expect(now, |entry| matches!(entry, Awaited::Parse)),
+            ServerTag::ParameterDescription => {
+                self.parameters_typed(frame.body());
+                Fate::Pass
+            }
+            ServerTag::CopyDone => Fate::Pass,
+            ServerTag::ParseComplete => {
+                self.parsed();
+                self.expect(now, |entry| matches!(entry, Awaited::Parse(_)))
+            }
             ServerTag::BindComplete => {
-                if let Some(Awaited::Bind(portal)) = self.pipeline.front() {
-                    self.spent.forget(portal);
-                }
-                self.expect(now, |entry| matches!(entry, Awaited::Bind(_)))
+                self.bound_now();
+                self.expect(now, |entry| matches!(entry, Awaited::Bind(..)))
             }
             ServerTag::CloseComplete => {
                 if let Some(Awaited::Close(freed)) = self.pipeline.front() {
@@ -170,7 +175,7 @@ impl Postgres {
         if frame.tag() == ServerTag::RowDescription && self.shows_masked(frame.body()) {
             return target_at_fault("the target was about to show a masked column; the session ends");
         }
-        if matches!(self.pipeline.front(), Some(Awaited::Describe)) {
+        if matches!(self.pipeline.front(), Some(Awaited::Describe(_))) {
             self.answered(now);
         } else if self.scanner.is_some() {
             self.shape = RowDescription::read(frame.body()).ok().map(|columns| Shape::of(&columns));
@@ -287,16 +292,19 @@ impl Postgres {
             Some(Awaited::Execute(run)) => run.ending.take(),
             Some(Awaited::Refused(notice) | Awaited::RefusedQuery(notice)) => Some(notice.clone()),
             Some(
-                Awaited::Parse
-                | Awaited::Bind(_)
-                | Awaited::Describe
+                Awaited::Parse(_)
+                | Awaited::Bind(..)
+                | Awaited::Describe(_)
                 | Awaited::Close(_)
                 | Awaited::Sync
                 | Awaited::Catalog(_),
             )
             | None => None,
         };
-        if let Some(Awaited::Execute(run)) = self.pipeline.fail() {
+        let failed = self.pipeline.fail();
+        // What the client sends until its next Sync is skipped by the server, unless that Sync is on its way.
+        self.batch_failed = failed.is_some() && self.pipeline.is_empty();
+        if let Some(Awaited::Execute(run)) = failed {
             self.settle(&run, false);
         }
         match ours {
@@ -329,6 +337,31 @@ impl Postgres {
             Ok(None) => Fate::Pass,
             Ok(Some(bytes)) => Fate::Changed(bytes),
             Err(error) => target_at_fault(format!("the target broke the protocol: {error}")),
+        }
+    }
+
+    /// The server confirms a Parse.
+    fn parsed(&mut self) {
+        if let Some(Awaited::Parse(Some(typed))) = self.pipeline.front() {
+            self.bindings.typed(&typed.0, typed.1.clone());
+        }
+    }
+
+    /// The server confirms a Bind.
+    fn bound_now(&mut self) {
+        if let Some(Awaited::Bind(portal, binding)) = self.pipeline.front() {
+            self.spent.forget(portal);
+            self.bindings.confirm(portal, binding.as_deref());
+        }
+    }
+
+    /// The server names the types of a statement's parameters.
+    fn parameters_typed(&mut self, body: &[u8]) {
+        if self.reviews
+            && let Some(Awaited::Describe(Some(statement))) = self.pipeline.front()
+            && let Ok(description) = ParameterDescription::read(body)
+        {
+            self.bindings.typed(statement, description.types);
         }
     }
 
@@ -365,7 +398,7 @@ impl Postgres {
         if !same {
             self.lay_masks();
         }
-        self.settled = Some(status);
+        self.settled = self.pipeline.is_empty().then_some(status);
         Fate::Drop
     }
 
@@ -389,6 +422,7 @@ impl Postgres {
                 if status == TransactionStatus::Idle && self.pipeline.is_empty() && !self.holds_cursors {
                     self.portals.free_all();
                     self.spent.forget_all();
+                    self.bindings.forget_portals();
                 }
                 Fate::Pass
             }
@@ -413,15 +447,23 @@ impl Postgres {
 
     fn free(&mut self, freed: &Freed) {
         match freed {
-            Freed::Statement(name) => self.statements.free(name),
+            Freed::Statement(name) => {
+                self.statements.free(name);
+                self.bindings.forget_statement(name);
+            }
             Freed::Portal(name) => {
                 self.portals.free(name);
                 self.spent.forget(name);
+                self.bindings.forget_portal(name);
             }
-            Freed::Statements => self.statements.free_all(),
+            Freed::Statements => {
+                self.statements.free_all();
+                self.bindings.forget_statements();
+            }
             Freed::Portals => {
                 self.portals.free_all();
                 self.spent.forget_all();
+                self.bindings.forget_portals();
             }
         }
     }

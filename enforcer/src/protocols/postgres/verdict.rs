@@ -50,7 +50,7 @@ impl Denial {
         self
     }
 
-    fn by(lease: &Lease, rule: RuleId, sentence: impl Into<String>) -> Box<Self> {
+    pub(super) fn by(lease: &Lease, rule: RuleId, sentence: impl Into<String>) -> Box<Self> {
         let place = lease.active().program.place(&rule).cloned();
         Box::new(Self {
             sentence: sentence.into(),
@@ -62,7 +62,7 @@ impl Denial {
         })
     }
 
-    fn with_hint(mut self: Box<Self>, hint: impl Into<String>) -> Box<Self> {
+    pub(super) fn with_hint(mut self: Box<Self>, hint: impl Into<String>) -> Box<Self> {
         self.hint = Some(hint.into());
         self
     }
@@ -91,7 +91,7 @@ pub fn allowed<'a>(lease: &Lease, accesses: impl Iterator<Item = &'a Access>) ->
     }
 }
 
-fn phrases<'a>(accesses: impl Iterator<Item = &'a Access>) -> Vec<String> {
+pub(super) fn phrases<'a>(accesses: impl Iterator<Item = &'a Access>) -> Vec<String> {
     accesses
         .map(|access| match &access.object {
             Object::Nothing => access.op.to_string(),
@@ -117,18 +117,27 @@ pub struct Context<'a> {
     pub at: Timestamp,
 }
 
+/// What a statement that is not refused must keep to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Permitted {
+    /// Bounds on what it returns.
+    pub limits: StatementLimits,
+    /// The rules that want people's word first, each with its approval.
+    pub reviews: Vec<(RuleId, String)>,
+}
+
 /// Judges a statement. What it executes by name is judged for itself.
 ///
 /// # Errors
 /// With the first reason that refuses it.
-pub fn judge(context: &Context<'_>, statement: &Classified) -> Result<StatementLimits, Box<Denial>> {
+pub fn judge(context: &Context<'_>, statement: &Classified) -> Result<Permitted, Box<Denial>> {
     weigh(context, statement).map_err(|mut denial| {
         denial.accesses.clone_from(&statement.accesses);
         denial
     })
 }
 
-fn weigh(context: &Context<'_>, statement: &Classified) -> Result<StatementLimits, Box<Denial>> {
+fn weigh(context: &Context<'_>, statement: &Classified) -> Result<Permitted, Box<Denial>> {
     if let Some(never) = &statement.never {
         return Err(Denial::saying(never.clone()));
     }
@@ -138,19 +147,11 @@ fn weigh(context: &Context<'_>, statement: &Classified) -> Result<StatementLimit
     let lease = context.lease;
     let beyond = beyond(context.reach, &statement.accesses)?;
     let judgement = lease.judge(&statement.accesses, &beyond, context.at);
-    match judgement.verdict {
-        Verdict::Allowed => {}
+    let reviews = match judgement.verdict {
+        Verdict::Allowed => Vec::new(),
         Verdict::Denied(reasons) => return Err(refused(lease, reasons)),
-        Verdict::Review(reviews) => {
-            let Some((rule, by)) = reviews.into_iter().next() else {
-                return Err(Denial::saying("this statement needs an approval"));
-            };
-            let sentence = format!(
-                "this statement needs the approval `{by}` ({rule}), and this version of the gateway does not hold single statements for approval"
-            );
-            return Err(Denial::by(lease, rule, sentence));
-        }
-    }
+        Verdict::Review(reviews) => reviews,
+    };
     unmasked(context, statement)?;
     for name in &statement.sensitive {
         named_exactly(lease, name)?;
@@ -162,7 +163,7 @@ fn weigh(context: &Context<'_>, statement: &Classified) -> Result<StatementLimit
             format!("{rule} limits rows, and this version of the gateway does not enforce a row limit on writes");
         return Err(Denial::by(lease, rule.clone(), sentence));
     }
-    Ok(judgement.limits)
+    Ok(Permitted { limits: judgement.limits, reviews })
 }
 
 fn refused(lease: &Lease, reasons: Vec<lang::program::Reason>) -> Box<Denial> {

@@ -2,12 +2,14 @@
 //! and the whole transaction is rolled back.
 
 use super::read::{json, person_key, subject_key};
+use crate::core::hold::Shown;
 use crate::core::id::{RequestId, SessionId, WindowId};
 use crate::core::identity::Subject;
 use crate::store::{
-    Bundle, Change, End, EndCause, Extension, Key, Remember, Request, RequestState, Session, SessionEnd, Settled,
-    StoreError, Swept, Vote, Window,
+    Asked, Bundle, Change, End, EndCause, Extension, Key, Purpose, Remember, Request, RequestState, Session,
+    SessionEnd, Settled, StoreError, Swept, Vote, Window,
 };
+use lang::program::rules::Recorded;
 use lang::time::{Timestamp, Ttl};
 use rusqlite::{Connection, OptionalExtension, Params, params};
 use serde::Serialize;
@@ -37,6 +39,7 @@ pub(super) fn change(
         Change::Settle { request, state, note, window } => {
             writer.settle(request, *state, note.as_deref(), window.as_ref())
         }
+        Change::Release { request, session, digest } => writer.release(request, session, digest),
         Change::Open(window) => writer.open(window),
         Change::Extend(extension) => writer.extend(extension),
         Change::End { window, cause } => writer.end(window, *cause),
@@ -102,11 +105,20 @@ impl Writer<'_> {
         )?;
         self.by_time().lapse(&lapsed)?;
         self.one(
-            "INSERT INTO requests (id, subject, connection, grant_id, asked, state, answer_by) \
-             VALUES (?1, ?2, ?3, ?4, ?5, 'pending', ?6)",
-            params![request.id.as_str(), key, asked.connection, asked.grant, text(asked)?, request.answer_by.unix_ms()],
+            "INSERT INTO requests (id, subject, connection, grant_id, asked, state, answer_by, session) \
+             VALUES (?1, ?2, ?3, ?4, ?5, 'pending', ?6, ?7)",
+            params![
+                request.id.as_str(),
+                key,
+                asked.connection,
+                asked.grant,
+                text(asked)?,
+                request.answer_by.unix_ms(),
+                asked.purpose.statement().map_or("", |statement| statement.session.as_str()),
+            ],
         )?;
-        self.note("request.asked", request.id.as_str(), &json!({ "asked": asked, "answer_by": request.answer_by }))
+        let detail = json!({ "asked": remembered(asked), "answer_by": request.answer_by });
+        self.note("request.asked", request.id.as_str(), &detail)
     }
 
     fn vote(&self, request: &RequestId, vote: &Vote, answer_by: Timestamp) -> Result<(), StoreError> {
@@ -133,11 +145,26 @@ impl Writer<'_> {
         }
         let settled = Settled { at: self.at, by: self.actor.cloned(), note: note.map(str::to_owned) };
         self.one(
-            "UPDATE requests SET state = ?2, settled = ?3, window_id = ?4 WHERE id = ?1 AND state = 'pending'",
+            "UPDATE requests SET state = ?2, settled = ?3, window_id = ?4, asked = CASE asked ->> '$.purpose.statement.recorded' \
+             WHEN 'metadata' THEN json_set(asked, '$.purpose.statement.shown.parameters', json('[]')) \
+             WHEN 'none' THEN json_set(asked, '$.purpose.statement.shown', json('{\"text\":\"\"}')) \
+             ELSE asked END WHERE id = ?1 AND state = 'pending'",
             params![request.as_str(), state.word(), text(&settled)?, window.map(WindowId::as_str)],
         )?;
         let event = format!("request.{}", state.word());
         self.note(&event, request.as_str(), &json!({ "note": note, "window": window }))
+    }
+
+    fn release(&self, request: &RequestId, session: &SessionId, digest: &str) -> Result<(), StoreError> {
+        self.one(
+            "INSERT INTO releases (request, session, digest, at) \
+             SELECT r.id, s.id, ?3, ?4 FROM requests r JOIN sessions s ON s.id = r.session \
+             WHERE r.id = ?1 AND r.state = 'approved' AND s.id = ?2 AND s.closed IS NULL \
+             AND r.asked ->> '$.purpose.statement.digest' = ?3 \
+             AND NOT EXISTS (SELECT 1 FROM releases used WHERE used.request = r.id)",
+            params![request.as_str(), session.as_str(), digest, self.at.unix_ms()],
+        )?;
+        self.note("request.used", request.as_str(), &json!({ "session": session, "digest": digest }))
     }
 
     fn open(&self, window: &Window) -> Result<(), StoreError> {
@@ -229,6 +256,19 @@ impl Writer<'_> {
     }
 }
 
+/// What the history keeps of a request: of a statement no more than its session's recording does.
+fn remembered(asked: &Asked) -> Asked {
+    let mut asked = asked.clone();
+    if let Purpose::Statement(statement) = &mut asked.purpose {
+        match statement.recorded {
+            Recorded::Full => {}
+            Recorded::Metadata => statement.shown.parameters.clear(),
+            Recorded::None => statement.shown = Shown::default(),
+        }
+    }
+    asked
+}
+
 pub(super) fn remember(
     connection: &Connection,
     at: Timestamp,
@@ -276,6 +316,11 @@ pub(super) fn close_orphans(connection: &Connection, gateway: &str, at: Timestam
         sentence: "the gateway stopped before it could close this session".to_owned(),
     };
     for id in &orphans {
+        let waiting = ids(connection, "SELECT id FROM requests WHERE session = ?1 AND state = 'pending'", [id])?;
+        for request in waiting {
+            let request = RequestId::parse(&request).ok_or(StoreError::Corrupt("request id"))?;
+            writer.settle(&request, RequestState::Withdrawn, Some(&end.sentence), None)?;
+        }
         let id = SessionId::parse(id).ok_or(StoreError::Corrupt("session id"))?;
         writer.session_closed(&id, &end)?;
     }

@@ -129,6 +129,11 @@ fn parse_request(connection: &Connection, raw: &RawRequest) -> Result<Request, S
             .map(|id| WindowId::parse(id).ok_or(StoreError::Corrupt("window id")))
             .transpose()?,
         votes: votes.map(|vote| json::<Vote>(&vote?, "vote")).collect::<Result<_, _>>()?,
+        used: connection
+            .prepare_cached("SELECT at FROM releases WHERE request = ?1")?
+            .query_row([&raw.id], |row| row.get(0))
+            .optional()?
+            .map(Timestamp::from_unix_ms),
     })
 }
 

@@ -6,7 +6,7 @@
 use crate::store::StoreError;
 use rusqlite::{Connection, TransactionBehavior};
 
-const MIGRATIONS: [&str; 2] = [V1, V2];
+const MIGRATIONS: [&str; 3] = [V1, V2, V3];
 
 const V1: &str = "
 CREATE TABLE requests (
@@ -144,6 +144,24 @@ CREATE TABLE notices (
     CHECK (state IN ('waiting', 'delivered', 'dead'))
 ) STRICT;
 CREATE INDEX notices_due ON notices (due) WHERE state = 'waiting';
+";
+
+const V3: &str = "
+ALTER TABLE requests ADD COLUMN session TEXT NOT NULL DEFAULT '';
+DROP INDEX one_pending;
+CREATE UNIQUE INDEX one_pending ON requests (subject, connection, grant_id, session) WHERE state = 'pending';
+CREATE INDEX requests_of_session ON requests (session) WHERE state = 'pending' AND session <> '';
+CREATE TABLE releases (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    request TEXT NOT NULL UNIQUE REFERENCES requests (id),
+    session TEXT NOT NULL REFERENCES sessions (id),
+    digest TEXT NOT NULL,
+    at INTEGER NOT NULL
+) STRICT;
+CREATE TRIGGER releases_are_not_changed BEFORE UPDATE ON releases
+    BEGIN SELECT RAISE(ABORT, 'an approval is used once'); END;
+CREATE TRIGGER releases_are_not_deleted BEFORE DELETE ON releases
+    BEGIN SELECT RAISE(ABORT, 'an approval is used once'); END;
 ";
 
 /// Brings a file up to date, in one transaction, so that two processes that start together agree.

@@ -76,6 +76,7 @@ fn request(n: u8) -> Request {
         settled: None,
         window: None,
         votes: Vec::new(),
+        used: None,
     }
 }
 

@@ -1,0 +1,251 @@
+//! A statement that waits for people, with real clients and a second person: `guard … review … by=approval`.
+
+use super::api::{applied, ask, call};
+use super::fresh;
+use super::raw::{Message, Raw, Refusal, message};
+use serde_json::{Value, json};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio_postgres::NoTls;
+use xtask::cast::{LENA, PAULA, SAM};
+use xtask::clock;
+use xtask::command::start;
+use xtask::scene::{Choice, Scene};
+
+const POLICY: &str = r#"/- kdl-version 2
+approval ledger-change {
+    quorum 1 from=group:payments-leads
+    answer-within "5m"
+}
+guard held-changes {
+    on ledger-dev
+    review ddl.alter update.bounded by=ledger-change
+}
+"#;
+
+static SCENE: LazyLock<Mutex<Scene>> = LazyLock::new(|| {
+    let choice = Choice {
+        plaintext: true,
+        policy_files: vec![("guard/held.kdl".to_owned(), POLICY.to_owned())],
+        gateway_lines: "limits { held-in-transaction-max \"2s\"; }\n".to_owned(),
+        ..Choice::default()
+    };
+    Mutex::new(fresh("held", &choice).unwrap())
+});
+
+/// One at a time: what waits is found by its subject.
+fn scene() -> MutexGuard<'static, Scene> {
+    SCENE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn login(scene: &Scene) -> Raw {
+    Raw::login(scene.gateway.port, "ledger-dev", &scene.token(&PAULA).unwrap()).expect("the login works")
+}
+
+fn note(scene: &Scene, entry: u32) -> String {
+    let sql = format!("select coalesce(note, '') from public.ledger_entries where entry_id = {entry}");
+    scene.cluster.value("ledger_dev", &sql).unwrap()
+}
+
+/// The statement that waits for Lena.
+fn waiting(scene: &Scene) -> Value {
+    clock::wait_for("a statement that waits", Duration::from_secs(20), || {
+        let all = ask(scene, &LENA, "/v1/requests?state=open");
+        let found = all["items"].as_array().unwrap().iter().find(|one| one["purpose"] == "statement").cloned();
+        Ok(found)
+    })
+    .unwrap()
+}
+
+/// As [`waiting`], on a thread of its own: the client's connection goes on meanwhile.
+async fn waiting_without_blocking(scene: &Scene) -> Value {
+    let (port, token) = (scene.gateway.api_port, scene.token(&LENA).unwrap());
+    for _ in 0..200 {
+        let asked = token.clone();
+        let answer =
+            tokio::task::spawn_blocking(move || xtask::http::get(port, "/v1/requests?state=open", Some(&asked)));
+        let all = answer.await.unwrap().unwrap().json().unwrap();
+        let items = all["items"].as_array().unwrap();
+        if let Some(found) = items.iter().find(|one| one["purpose"] == "statement") {
+            return found.clone();
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("nothing waits")
+}
+
+fn state(scene: &Scene, id: &str) -> Value {
+    ask(scene, &PAULA, &format!("/v1/requests/{id}"))
+}
+
+fn gone(scene: &Scene, id: &str, state_word: &str) {
+    clock::wait_for(&format!("the request is {state_word}"), Duration::from_secs(20), || {
+        Ok((state(scene, id)["state"] == state_word).then_some(()))
+    })
+    .unwrap();
+}
+
+fn decide(scene: &Scene, id: &str, verb: &str, body: &Value) {
+    let answer = call(scene, &LENA, &format!("/v1/requests/{id}/{verb}"), body);
+    assert!((200..300).contains(&answer.status), "{}", answer.body);
+}
+
+/// Sends a query that is to wait, and reads the notice that says so.
+fn send_held(raw: &mut Raw, sql: &str) -> String {
+    raw.send(&message(b'Q', format!("{sql}\0").as_bytes()));
+    let said = raw.receive().expect("the gateway says that it waits");
+    assert_eq!(said.tag, 'N', "{said:?}");
+    String::from_utf8_lossy(&said.body).into_owned()
+}
+
+fn failed(raw: &mut Raw) -> Refusal {
+    raw.until_ready().iter().find_map(Message::refusal).expect("it is an error")
+}
+
+#[test]
+fn psql_waits_and_another_person_releases_it_once() {
+    let scene = scene();
+    let mut psql = scene.psql(&PAULA, "ledger-dev").unwrap();
+    let sql = "update public.ledger_entries set note = 'by psql' where entry_id = 1";
+    psql.args(["--no-psqlrc", "--command", sql, "--command", "select 'after'"]);
+    let running = start(&mut psql).unwrap();
+    let request = waiting(&scene);
+    let id = request["id"].as_str().unwrap();
+    assert_eq!(request["statement"]["text"], sql);
+    assert_eq!(
+        request["statement"]["accesses"],
+        json!(["update.bounded public.ledger_entries", "select public.ledger_entries"])
+    );
+    assert_eq!(request["statement"]["rules"], json!(["guard held-changes"]));
+    assert_ne!(note(&scene, 1), "by psql");
+    let own = call(&scene, &PAULA, &format!("/v1/requests/{id}/approve"), &json!({}));
+    assert_eq!(own.status, 403, "nobody decides their own: {}", own.body);
+    let ran = scene.gateway.ask(&scene.token(&LENA).unwrap(), &["approve", id]).unwrap();
+    assert!(ran.ok() && ran.said().contains(sql), "{}", ran.said());
+    let ran = running.finish(Duration::from_secs(20)).unwrap();
+    assert!(ran.err.contains("NOTICE:") && ran.err.contains(&format!("leasehold approve {id}")), "{}", ran.said());
+    assert!(ran.err.contains(&format!("/requests/{id}")), "{}", ran.said());
+    assert!(ran.out.contains("UPDATE 1") && ran.out.contains("after"), "{}", ran.said());
+    assert_eq!(note(&scene, 1), "by psql");
+    let after = state(&scene, id);
+    assert!(after["statement"]["released"].is_string(), "{after}");
+    // The word was for one run.
+    let mut raw = login(&scene);
+    send_held(&mut raw, sql);
+    let again = waiting(&scene);
+    assert_ne!(again["id"].as_str().unwrap(), id);
+    decide(&scene, again["id"].as_str().unwrap(), "deny", &json!({ "reason": "once was enough" }));
+    let refusal = failed(&mut raw);
+    assert!(refusal.code == "42501" && refusal.whole.contains("once was enough"), "{refusal:?}");
+    assert_eq!(raw.query("select 'usable'").unwrap(), ["usable"]);
+}
+
+#[test]
+fn a_driver_waits_with_its_parameters_and_may_give_up() {
+    let scene = scene();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut config = tokio_postgres::Config::new();
+        config.host("127.0.0.1").port(scene.gateway.port).dbname("ledger-dev").user("me");
+        config.password(scene.token(&PAULA).unwrap());
+        let (client, connection) = config.connect(NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let sql = "update public.ledger_entries set note = $1 where entry_id = $2";
+        let statement = client.prepare(sql).await.unwrap();
+        let parameters: &[&(dyn tokio_postgres::types::ToSql + Sync)] = &[&"with $parameters", &2_i64];
+        let approves = async {
+            let request = waiting_without_blocking(&scene).await;
+            let values: Vec<&str> = request["statement"]["parameters"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|value| value["value"].as_str().unwrap())
+                .collect();
+            assert_eq!(values, ["with $parameters", "2"], "{request}");
+            assert_eq!(request["statement"]["in_transaction"], false);
+            decide(&scene, request["id"].as_str().unwrap(), "approve", &json!({ "terms": request["terms"]["digest"] }));
+            request["id"].as_str().unwrap().to_owned()
+        };
+        let (ran, id) = tokio::join!(client.execute(&statement, parameters), approves);
+        assert_eq!(ran.unwrap(), 1);
+        assert_eq!(note(&scene, 2), "with $parameters");
+        // Its grant is recorded below `full`: what was bound is not kept.
+        assert_eq!(state(&scene, &id)["statement"]["parameters"], json!([]));
+        let token = client.cancel_token();
+        let cancels = async {
+            let request = waiting_without_blocking(&scene).await;
+            token.cancel_query(NoTls).await.unwrap();
+            request["id"].as_str().unwrap().to_owned()
+        };
+        let (ran, id) = tokio::join!(client.execute(&statement, parameters), cancels);
+        assert_eq!(ran.expect_err("it was given up").code().map(|code| code.code()), Some("57014"));
+        gone(&scene, &id, "withdrawn");
+        assert_eq!(client.query_one("select 'usable'", &[]).await.unwrap().get::<_, String>(0), "usable");
+    });
+}
+
+#[test]
+fn who_leaves_takes_the_request_back_and_nothing_runs() {
+    let scene = scene();
+    for politely in [true, false] {
+        let mut raw = login(&scene);
+        send_held(&mut raw, "update public.ledger_entries set note = 'left' where entry_id = 3");
+        let request = waiting(&scene);
+        let id = request["id"].as_str().unwrap();
+        if politely {
+            raw.send(&message(b'X', &[]));
+        }
+        drop(raw);
+        gone(&scene, id, "withdrawn");
+        let late = call(&scene, &LENA, &format!("/v1/requests/{id}/approve"), &json!({}));
+        assert!((400..500).contains(&late.status), "{}", late.body);
+        assert_ne!(note(&scene, 3), "left");
+    }
+}
+
+#[test]
+fn an_open_transaction_waits_no_longer_than_its_limit() {
+    let scene = scene();
+    let mut raw = login(&scene);
+    raw.query("begin").unwrap();
+    let said = send_held(&mut raw, "update public.ledger_entries set note = 'late' where entry_id = 4");
+    assert!(said.contains("keeps its locks"), "{said}");
+    let id = waiting(&scene)["id"].as_str().unwrap().to_owned();
+    let refusal = failed(&mut raw);
+    assert_eq!(refusal.code, "57014", "{refusal:?}");
+    assert!(matches!(state(&scene, &id)["state"].as_str(), Some("lapsed" | "withdrawn")));
+    raw.query("rollback").unwrap();
+    assert_eq!(raw.query("select 'usable'").unwrap(), ["usable"]);
+    assert_ne!(note(&scene, 4), "late");
+}
+
+#[test]
+fn a_policy_that_blocks_ends_the_wait_and_one_without_the_review_lets_it_run() {
+    let scene = scene();
+    let before = std::fs::read_to_string(scene.repository.work.join("guard/held.kdl")).unwrap();
+    let merge = |text: &str, what: &str| {
+        std::fs::write(scene.repository.work.join("guard/held.kdl"), text).unwrap();
+        let commit = scene.repository.merge(what).unwrap();
+        applied(&scene, &SAM, &commit);
+    };
+    let sql = "alter table public.scratch add note text";
+    let mut raw = login(&scene);
+    raw.query("drop table if exists public.scratch").unwrap();
+    raw.query("create table public.scratch (id bigint)").unwrap();
+    send_held(&mut raw, sql);
+    let first = waiting(&scene)["id"].as_str().unwrap().to_owned();
+    merge(&before.replace("    review ddl.alter", "    block ddl.alter\n    review"), "guard: nobody alters");
+    let refusal = failed(&mut raw);
+    assert!(refusal.code == "42501" && refusal.whole.contains("no longer permits"), "{refusal:?}");
+    gone(&scene, &first, "withdrawn");
+    merge(&before, "guard: reviewed again");
+    send_held(&mut raw, sql);
+    let second = waiting(&scene)["id"].as_str().unwrap().to_owned();
+    merge(&before.replace("review ddl.alter update.bounded", "review update.bounded"), "guard: anybody alters");
+    assert!(raw.until_ready().iter().all(|said| said.refusal().is_none()), "it runs");
+    gone(&scene, &second, "withdrawn");
+    let sql = "select count(*) from information_schema.columns where table_name = 'scratch'";
+    assert_eq!(scene.cluster.value("ledger_dev", sql).unwrap(), "2");
+    raw.query("drop table public.scratch").unwrap();
+    merge(&before, "guard: as it was");
+}
