@@ -72,8 +72,28 @@ fn statement(sql: &str, raw: &pg::RawStmt, session: &SessionFacts) -> Result<Sta
         settings: found.settings,
         executes: found.executes,
         returns_rows: found.returns_rows,
+        counted: counted(tree, found.writes),
         reads_only: found.reads_only,
     })
+}
+
+/// Whether the tag at a statement's end counts every row that it writes; `writes` is how many changing statements it
+/// holds, itself included.
+fn counted(tree: &pg::Node, writes: usize) -> bool {
+    match tree.node.as_ref() {
+        Some(pg::node::Node::PrepareStmt(prepare)) => {
+            prepare.query.as_deref().is_some_and(|query| counted(query, writes))
+        }
+        Some(
+            pg::node::Node::InsertStmt(_)
+            | pg::node::Node::UpdateStmt(_)
+            | pg::node::Node::DeleteStmt(_)
+            | pg::node::Node::MergeStmt(_),
+        ) => writes == 1,
+        Some(pg::node::Node::CopyStmt(copy)) => copy.is_from && writes == 0,
+        Some(pg::node::Node::CreateTableAsStmt(_) | pg::node::Node::SelectStmt(_)) => writes == 0,
+        _ => false,
+    }
 }
 
 /// Where a statement stands, trimmed of space. A length of zero means up to the end of the text.

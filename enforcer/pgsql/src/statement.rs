@@ -23,6 +23,9 @@ pub struct Statement {
     pub executes: Option<Box<str>>,
     /// Whether the statement can send rows to the client outside COPY. `EXECUTE` and `CALL` can.
     pub returns_rows: bool,
+    /// Whether the server says at its end how many rows it wrote: all of them, in one number. For PREPARE that of the
+    /// statement inside.
+    pub counted: bool,
     /// Whether the statement alone proves that it changes nothing: no data, schema, setting or lock.
     pub reads_only: bool,
 }

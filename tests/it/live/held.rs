@@ -1,4 +1,5 @@
-//! A statement that waits for people, with real clients and a second person: `guard … review … by=approval`.
+//! What a guard does to a statement that may run, with real clients: it waits for people (`review … by=`), or what it
+//! writes is counted (`limit rows=`).
 
 use super::api::{applied, ask, call};
 use super::fresh;
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio_postgres::NoTls;
-use xtask::cast::{LENA, PAULA, SAM};
+use xtask::cast::{CODER, LENA, PAULA, SAM};
 use xtask::clock;
 use xtask::command::start;
 use xtask::scene::{Choice, Scene};
@@ -20,6 +21,10 @@ approval ledger-change {
 guard held-changes {
     on ledger-dev
     review ddl.alter update.bounded by=ledger-change
+}
+guard few-rows {
+    on ledger-staging
+    limit rows=5
 }
 "#;
 
@@ -248,4 +253,71 @@ fn a_policy_that_blocks_ends_the_wait_and_one_without_the_review_lets_it_run() {
     assert_eq!(scene.cluster.value("ledger_dev", sql).unwrap(), "2");
     raw.query("drop table public.scratch").unwrap();
     merge(&before, "guard: as it was");
+}
+
+/// What the gateway's account wrote to the scratch table.
+fn written(scene: &Scene) -> String {
+    scene.cluster.value("ledger_staging", "select count(*) from public.scratch where id > 900000").unwrap()
+}
+
+#[test]
+fn a_row_limit_on_writes_leaves_nothing_behind() {
+    let scene = scene();
+    super::api::open(&scene, &CODER, "ledger-staging", "10m");
+    let token = scene.token(&CODER).unwrap();
+    let mut raw = Raw::login(scene.gateway.port, "ledger-staging", &token).expect("the login works");
+    let insert =
+        |rows: u32| format!("insert into public.scratch (id) select 900000 + g from generate_series(1, {rows}) g");
+    let exceeds = |raw: &mut Raw, sql: &str| {
+        let refusal = raw.query(sql).expect_err(sql);
+        assert!(refusal.code == "53400" && refusal.whole.contains("guard few-rows"), "{sql}: {refusal:?}");
+        assert_eq!(written(&scene), "0", "{sql}");
+    };
+    exceeds(&mut raw, &insert(6));
+    exceeds(&mut raw, &format!("insert into public.scratch (id) values (900001); {}", insert(6)));
+    raw.query("begin").unwrap();
+    raw.query(&insert(2)).unwrap();
+    exceeds(&mut raw, &insert(6));
+    raw.query("commit").unwrap();
+    assert_eq!(written(&scene), "0", "COMMIT of a failed transaction rolls back");
+    exceeds(&mut raw, "insert into public.scratch (id) select 900000 + g from generate_series(1, 6) g returning id");
+    for sql in [
+        "with a as (insert into public.scratch (id) values (900001) returning id) select count(*) from a",
+        "explain analyze insert into public.scratch (id) values (900001)",
+        "begin; insert into public.scratch (id) values (900001); commit",
+    ] {
+        assert_eq!(raw.query(sql).expect_err(sql).code, "42501", "{sql}");
+        assert_eq!(written(&scene), "0", "{sql}");
+    }
+    raw.query(&insert(5)).unwrap();
+    assert_eq!(written(&scene), "5", "within the bound it is kept");
+    clear_written(&scene, &mut raw);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut config = tokio_postgres::Config::new();
+        config.host("127.0.0.1").port(scene.gateway.port).dbname("ledger-staging").user("me").password(token);
+        let (client, connection) = config.connect(NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let sql = "insert into public.scratch (id) select 900000 + g from generate_series(1, $1::int) g";
+        let error = client.execute(sql, &[&6_i32]).await.expect_err("too many");
+        assert_eq!(error.code().map(|code| code.code()), Some("53400"));
+        assert_eq!(written(&scene), "0");
+        assert_eq!(client.execute(sql, &[&5_i32]).await.unwrap(), 5);
+        assert_eq!(written(&scene), "5");
+        client.execute("delete from public.scratch where id > 900000", &[]).await.unwrap();
+        let rows: String = (1..=6).map(|row| format!("{}\n", 900_000 + row)).collect();
+        let sink = client.copy_in::<_, bytes::Bytes>("copy public.scratch (id) from stdin").await.unwrap();
+        futures_util::pin_mut!(sink);
+        futures_util::SinkExt::send(&mut sink, bytes::Bytes::from(rows)).await.unwrap();
+        let error = sink.finish().await.expect_err("too many");
+        assert_eq!(error.code().map(|code| code.code()), Some("53400"));
+        assert_eq!(written(&scene), "0");
+        assert_eq!(client.query_one("select 'usable'", &[]).await.unwrap().get::<_, String>(0), "usable");
+    });
+}
+
+/// Removes what was written, within the bound.
+fn clear_written(scene: &Scene, raw: &mut Raw) {
+    raw.query("delete from public.scratch where id > 900000").unwrap();
+    assert_eq!(written(scene), "0");
 }

@@ -139,7 +139,9 @@ impl Player {
                 let answer = HoldAnswer::Asked {
                     request: RequestId::from_random([request.parse().unwrap(); 10]),
                     url: "https://access.example/requests/it".to_owned(),
-                    answer_by: Timestamp::from_unix_ms(self.now.wall.unix_ms() + 1_000 * seconds.parse::<i64>().unwrap()),
+                    answer_by: Timestamp::from_unix_ms(
+                        self.now.wall.unix_ms() + 1_000 * seconds.parse::<i64>().unwrap(),
+                    ),
                 };
                 self.machine.on_hold(self.now, self.hold, answer, out);
             }

@@ -124,6 +124,7 @@ impl<'t> Walker<'t> {
     fn modified(&mut self, outer: usize, returns_rows: bool) {
         self.ctes.truncate(outer);
         self.action = Action::Modify;
+        self.writes = self.writes.saturating_add(1);
         self.returns_rows = returns_rows;
     }
 

@@ -100,6 +100,7 @@ pub(crate) struct Found {
     pub(crate) executes: Option<Box<str>>,
     pub(crate) returns_rows: bool,
     pub(crate) reads_only: bool,
+    pub(crate) writes: usize,
 }
 
 /// The state of the walk of one statement.
@@ -120,6 +121,8 @@ pub(crate) struct Walker<'t> {
     level: u32,
     /// How many nodes were walked.
     walked: usize,
+    /// How many changing statements were walked.
+    writes: usize,
     /// Inside a changing statement, or a probe of one: what restricts a write in here is not asked, since the server
     /// accepts no write there and asking at every level would cost the product of the levels.
     inside_write: bool,
@@ -144,6 +147,7 @@ impl<'t> Walker<'t> {
             aliases: Vec::new(),
             level: 0,
             walked: 0,
+            writes: 0,
             inside_write: false,
             effort: restriction::Effort::default(),
             in_default: false,
@@ -170,6 +174,7 @@ impl<'t> Walker<'t> {
             settings: self.settings,
             executes: self.executes.map(Into::into),
             returns_rows: self.returns_rows,
+            writes: self.writes,
             reads_only,
         }
     }

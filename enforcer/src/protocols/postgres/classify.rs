@@ -57,6 +57,8 @@ pub struct Classified {
     pub leaves_read_only: bool,
     /// Whether its effect is a number of rows.
     pub writes_rows: bool,
+    /// Whether the server says at its end how many rows it wrote: all of them.
+    pub counted: bool,
     /// What the masks of the session make of it.
     pub outcome: Outcome,
     /// The masks under which it was judged; none where the connection had none.
@@ -158,6 +160,7 @@ fn statement(statement: Statement, text: &str, outcome: Outcome, under: Under) -
         sensitive,
         executes: statement.executes,
         writes_rows,
+        counted: statement.counted,
         outcome,
         under,
     }

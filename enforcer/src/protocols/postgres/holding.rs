@@ -15,7 +15,6 @@ use super::wire::client::{Execute, Query};
 use super::wire::frame::{ClientTag, Frame, peek};
 use super::wire::server::TransactionStatus;
 use super::wire::sqlstate::SqlState;
-use super::wire::write;
 use crate::core::event::{Decision, What};
 use crate::core::hold::{Agreed, Held, HoldAnswer, HoldId, HoldOrder, Named, Shown};
 use crate::core::id::RequestId;
@@ -49,16 +48,13 @@ pub(super) struct Holding {
     accesses: Vec<Access>,
     until_mono_ms: u64,
     in_transaction: bool,
-    /// Bytes that wait behind it.
-    pub(super) behind_bytes: usize,
-    /// How many of them are known not to hold the client's farewell.
+    /// How many of the bytes behind it are known not to hold the client's farewell.
     looked_at_bytes: usize,
 }
 
 impl Holding {
     /// Whether the client says farewell among what waits behind the held message.
     fn sees_farewell(&mut self, input: &[u8], limits: &Limits) -> bool {
-        self.behind_bytes = input.len();
         while let Some(rest) = input.get(self.looked_at_bytes..)
             && let Ok(Some(head)) = peek::<ClientTag>(rest, limits)
         {
@@ -137,9 +133,7 @@ impl Postgres {
             return self.refuse_kept(now, frame.tag(), &Denial::saying(sentence), out);
         }
         if self.back.is_none() && !self.pipeline.is_empty() {
-            let mut flush = BytesMut::new();
-            write::flush(&mut flush);
-            out.send_upstream_unrecorded(&flush);
+            Self::ask_for_answers(out);
         }
         self.holds = self.holds.saturating_add(1);
         self.holding = Some(Box::new(Holding {
@@ -151,7 +145,6 @@ impl Postgres {
             accesses: Vec::new(),
             until_mono_ms: u64::MAX,
             in_transaction: false,
-            behind_bytes: 0,
             looked_at_bytes: 0,
         }));
         self.go_on_holding(now, out);
@@ -404,6 +397,9 @@ impl Postgres {
         {
             out.send_upstream_unrecorded(frame.whole());
             out.note(now, What::Decision(decision));
+            if permitted.counts {
+                Self::ask_for_answers(out);
+            }
             self.bindings.agree(execute.portal, &permitted.agreed);
             return self.queue(now, Awaited::Execute(Box::new(permitted)));
         }
@@ -412,15 +408,21 @@ impl Postgres {
             Ok(text) => text,
             Err(denial) => return self.refuse_held(now, holding, &denial, out),
         };
+        for cursor in &permitted.opens {
+            self.bindings.agree(cursor, &permitted.agreed);
+        }
+        if permitted.counts {
+            return match self.countable(&text) {
+                Ok(()) => self.send_counted(now, frame, &text, permitted, decision, out),
+                Err(denial) => self.refuse_held(now, holding, &denial, out),
+            };
+        }
         match rewritten(&text) {
             None => out.send_upstream_unrecorded(frame.whole()),
             Some(Ok(bytes)) => out.send_upstream_unrecorded(&bytes),
             Some(Err(error)) => return self.broken(now, &error, out),
         }
         out.note(now, What::Decision(decision));
-        for cursor in &permitted.opens {
-            self.bindings.agree(cursor, &permitted.agreed);
-        }
         self.queue(now, Awaited::Query(Box::new(permitted)));
     }
 

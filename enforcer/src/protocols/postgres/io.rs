@@ -385,6 +385,10 @@ fn send_cancel(route: Arc<Route>, shared: Arc<Shared>) -> oneshot::Receiver<()> 
     taken
 }
 
+fn cancels(route: Arc<Route>, shared: Arc<Shared>) -> pump::Cancel {
+    Box::new(move || send_cancel(Arc::clone(&route), Arc::clone(&shared)))
+}
+
 /// A window may have been revoked while the target was dialled, before the session could be told.
 async fn still_open(shared: &Shared, opened: &Opened) -> Result<(), Close> {
     let Some(window) = &opened.window else { return Ok(()) };
@@ -439,10 +443,7 @@ async fn run(listener: Listener, login: Login<TcpStream>, ready: Ready, peer: So
     say_opened(&opened, peer);
     let mut greeting = BytesMut::new();
     reply::welcome(&mut greeting, &upstream.parameters, key.pid(), key.secret());
-    let cancel = {
-        let (route, shared) = (Arc::clone(&route), Arc::clone(&shared));
-        Box::new(move || send_cancel(Arc::clone(&route), Arc::clone(&shared)))
-    };
+    let cancel = cancels(Arc::clone(&route), Arc::clone(&shared));
     let mut keeper = Keeper::of(&shared, &session, &orders);
     let close = Box::pin(pump::run(pump::Session {
         client: login.stream,

@@ -118,6 +118,7 @@ impl Postgres {
             let verdict = verdict::judge(&context, statement)?;
             permitted.limits = tighter(std::mem::take(&mut permitted.limits), verdict.limits);
             if at > 0 || runs {
+                permitted.counts |= verdict.counts;
                 self.want(&mut wants, verdict.reviews)?;
             }
         }
@@ -175,15 +176,20 @@ impl Postgres {
             return self.judge_text(now, &text);
         }
         let execute = Execute::read(frame.body()).map_err(|error| Denial::saying(error.to_string()))?;
-        self.judge_portal(now, execute.portal)
+        self.judge_portal(now, execute.portal, execute.rows_max)
     }
 
     /// Judges what a portal runs.
-    pub(super) fn judge_portal(&self, now: Now, portal: &str) -> Result<Run, Box<Denial>> {
+    pub(super) fn judge_portal(&self, now: Now, portal: &str, rows_max: i32) -> Result<Run, Box<Denial>> {
         let Some(meanings) = self.portals.meanings(portal) else { return Err(unknown("portal", portal)) };
         let mut permitted = Run { fetches: vec![portal.into()], ..Run::default() };
         for meaning in meanings {
             self.judge_one(now, meaning, Place::default(), &mut permitted)?;
+        }
+        if permitted.counts && rows_max != 0 {
+            let sentence =
+                "the rows that it writes are limited and must be counted at once: execute it without a number of rows";
+            return Err(Denial::saying(sentence));
         }
         if permitted.wants.is_empty() {
             return Ok(permitted);
@@ -238,6 +244,7 @@ pub(super) fn empty() -> Classified {
         never: None,
         leaves_read_only: false,
         writes_rows: false,
+        counted: false,
         outcome: Outcome::Untouched,
         under: Under::default(),
     }

@@ -111,6 +111,10 @@ pub struct Postgres {
     pub(super) holds: u64,
     /// The server skips what comes, up to the client's next Sync.
     pub(super) batch_failed: bool,
+    /// A message that waits until what came before it is answered.
+    pub(super) next: Option<Frame<ClientTag>>,
+    /// Bytes of the client that wait behind a statement.
+    pub(super) behind_bytes: usize,
     pub(super) copying: Copying,
     pub(super) skipping: Skipping,
     /// When a cancelled statement must have ended.
@@ -176,6 +180,8 @@ pub fn start(now: Now, parts: Parts) -> Postgres {
         holding: None,
         holds: 0,
         batch_failed: false,
+        next: None,
+        behind_bytes: 0,
         copying: Copying::No,
         skipping: Skipping::No,
         grace_mono_ms: None,
@@ -195,9 +201,18 @@ impl Machine for Postgres {
         let mut run = BytesMut::new();
         while !self.done
             && self.holding.is_none()
+            && !self.counts_now()
             && self.pipeline.len() < self.limits.pipeline_max
             && !self.reads_catalog(now, &mut run, out)
         {
+            if let Some(frame) = self.next.take() {
+                if !self.pipeline.is_empty() {
+                    self.next = Some(frame);
+                    break;
+                }
+                self.take_message(now, frame, &mut run, out);
+                continue;
+            }
             match Frame::<ClientTag>::next(input, &self.limits) {
                 Ok(Some(frame)) => self.take_message(now, frame, &mut run, out),
                 Ok(None) => break,
@@ -205,6 +220,7 @@ impl Machine for Postgres {
             }
         }
         Self::flush_client_run(now, &mut run, out);
+        self.behind_bytes = input.len();
         self.look_behind_held(input, out);
     }
 
@@ -214,6 +230,9 @@ impl Machine for Postgres {
         }
         self.server_bytes(now, input, out);
         self.go_on_holding(now, out);
+        if self.next.is_some() {
+            self.on_client(now, &mut BytesMut::new(), out);
+        }
     }
 
     fn on_program(&mut self, now: Now, active: &Arc<Active>, out: &mut Outbox) {
@@ -294,7 +313,8 @@ impl Machine for Postgres {
             Reading::Done
         } else if self.pipeline.len() >= self.limits.pipeline_max
             || self.waits_for_definitions()
-            || self.holding.as_ref().is_some_and(|holding| holding.behind_bytes >= self.limits.pending_bytes_max)
+            || (self.behind_bytes >= self.limits.pending_bytes_max
+                && (self.holding.is_some() || self.next.is_some() || self.counts_now()))
         {
             Reading::ClientPaused
         } else {

@@ -21,9 +21,9 @@ use lang::program::rules::Recorded;
 use std::sync::Arc;
 
 /// The text that stands in for a refused one: a syntax error on every version of the server.
-const REFUSED_TEXT: &str = "leasehold: refused by policy";
+pub(super) const REFUSED_TEXT: &str = "leasehold: refused by policy";
 /// The prepared statement that is never made.
-const REFUSED_NAME: &str = "leasehold_refused";
+pub(super) const REFUSED_NAME: &str = "leasehold_refused";
 
 impl Postgres {
     /// Takes a message, or keeps it back with those before it until it is known whether people must agree to one.
@@ -96,6 +96,10 @@ impl Postgres {
                 if self.copying == Copying::In {
                     self.copying = Copying::No;
                     self.pass(frame, None, run);
+                    if matches!(self.pipeline.back(), Some(Awaited::Execute(copy)) if copy.counts) {
+                        Self::flush_client_run(now, run, out);
+                        Self::ask_for_answers(out);
+                    }
                 } else if let Some(copy) = self.copy_to_come() {
                     copy.copy_ended = true;
                     self.pass(frame, None, run);
@@ -129,6 +133,7 @@ impl Postgres {
         match self.judge_text(now, &text) {
             Err(denial) => self.refuse(now, frame, &denial, run, out),
             Ok(permitted) if !permitted.wants.is_empty() => self.hold(now, frame, run, out),
+            Ok(permitted) if permitted.counts => self.query_counted(now, frame, &text, permitted, run, out),
             Ok(permitted) => {
                 if let Err(denial) = self.learn(&text) {
                     return self.refuse(now, frame, &denial, run, out);
@@ -199,16 +204,20 @@ impl Postgres {
     }
 
     fn execute(&mut self, now: Now, frame: &Frame<ClientTag>, run: &mut BytesMut, out: &mut Outbox) {
-        let portal = match Execute::read(frame.body()) {
-            Ok(execute) => execute.portal,
+        let (portal, rows_max) = match Execute::read(frame.body()) {
+            Ok(execute) => (execute.portal, execute.rows_max),
             Err(error) => return self.broken(now, &error, out),
         };
         // Judged anew: the program may have changed since Parse.
-        match self.judge_portal(now, portal) {
+        match self.judge_portal(now, portal, rows_max) {
             Err(denial) => self.refuse(now, frame, &denial, run, out),
             Ok(permitted) if !permitted.wants.is_empty() => self.hold(now, frame, run, out),
             Ok(permitted) => {
                 run.extend_from_slice(frame.whole());
+                if permitted.counts {
+                    Self::flush_client_run(now, run, out);
+                    Self::ask_for_answers(out);
+                }
                 self.queue(now, Awaited::Execute(Box::new(permitted)));
             }
         }
@@ -275,7 +284,14 @@ impl Postgres {
     }
 
     /// Refuses a message: records it with its denial and has the server fail in its place.
-    fn refuse(&mut self, now: Now, frame: &Frame<ClientTag>, denial: &Denial, run: &mut BytesMut, out: &mut Outbox) {
+    pub(super) fn refuse(
+        &mut self,
+        now: Now,
+        frame: &Frame<ClientTag>,
+        denial: &Denial,
+        run: &mut BytesMut,
+        out: &mut Outbox,
+    ) {
         Self::flush_client_run(now, run, out);
         self.keep(now, frame, out);
         self.refuse_kept(now, frame.tag(), denial, out);

@@ -15,6 +15,7 @@ pub mod ask;
 pub mod bindings;
 pub mod cancel;
 pub mod classify;
+mod counting;
 mod definitions;
 mod holding;
 pub mod io;

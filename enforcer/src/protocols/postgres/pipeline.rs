@@ -4,6 +4,7 @@
 
 use super::bindings::Binding;
 use super::classify::Classified;
+use super::counting::{End, Wrapped};
 use super::spent::Returned;
 use super::wire::write::Notice;
 use crate::core::hold::Agreed;
@@ -38,6 +39,10 @@ pub enum Awaited {
     RefusedQuery(Box<Notice>),
     /// The gateway's own query for the target's catalog; the client sees nothing of it.
     Catalog(Box<Builder>),
+    /// The gateway's own BEGIN, before a statement whose rows are counted.
+    Begin(Box<Wrapped>),
+    /// The gateway's own COMMIT or ROLLBACK after it: what the client gets is the last ReadyForQuery.
+    End(Box<End>),
 }
 
 /// A name that a message frees.
@@ -55,9 +60,16 @@ pub enum Freed {
 
 /// A statement that runs or waits to run.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "facts of a run that are independent of each other")]
 pub struct Run {
     /// What it does, with everything that it executes by name.
     pub statements: Vec<Arc<Classified>>,
+    /// The rows that it writes are counted against the bound before they can be committed.
+    pub counts: bool,
+    /// It runs in a transaction of the gateway's own.
+    pub wrapped: bool,
+    /// The count exceeded the bound: the error that the client sees once the transaction is undone.
+    pub exceeded: Option<Box<Notice>>,
     /// What people must agree on before it runs.
     pub wants: Agreed,
     /// What they have agreed on.
@@ -157,7 +169,9 @@ impl Awaited {
             | Self::Sync
             | Self::Refused(_)
             | Self::RefusedQuery(_)
-            | Self::Catalog(_) => None,
+            | Self::Catalog(_)
+            | Self::Begin(_)
+            | Self::End(_) => None,
         }
     }
 
@@ -172,14 +186,18 @@ impl Awaited {
             | Self::Sync
             | Self::Refused(_)
             | Self::RefusedQuery(_)
-            | Self::Catalog(_) => None,
+            | Self::Catalog(_)
+            | Self::Begin(_)
+            | Self::End(_) => None,
         }
     }
 
     /// Whether ReadyForQuery answers the entry last.
     const fn ends_with_ready(&self) -> bool {
         match self {
-            Self::Sync | Self::Query(_) | Self::RefusedQuery(_) | Self::Catalog(_) => true,
+            Self::Sync | Self::Query(_) | Self::RefusedQuery(_) | Self::Catalog(_) | Self::Begin(_) | Self::End(_) => {
+                true
+            }
             Self::Parse(_)
             | Self::Bind(..)
             | Self::Describe(_)
@@ -222,7 +240,9 @@ impl Pipeline {
             | Awaited::Query(_)
             | Awaited::Refused(_)
             | Awaited::RefusedQuery(_)
-            | Awaited::Catalog(_) => None,
+            | Awaited::Catalog(_)
+            | Awaited::Begin(_)
+            | Awaited::End(_) => None,
         });
         Some((binding.as_deref(), parsed))
     }
@@ -235,6 +255,11 @@ impl Pipeline {
     /// The entry that the server answers now.
     pub fn front_mut(&mut self) -> Option<&mut Awaited> {
         self.0.front_mut()
+    }
+
+    /// The entry that was sent last.
+    pub fn back(&self) -> Option<&Awaited> {
+        self.0.back()
     }
 
     /// The entry that was sent last.

@@ -16,7 +16,7 @@ use lang::program::rules::Recorded;
 use std::sync::Arc;
 
 /// What becomes of one frame of the server.
-enum Fate {
+pub(super) enum Fate {
     /// It goes on as it is.
     Pass,
     /// It goes no further.
@@ -30,7 +30,7 @@ enum Fate {
 }
 
 /// The session ends because the target does what it must not.
-fn target_at_fault(sentence: impl Into<String>) -> Fate {
+pub(super) fn target_at_fault(sentence: impl Into<String>) -> Fate {
     Fate::End(Close { cause: Cause::Upstream, sentence: sentence.into() })
 }
 
@@ -110,6 +110,9 @@ impl Postgres {
         if let Some(Awaited::Catalog(_)) = self.pipeline.front() {
             return self.catalog_frame(now, frame);
         }
+        if matches!(self.pipeline.front(), Some(Awaited::Begin(_) | Awaited::End(_))) {
+            return self.bracket_frame(now, frame, out);
+        }
         match frame.tag() {
             ServerTag::DataRow | ServerTag::CopyData => match self.row(now, frame.whole().len(), out) {
                 Fate::Pass => self.scanned(frame),
@@ -148,10 +151,13 @@ impl Postgres {
             }
             ServerTag::CommandComplete | ServerTag::EmptyQueryResponse | ServerTag::PortalSuspended => {
                 self.shape = None;
-                self.complete(now, frame.tag())
+                match self.counted(now, frame, out) {
+                    Some(fate) => fate,
+                    None => self.complete(now, frame.tag()),
+                }
             }
             ServerTag::ErrorResponse => self.failed(frame),
-            ServerTag::ReadyForQuery => self.ready(now, frame),
+            ServerTag::ReadyForQuery => self.ready(now, frame, out),
             ServerTag::CopyInResponse => self.asked_for_data(),
             ServerTag::ParameterStatus => Self::parameter(frame.body()),
             // LISTEN may have been set up by nobody else on this connection: what arrives is not the client's.
@@ -280,7 +286,7 @@ impl Postgres {
         Fate::Pass
     }
 
-    fn failed(&mut self, frame: &Frame<ServerTag>) -> Fate {
+    pub(super) fn failed(&mut self, frame: &Frame<ServerTag>) -> Fate {
         self.copying = Copying::No;
         self.grace_mono_ms = None;
         let ours = match self.pipeline.front_mut() {
@@ -297,7 +303,9 @@ impl Postgres {
                 | Awaited::Describe(_)
                 | Awaited::Close(_)
                 | Awaited::Sync
-                | Awaited::Catalog(_),
+                | Awaited::Catalog(_)
+                | Awaited::Begin(_)
+                | Awaited::End(_),
             )
             | None => None,
         };
@@ -402,13 +410,19 @@ impl Postgres {
         Fate::Drop
     }
 
-    fn ready(&mut self, now: Now, frame: &Frame<ServerTag>) -> Fate {
+    pub(super) fn ready(&mut self, now: Now, frame: &Frame<ServerTag>, out: &mut Outbox) -> Fate {
         self.copying = Copying::No;
         self.skipping = Skipping::No;
         self.grace_mono_ms = None;
         self.shape = None;
-        if let Some(Awaited::Query(run)) = self.pipeline.ready() {
-            self.settle(&run, true);
+        if let Some(Awaited::Query(mut run)) = self.pipeline.ready() {
+            self.settle(&run, run.exceeded.is_none());
+            if run.counts
+                && let Ok(status) = TransactionStatus::read(frame.body())
+                && let Some(fate) = self.counted_query_done(now, &mut run, status, out)
+            {
+                return fate;
+            }
         }
         self.start_front(now);
         match TransactionStatus::read(frame.body()) {
@@ -431,7 +445,7 @@ impl Postgres {
     }
 
     /// Keeps what a run that ended did to names: what it fetched always, what it made and freed when it succeeded.
-    fn settle(&mut self, run: &Run, succeeded: bool) {
+    pub(super) fn settle(&mut self, run: &Run, succeeded: bool) {
         if run.redefines() {
             self.redefined = true;
             self.redefined_for_now = true;
@@ -469,7 +483,7 @@ impl Postgres {
     }
 
     /// A parameter changed: a pinned one must not.
-    fn parameter(body: &[u8]) -> Fate {
+    pub(super) fn parameter(body: &[u8]) -> Fate {
         let changed = match ParameterStatus::read(body) {
             Ok(status) => match status.name {
                 "standard_conforming_strings" => status.value != "on",

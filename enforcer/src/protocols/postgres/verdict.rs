@@ -124,6 +124,8 @@ pub struct Permitted {
     pub limits: StatementLimits,
     /// The rules that want people's word first, each with its approval.
     pub reviews: Vec<(RuleId, String)>,
+    /// Whether the rows that it writes are counted against the bound before they can be committed.
+    pub counts: bool,
 }
 
 /// Judges a statement. What it executes by name is judged for itself.
@@ -156,14 +158,33 @@ fn weigh(context: &Context<'_>, statement: &Classified) -> Result<Permitted, Box
     for name in &statement.sensitive {
         named_exactly(lease, name)?;
     }
-    if statement.writes_rows
-        && let Some((_, rule)) = &judgement.limits.rows
-    {
-        let sentence =
-            format!("{rule} limits rows, and this version of the gateway does not enforce a row limit on writes");
-        return Err(Denial::by(lease, rule.clone(), sentence));
+    let counts = counts(context, statement, judgement.limits.rows.as_ref().map(|(_, rule)| rule))?;
+    Ok(Permitted { limits: judgement.limits, reviews, counts })
+}
+
+/// Whether a bound on rows holds for what the statement writes; what cannot be counted is refused under one.
+fn counts(context: &Context<'_>, statement: &Classified, rule: Option<&RuleId>) -> Result<bool, Box<Denial>> {
+    let Some(rule) = rule else { return Ok(false) };
+    let refused = |why: &str| {
+        let sentence = format!("{rule} limits rows, and {why}");
+        Err(Denial::by(context.lease, rule.clone(), sentence))
+    };
+    let has = |ops: &[Operation]| statement.accesses.iter().any(|access| ops.contains(&access.op));
+    if !context.read_only && has(&[Operation::Call, Operation::Do]) {
+        return refused("the rows that a routine or a code block writes cannot be counted");
     }
-    Ok(Permitted { limits: judgement.limits, reviews })
+    if has(&[Operation::Truncate, Operation::Refresh]) {
+        return refused("TRUNCATE and REFRESH do not say how many rows they concern");
+    }
+    if !statement.writes_rows {
+        return Ok(false);
+    }
+    if !statement.counted {
+        return refused(
+            "the rows that are written inside WITH, EXPLAIN or another statement cannot be counted: write them in a statement of their own",
+        );
+    }
+    Ok(true)
 }
 
 fn refused(lease: &Lease, reasons: Vec<lang::program::Reason>) -> Box<Denial> {
