@@ -358,7 +358,7 @@ impl Postgres {
 
     /// People have agreed: judges once more, by a catalog that is new enough, and runs.
     fn run_agreed(&mut self, now: Now, out: &mut Outbox) {
-        if self.plan.is_some() && self.catalog_is_old(now) {
+        if (self.plan.is_some() || self.reach.is_some()) && self.catalog_is_old(now) {
             let settled = self.settled.or(self.back.as_ref().and_then(|back| back.settled));
             if matches!(settled, Some(TransactionStatus::Idle | TransactionStatus::Open)) {
                 return self.read_catalog_first(now, out);
