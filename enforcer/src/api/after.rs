@@ -12,40 +12,6 @@ use axum::Json;
 use axum::extract::{Path, State as Extracted};
 use serde::{Deserialize, Serialize};
 
-/// A policy that came into force.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Activation {
-    /// Commit of the policy repository.
-    pub commit: String,
-    /// The commit before it on that gateway.
-    pub previous: Option<String>,
-    /// Semantic digest.
-    pub digest: String,
-    /// The commit's date.
-    pub committed_at: String,
-    /// When it came into force.
-    pub activated_at: String,
-    /// The gateway.
-    pub gateway: String,
-    /// Rules that came (`+`), went (`-`) and changed (`~`).
-    pub changes: Vec<String>,
-}
-
-impl Activation {
-    /// As it was written down.
-    pub fn of(bundle: &store::Bundle) -> Self {
-        Self {
-            commit: bundle.commit.clone(),
-            previous: bundle.previous.clone(),
-            digest: bundle.digest.clone(),
-            committed_at: super::view::instant(bundle.committed_at),
-            activated_at: super::view::instant(bundle.activated_at),
-            gateway: bundle.gateway.clone(),
-            changes: bundle.summary.lines().map(str::to_owned).collect(),
-        }
-    }
-}
-
 /// The review that a break-glass window owes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Review {
