@@ -101,7 +101,7 @@ impl Orders {
         self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn give(&self, order: Order) {
+    pub(super) fn give(&self, order: Order) {
         let mut waiting = self.waiting();
         match order {
             // The first cause is the one that the client is told.

@@ -2,13 +2,13 @@
 //!
 //! INVARIANT (record before forward): what an outbox holds reaches the recorder before a byte of it reaches a socket.
 
-use super::clock;
-use super::live::{Order, Orders};
-use super::policy::Policy;
 use crate::core::active::Active;
 use crate::core::event::Event;
 use crate::core::hold::HoldOrder;
 use crate::core::machine::{Cause, Close, Machine, Outbox, Reading};
+use crate::gateway::clock;
+use crate::gateway::live::{Order, Orders};
+use crate::gateway::policy::{Policy, Staleness};
 use bytes::{Buf, BufMut, BytesMut};
 use lang::time::Timestamp;
 use std::future::poll_fn;
@@ -29,6 +29,8 @@ const READ_BYTES_MIN: usize = 8 << 10;
 const ALARM_MS_MAX: u64 = 3_600_000;
 /// The longest wait for a peer to take the last words of a session.
 const FAREWELL_MAX: Duration = Duration::from_secs(2);
+/// Cancel requests of one session that may be under way. One more would cancel nothing that these do not.
+const CANCELS_MAX: usize = 4;
 /// The longest time that an accepted event stays without a signature.
 pub const UNSIGNED_MS_MAX: u64 = 1_000;
 
@@ -143,8 +145,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
 struct Wires<C, U> {
     client: Side<C>,
     upstream: Side<U>,
-    /// The cancel request that is under way.
-    cancelling: Option<oneshot::Receiver<()>>,
+    /// The cancel requests that are under way.
+    cancelling: Vec<oneshot::Receiver<()>>,
     pending_bytes_max: usize,
 }
 
@@ -158,15 +160,16 @@ where
             return Some(Woke::Client(Err(error)));
         }
         // A request that is under way cancels whatever the target runs when it arrives: nothing new runs until then.
-        if let Some(request) = &mut self.cancelling {
-            // A sender that is gone has given up.
-            Pin::new(request).poll(cx).is_ready().then(|| {
-                self.cancelling = None;
-                Woke::Cancelled
-            })
-        } else {
-            self.upstream.push(cx).err().map(|error| Woke::Upstream(Err(error)))
+        let under_way = self.cancelling.len();
+        // A sender that is gone has given up.
+        self.cancelling.retain_mut(|request| Pin::new(request).poll(cx).is_pending());
+        if self.cancelling.len() < under_way {
+            return Some(Woke::Cancelled);
         }
+        if under_way > 0 {
+            return None;
+        }
+        self.upstream.push(cx).err().map(|error| Woke::Upstream(Err(error)))
     }
 
     /// Reads from the sides that the machine wants to hear, as long as not too much waits for the other.
@@ -187,7 +190,14 @@ where
     }
 
     /// Writes the last words to both peers and closes, within a bounded time.
-    async fn farewell(mut self) {
+    async fn farewell(mut self, cause: Cause, goodbye: &dyn Fn(&mut BytesMut)) {
+        if cause != Cause::Client && !self.upstream.pending.is_empty() {
+            // What the target has not taken must not run once access has ended. A message may be cut in two by this, so
+            // that no goodbye could follow it: the connection just ends.
+            self.upstream.pending.clear();
+        } else {
+            goodbye(&mut self.upstream.pending);
+        }
         let both = async { tokio::join!(self.client.leave(), self.upstream.leave()) };
         // A peer that takes no last words loses them.
         let _ = timeout(FAREWELL_MAX, both).await;
@@ -256,7 +266,7 @@ where
     let mut recorded = Recorded { recording, unsigned_ms_max: session.unsigned_ms_max, sign_at_mono_ms: None };
     let client = Side::new(session.client, session.client_input, session.greeting);
     let upstream = Side::new(session.upstream, session.upstream_input, BytesMut::new());
-    let mut wires = Wires { client, upstream, cancelling: None, pending_bytes_max };
+    let mut wires = Wires { client, upstream, cancelling: Vec::new(), pending_bytes_max };
     let mut out = Outbox::default();
     let mut applied = session.applied;
     // These waits outlive a turn: making them anew for each message would cost more than judging it.
@@ -276,8 +286,8 @@ where
         }
         join(&mut wires.upstream.pending, drained.to_upstream);
         join(&mut wires.client.pending, drained.to_client);
-        if drained.cancel_upstream {
-            wires.cancelling = Some(cancel());
+        if drained.cancel_upstream && wires.cancelling.len() < CANCELS_MAX {
+            wires.cancelling.push(cancel());
         }
         if let Some(order) = drained.hold {
             (session.hold)(order);
@@ -307,8 +317,7 @@ where
         .await;
         react(woke, machine, &mut wires, &policy, &mut applied, &mut out);
     };
-    (session.goodbye)(&mut wires.upstream.pending);
-    wires.farewell().await;
+    wires.farewell(close.cause, session.goodbye).await;
     close
 }
 
@@ -420,7 +429,7 @@ fn go_on(machine: &mut dyn Machine, client_input: &mut BytesMut, out: &mut Outbo
 fn policy_changed(machine: &mut dyn Machine, policy: &Policy, applied: &mut Arc<Active>, out: &mut Outbox) {
     let now = clock::now();
     let state = policy.state();
-    if state.staleness == super::policy::Staleness::Deny {
+    if state.staleness == Staleness::Deny {
         let sentence = "the policy is stale, and says that nothing is permitted then".to_owned();
         return machine.on_end(now, Close { cause: Cause::Policy, sentence }, out);
     }
@@ -433,167 +442,4 @@ fn policy_changed(machine: &mut dyn Machine, policy: &Policy, applied: &mut Arc<
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::core::event::What;
-    use crate::core::hold::{HoldAnswer, HoldId};
-    use crate::core::identity::Identity;
-    use crate::core::machine::Now;
-    use crate::gateway::policy;
-    use lang::program::rules::Rules;
-    use lang::program::{Program, SourceTable};
-    use tokio::sync::mpsc;
-
-    /// Forwards whatever the client says, and cancels what ran before when it is told to.
-    #[derive(Default)]
-    struct Echo {
-        cancels: bool,
-    }
-
-    impl Machine for Echo {
-        fn on_client(&mut self, now: Now, input: &mut BytesMut, out: &mut Outbox) {
-            if !input.is_empty() {
-                out.forward_to_upstream(now, input.split().freeze());
-                if self.cancels {
-                    out.cancel_upstream();
-                }
-            }
-        }
-        fn on_upstream(&mut self, _: Now, _: &mut BytesMut, _: &mut Outbox) {}
-        fn on_program(&mut self, _: Now, _: &Arc<Active>, _: &mut Outbox) {}
-        fn on_identity(&mut self, _: Now, _: &Arc<Identity>, _: &mut Outbox) {}
-        fn on_extended(&mut self, _: Now, _: Timestamp, _: &mut Outbox) {}
-        fn on_hold(&mut self, _: Now, _: HoldId, _: HoldAnswer, _: &mut Outbox) {}
-        fn on_cancel(&mut self, _: Now, _: &mut Outbox) {}
-        fn on_end(&mut self, _: Now, close: Close, out: &mut Outbox) {
-            out.close(close.cause, close.sentence);
-        }
-        fn on_wake(&mut self, _: Now, _: &mut Outbox) {}
-        fn wake_at_mono_ms(&self) -> Option<u64> {
-            None
-        }
-        fn reading(&self) -> Reading {
-            Reading::Both
-        }
-    }
-
-    /// Notes what it is asked for, and tells the target's side of each signature.
-    struct Book {
-        calls: Vec<&'static str>,
-        signed: mpsc::UnboundedSender<()>,
-        signs: bool,
-    }
-
-    impl Recording for Book {
-        fn accept(&mut self, events: &[Event]) -> Result<(), String> {
-            assert!(events.iter().all(|event| matches!(event.what, What::FromClient(_))));
-            self.calls.push("accept");
-            Ok(())
-        }
-        fn sign(&mut self, _: Timestamp) -> Result<(), String> {
-            self.calls.push("sign");
-            let _ = self.signed.send(());
-            if self.signs { Ok(()) } else { Err("no".into()) }
-        }
-    }
-
-    /// A session between two pipes; the policy lives as long as what is returned beside it.
-    fn between<'a, S>(
-        client: S,
-        upstream: S,
-        machine: &'a mut Echo,
-        recording: &'a mut Book,
-        cancel: Cancel,
-        hold: &'a mut dyn FnMut(HoldOrder),
-    ) -> (Session<'a, S, S>, policy::Publisher) {
-        let (publisher, policy) = policy::channel();
-        let program =
-            Program::new(Rules { timezone: "UTC".into(), ..Rules::default() }, SourceTable::default()).unwrap();
-        let at = Timestamp::from_unix_ms(0);
-        let (digest, commit) = (String::new(), String::new());
-        let applied = Arc::new(Active { program, digest, commit, committed_at: at, activated_at: at });
-        let session = Session {
-            client,
-            client_input: BytesMut::new(),
-            upstream,
-            upstream_input: BytesMut::new(),
-            greeting: BytesMut::new(),
-            machine,
-            recording,
-            orders: Orders::default(),
-            policy,
-            applied,
-            cancel,
-            hold,
-            pending_bytes_max: 1 << 10,
-            unsigned_ms_max: 5,
-            recorder_failed: &|_| {},
-            goodbye: &|_| {},
-        };
-        (session, publisher)
-    }
-
-    #[tokio::test]
-    async fn nothing_new_runs_while_a_cancel_request_is_under_way() {
-        let (client, mut at_client) = tokio::io::duplex(1 << 10);
-        let (upstream, mut at_upstream) = tokio::io::duplex(1 << 10);
-        #[expect(clippy::disallowed_methods, reason = "a test's queue of a few units")]
-        let (signed, _signatures) = mpsc::unbounded_channel();
-        let mut book = Book { calls: vec![], signed, signs: true };
-        let (taken, told) = oneshot::channel();
-        let told = std::cell::RefCell::new(Some(told));
-        let cancel: Cancel = Box::new(move || told.borrow_mut().take().unwrap());
-        let mut machine = Echo { cancels: true };
-        let mut hold = |_: HoldOrder| {};
-        let (session, _publisher) = between(client, upstream, &mut machine, &mut book, cancel, &mut hold);
-        let plays = async {
-            at_client.write_all(b"one").await.unwrap();
-            let mut seen = [0; 3];
-            let early = timeout(Duration::from_millis(50), at_upstream.read_exact(&mut seen)).await;
-            assert!(early.is_err(), "the target would have run and cancelled it");
-            taken.send(()).unwrap();
-            at_upstream.read_exact(&mut seen).await.unwrap();
-            drop(at_client);
-        };
-        tokio::join!(run(session), plays);
-    }
-
-    async fn idle_after_one_event(signs: bool, quiet_after: bool) -> (Vec<&'static str>, Close) {
-        let (client, mut at_client) = tokio::io::duplex(1 << 10);
-        let (upstream, mut at_upstream) = tokio::io::duplex(1 << 10);
-        #[expect(clippy::disallowed_methods, reason = "a test's queue of a few units")]
-        let (signed, mut signatures) = mpsc::unbounded_channel();
-        let mut book = Book { calls: vec![], signed, signs };
-        let cancel: Cancel = Box::new(|| oneshot::channel().1);
-        let mut machine = Echo::default();
-        let mut hold = |_: HoldOrder| {};
-        let (session, _publisher) = between(client, upstream, &mut machine, &mut book, cancel, &mut hold);
-        let plays = async {
-            at_client.write_all(b"one").await.unwrap();
-            let mut seen = [0; 3];
-            at_upstream.read_exact(&mut seen).await.unwrap();
-            // Nothing more is said, and a signature comes all the same.
-            signatures.recv().await.unwrap();
-            if quiet_after {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            drop(at_client);
-        };
-        let (close, ()) = tokio::join!(run(session), plays);
-        (book.calls, close)
-    }
-
-    #[tokio::test]
-    async fn an_idle_session_is_signed_once() {
-        let (calls, close) = idle_after_one_event(true, true).await;
-        assert_eq!(calls, ["accept", "sign"]);
-        assert_eq!(close.cause, Cause::Client);
-    }
-
-    #[tokio::test]
-    async fn a_session_whose_signature_fails_ends() {
-        let (calls, close) = idle_after_one_event(false, false).await;
-        assert_eq!(calls, ["accept", "sign"]);
-        assert_eq!(close.cause, Cause::Recorder);
-    }
-}
+mod tests;
