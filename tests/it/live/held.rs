@@ -112,14 +112,15 @@ fn psql_waits_and_another_person_releases_it_once() {
     let scene = scene();
     let mut psql = scene.psql(&PAULA, "ledger-dev").unwrap();
     let sql = "update public.ledger_entries set note = 'by psql' where entry_id = 1";
-    psql.args(["--no-psqlrc", "--command", sql, "--command", "select 'after'"]);
+    let plain = format!("host=127.0.0.1 port={} dbname=ledger-dev user=me sslmode=disable", scene.gateway.port);
+    psql.args(["--dbname", &plain, "--command", sql, "--command", "select 'after'"]);
     let running = start(&mut psql).unwrap();
     let request = waiting(&scene);
     let id = request["id"].as_str().unwrap();
     assert_eq!(request["statement"]["text"], sql);
     assert_eq!(
         request["statement"]["accesses"],
-        json!(["update.bounded public.ledger_entries", "select public.ledger_entries"])
+        json!(["select public.ledger_entries", "update.bounded public.ledger_entries"])
     );
     assert_eq!(request["statement"]["rules"], json!(["guard held-changes"]));
     assert_ne!(note(&scene, 1), "by psql");
@@ -233,10 +234,10 @@ fn a_policy_that_blocks_ends_the_wait_and_one_without_the_review_lets_it_run() {
         let commit = scene.repository.merge(what).unwrap();
         applied(&scene, &SAM, &commit);
     };
-    let sql = "alter table public.scratch add note text";
+    let sql = "alter table public.altered add note text";
     let mut raw = login(&scene);
-    raw.query("drop table if exists public.scratch").unwrap();
-    raw.query("create table public.scratch (id bigint)").unwrap();
+    raw.query("drop table if exists public.altered").unwrap();
+    raw.query("create table public.altered (id bigint)").unwrap();
     send_held(&mut raw, sql);
     let first = waiting(&scene)["id"].as_str().unwrap().to_owned();
     merge(&before.replace("    review ddl.alter", "    block ddl.alter\n    review"), "guard: nobody alters");
@@ -249,9 +250,9 @@ fn a_policy_that_blocks_ends_the_wait_and_one_without_the_review_lets_it_run() {
     merge(&before.replace("review ddl.alter update.bounded", "review update.bounded"), "guard: anybody alters");
     assert!(raw.until_ready().iter().all(|said| said.refusal().is_none()), "it runs");
     gone(&scene, &second, "withdrawn");
-    let sql = "select count(*) from information_schema.columns where table_name = 'scratch'";
+    let sql = "select count(*) from information_schema.columns where table_name = 'altered'";
     assert_eq!(scene.cluster.value("ledger_dev", sql).unwrap(), "2");
-    raw.query("drop table public.scratch").unwrap();
+    raw.query("drop table public.altered").unwrap();
     merge(&before, "guard: as it was");
 }
 
@@ -274,9 +275,9 @@ fn a_row_limit_on_writes_leaves_nothing_behind() {
         assert_eq!(written(&scene), "0", "{sql}");
     };
     exceeds(&mut raw, &insert(6));
-    exceeds(&mut raw, &format!("insert into public.scratch (id) values (900001); {}", insert(6)));
+    exceeds(&mut raw, &format!("insert into public.scratch (id) values (900101); {}", insert(6)));
     raw.query("begin").unwrap();
-    raw.query(&insert(2)).unwrap();
+    raw.query("insert into public.scratch (id) values (900201), (900202)").unwrap();
     exceeds(&mut raw, &insert(6));
     raw.query("commit").unwrap();
     assert_eq!(written(&scene), "0", "COMMIT of a failed transaction rolls back");

@@ -207,6 +207,17 @@ pub(super) fn server(line: &str) -> BytesMut {
     }
 }
 
+/// A row of values that may be null.
+pub(super) fn row(values: &[Option<String>]) -> BytesMut {
+    let mut body = u16::try_from(values.len()).unwrap().to_be_bytes().to_vec();
+    for value in values {
+        let length = value.as_ref().map_or(u32::MAX, |value| u32::try_from(value.len()).unwrap());
+        body.extend_from_slice(&length.to_be_bytes());
+        body.extend_from_slice(value.as_deref().unwrap_or_default().as_bytes());
+    }
+    frame(b'D', &body)
+}
+
 /// What stands in bytes of complete messages, a line each.
 pub(super) fn show(mut bytes: &[u8], from_client: bool) -> Vec<String> {
     let mut lines = Vec::new();

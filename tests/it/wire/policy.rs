@@ -45,27 +45,36 @@ impl Header {
     #[expect(clippy::unused_self, reason = "every session of the transcripts has the same target")]
     pub(super) fn catalog(&self) -> Catalog {
         let mut builder = Builder::default();
-        let mut row = |values: &[&str]| {
-            let values: Vec<Option<&str>> = values.iter().map(|value| (!value.is_empty()).then_some(*value)).collect();
+        for row in catalog_rows() {
+            let values: Vec<Option<&str>> = row.iter().map(Option::as_deref).collect();
             builder.row(&values).unwrap();
-        };
-        let relations = [
-            ("1", "events", "r", "", "id"),
-            ("2", "customers", "r", "", "id email"),
-            ("3", "events_view", "v", "SELECT id FROM events", "id"),
-            ("4", "customers_view", "v", "SELECT id, email FROM customers", "id email"),
-            ("5", "t", "r", "", "id"),
-        ];
-        for (oid, name, kind, definition, columns) in relations {
-            row(&["relation", oid, "public", name, kind, "f", "f", "f", "f", "f", definition]);
-            for (at, column) in columns.split(' ').enumerate() {
-                row(&["column", oid, &(at + 1).to_string(), column, "text", "t", "f", "t"]);
-            }
         }
-        row(&["derives", "3", "1"]);
-        row(&["derives", "4", "2"]);
         builder.build()
     }
+}
+
+/// What the target answers when it is asked for its catalog: one row each, as text.
+pub(super) fn catalog_rows() -> Vec<Vec<Option<String>>> {
+    let mut rows = Vec::new();
+    let mut row = |values: &[&str]| {
+        rows.push(values.iter().map(|value| (!value.is_empty()).then(|| (*value).to_owned())).collect());
+    };
+    let relations = [
+        ("1", "events", "r", "", "id"),
+        ("2", "customers", "r", "", "id email"),
+        ("3", "events_view", "v", "SELECT id FROM events", "id"),
+        ("4", "customers_view", "v", "SELECT id, email FROM customers", "id email"),
+        ("5", "t", "r", "", "id"),
+    ];
+    for (oid, name, kind, definition, columns) in relations {
+        row(&["relation", oid, "public", name, kind, "f", "f", "f", "f", "f", definition]);
+        for (at, column) in columns.split(' ').enumerate() {
+            row(&["column", oid, &(at + 1).to_string(), column, "text", "t", "f", "t"]);
+        }
+    }
+    row(&["derives", "3", "1"]);
+    row(&["derives", "4", "2"]);
+    rows
 }
 
 fn ops(words: &[&str]) -> OpSet {

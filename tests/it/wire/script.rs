@@ -29,7 +29,12 @@ struct Player {
     server: BytesMut,
     output: String,
     hold: HoldId,
+    /// The status of the target's last ReadyForQuery.
+    status: String,
 }
+
+/// What a transcript shows of the gateway's own question for the catalog, which is answered by the player.
+const CATALOG: &str = "the catalog?";
 
 /// The transcript with what the machine really does.
 pub(super) fn play(text: &str, feed: Feed) -> String {
@@ -79,7 +84,16 @@ impl Player {
             texts: Arc::new(Mutex::new(Texts::default())),
         };
         let machine = machine::start(now, parts);
-        Self { machine, now, feed, client: BytesMut::new(), server: BytesMut::new(), output, hold: HoldId(0) }
+        Self {
+            machine,
+            now,
+            feed,
+            client: BytesMut::new(),
+            server: BytesMut::new(),
+            output,
+            hold: HoldId(0),
+            status: "I".to_owned(),
+        }
     }
 
     fn step(&mut self, kind: char, rest: &str) {
@@ -91,6 +105,9 @@ impl Player {
             }
             '<' => {
                 let bytes: BytesMut = rest.split(" ; ").flat_map(|part| frames::server(part.trim()).to_vec()).collect();
+                if let Some((_, status)) = rest.rsplit_once("Ready ") {
+                    status.clone_into(&mut self.status);
+                }
                 self.feed(&bytes, false, &mut out);
             }
             '@' => {
@@ -108,7 +125,15 @@ impl Player {
         if kind != '>' && !self.client.is_empty() {
             self.machine.on_client(self.now, &mut self.client, &mut out);
         }
-        self.print(&mut out);
+        while self.print(&mut out) {
+            let rows = policy::catalog_rows().iter().flat_map(|row| frames::row(row).to_vec()).collect::<Vec<u8>>();
+            let ready = frames::server(&format!("Ready {}", self.status));
+            let answer = [&rows[..], &frames::server("Complete SELECT"), &ready].concat();
+            self.feed(&answer, false, &mut out);
+            if !self.client.is_empty() {
+                self.machine.on_client(self.now, &mut self.client, &mut out);
+            }
+        }
     }
 
     fn feed(&mut self, bytes: &[u8], client: bool, out: &mut Outbox) {
@@ -168,7 +193,9 @@ impl Player {
         }
     }
 
-    fn print(&mut self, out: &mut Outbox) {
+    /// Shows what the machine did; whether it asked for the catalog.
+    fn print(&mut self, out: &mut Outbox) -> bool {
+        let mut asked = false;
         let drained = out.drain();
         let mut line = |text: String| {
             self.output.push_str("  ");
@@ -188,7 +215,12 @@ impl Player {
             }
         }
         for message in frames::show(&drained.to_upstream, true) {
-            line(format!("to server: {message}"));
+            if message.contains(pgsql::snapshot::query::TEXT) {
+                asked = true;
+                line(format!("to server: {CATALOG}"));
+            } else {
+                line(format!("to server: {message}"));
+            }
         }
         for message in frames::show(&drained.to_client, false) {
             line(format!("to client: {message}"));
@@ -216,5 +248,6 @@ impl Player {
         if let Some(close) = drained.close {
             line(format!("close {}: {}", close.cause.word(), close.sentence));
         }
+        asked
     }
 }

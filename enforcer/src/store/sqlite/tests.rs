@@ -229,7 +229,7 @@ fn the_file_is_private_and_a_newer_one_is_left_alone() {
         assert_eq!(entry.metadata().unwrap().mode() & 0o777, 0o600, "{:?}", entry.path());
     }
     connect(&file.0).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    assert!(matches!(Sqlite::open(&file.0), Err(StoreError::Newer { found: 99, known: 2 })));
+    assert!(matches!(Sqlite::open(&file.0), Err(StoreError::Newer { found: 99, known: 3 })));
 }
 
 #[test]
