@@ -9,6 +9,7 @@ mod announce;
 mod audit;
 mod caller;
 mod decide;
+mod elsewhere;
 mod judge;
 mod list;
 mod quorum;

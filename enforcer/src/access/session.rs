@@ -108,7 +108,7 @@ impl Access {
             Ok((outcome(Did::Ended), vec![Change::SessionTerminated { session: named.clone() }]))
         };
         let outcome = self.transact(About::Session(id.clone()), &caller, key, at, judge).await?;
-        self.0.live.end_session(id, Cause::Revoked, "the session was terminated");
+        self.0.live.end_session(id, Cause::Revoked, super::elsewhere::TERMINATED);
         let session = self.0.store.session(id.clone()).await?.ok_or(Refused::NotFound("session"))?;
         Ok((outcome.did, session))
     }

@@ -58,8 +58,7 @@ impl Access {
         let judge = move |account: &Account| revoke(&judged_as, account, &named, at);
         let outcome = self.transact(About::Window(id.clone()), &caller, key, at, judge).await?;
         // Also when the window had ended before: a session that somehow lives on must not.
-        let sentence = "the window was revoked; ask for a new one with `leasehold request`";
-        self.0.live.end_window(id, Cause::Revoked, sentence);
+        self.0.live.end_window(id, Cause::Revoked, super::elsewhere::REVOKED);
         Ok(outcome)
     }
 }

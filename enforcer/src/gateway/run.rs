@@ -32,6 +32,8 @@ use tokio::sync::{mpsc, watch};
 
 /// Between two looks at what time has decided.
 const SWEEP: Duration = Duration::from_secs(5);
+/// Between two looks at what other gateways over the same state decided.
+const HEED: Duration = Duration::from_millis(500);
 /// Between two passes of retention.
 const RETENTION_EVERY: Duration = Duration::from_hours(1);
 /// The wall clock may run ahead of the monotonic one by this much before retention mistrusts it.
@@ -93,6 +95,8 @@ pub async fn serve(config: Config, credentials_folder: &Path) -> Result<(), Star
     let following = tokio::spawn(follow(follower, access.clone(), stopped.clone()));
     let posting = tokio::spawn(poster.run(stopped.clone()));
     let housekeeping = tokio::spawn(keep_house(access.clone(), policy.clone(), metrics.clone(), stopped.clone()));
+    let newest = access.newest().await.map_err(|error| cannot("the state cannot be read", &error))?;
+    let heeding = tokio::spawn(heed(access.clone(), newest, stopped.clone()));
     let [retaining, archiving] = tend_recordings(&config, &recorder, &metrics, &stopped);
     let watched = match &config.metrics {
         Some(at) => Some(serve_metrics(at, &shared, stopped.clone()).await?),
@@ -115,8 +119,9 @@ pub async fn serve(config: Config, credentials_folder: &Path) -> Result<(), Star
     // Nobody listens for the end of a listener that never began.
     let _ = stop.send(true);
     drain(&live, config.drain).await;
-    let tasks = [accepting, served, watched, Some(housekeeping), Some(following), Some(posting), retaining, archiving];
-    for task in tasks.into_iter().flatten() {
+    let always = [housekeeping, heeding, following, posting].map(Some);
+    let tasks = [accepting, served, watched, retaining, archiving].into_iter().chain(always);
+    for task in tasks.flatten() {
         if tokio::time::timeout(LAST_WORDS, task).await.is_err() {
             tracing::warn!("a part of the gateway did not stop in time");
         }
@@ -317,6 +322,25 @@ async fn serve_postgres(
     let (doors, shared) = (Arc::clone(&workers), Arc::clone(shared));
     let accepting = tokio::spawn(async move { listener::accept(listener, shared, &doors, stopped).await });
     Ok((workers, accepting))
+}
+
+/// Has the sessions here follow what other gateways over the same state decide.
+async fn heed(access: Access, mut newest: u64, mut stopped: watch::Receiver<bool>) {
+    let mut told = false;
+    loop {
+        tokio::select! {
+            _ = stopped.changed() => return,
+            () = tokio::time::sleep(HEED) => {}
+        }
+        match access.follow(newest).await {
+            Ok(after) => (newest, told) = (after, false),
+            Err(error) if told => tracing::debug!(%error, "the state still cannot be followed"),
+            Err(error) => {
+                told = true;
+                tracing::warn!(%error, "what other gateways decide cannot be followed");
+            }
+        }
+    }
 }
 
 /// Writes down what time decided, and keeps the gauges true.

@@ -203,6 +203,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn session(&self, id: SessionId) -> Answer<'_, Option<Session>>;
     /// Sessions, newest first.
     fn sessions(&self, scan: Scan, page: Page) -> Answer<'_, Vec<Session>>;
+    /// The newest number of the history; zero before the first.
+    fn newest(&self) -> Answer<'_, u64>;
     /// History after a sequence number, oldest first.
     fn history(&self, after: u64, limit: u32) -> Answer<'_, Vec<Entry>>;
     /// Notes a bundle that was activated, unless the gateway's newest is the same; whether it was noted.

@@ -231,6 +231,32 @@ async fn a_revocation_ends_live_sessions_and_stops_new_ones() {
 }
 
 #[tokio::test]
+async fn what_another_gateway_decides_reaches_the_sessions_here() {
+    let world = World::new();
+    let (other, _register, _policy, _publisher) = world.other("gw-2");
+    let dev = person("dana", &["devs"]);
+    let olga = person("olga", &["oncall"]);
+    let window = ask(&world, &dev, asking("long"), at(0)).await.unwrap().window.unwrap();
+    let session = SessionId::from_random([1; 10]);
+    let (_seat, mut orders) = seat(&world, &window);
+    world.access.session_opened(&opened(&session, &window), at(1)).await.unwrap();
+    let newest = world.access.newest().await.unwrap();
+    let extended = other.extend(&dev, &window.id, Some("more".into()), None, at(2)).await.unwrap().window.unwrap();
+    assert!(orders.take().is_none(), "the other gateway has no way to this session");
+    let newest = world.access.follow(newest).await.unwrap();
+    assert!(matches!(orders.take(), Some(Order::Extended { ends }) if ends == extended.ends));
+    other.terminate(&olga, &session, None, at(3)).await.unwrap();
+    let newest = world.access.follow(newest).await.unwrap();
+    assert!(matches!(orders.take(), Some(Order::End { cause: Cause::Revoked, .. })));
+    other.revoke(&olga, &window.id, None, at(4)).await.unwrap();
+    let after = world.access.follow(newest).await.unwrap();
+    assert!(matches!(orders.take(), Some(Order::End { cause: Cause::Revoked, .. })));
+    assert!(after > newest);
+    assert_eq!(world.access.follow(after).await.unwrap(), after);
+    assert!(orders.take().is_none(), "nothing is told twice");
+}
+
+#[tokio::test]
 async fn sessions_are_noted_once_and_orphans_closed() {
     let world = World::new();
     let bot = agent("bot");

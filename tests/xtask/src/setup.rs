@@ -40,6 +40,10 @@ pub fn run(want: Want) -> Outcome<Places> {
         program(&mut system, "ssh-keygen", &["openssh-client"])?;
         program(&mut system, "chromium", &["chromium"])?;
         program(&mut system, "strace", &["strace"])?;
+        // A desktop's keyring, for the sign-ins of the command line.
+        program(&mut system, "dbus-run-session", &["dbus"])?;
+        program(&mut system, "gnome-keyring-daemon", &["gnome-keyring"])?;
+        program(&mut system, "secret-tool", &["libsecret-tools"])?;
         node_packages(&places, &mut system)?;
         python_packages(&places, &mut system)?;
     }

@@ -139,6 +139,10 @@ impl Store for Sqlite {
         self.reader.run(move |connection| read::sessions(connection, &scan, &page)).boxed()
     }
 
+    fn newest(&self) -> Answer<'_, u64> {
+        self.reader.run(read::newest).boxed()
+    }
+
     fn history(&self, after: u64, limit: u32) -> Answer<'_, Vec<Entry>> {
         self.reader.run(move |connection| read::history(connection, after, limit)).boxed()
     }

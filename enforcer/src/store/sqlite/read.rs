@@ -239,6 +239,12 @@ pub(super) fn sessions(connection: &Connection, scan: &Scan, page: &Page) -> Res
     list!(sessions_by, connection, sql, scan, page)
 }
 
+/// The newest number of the history.
+pub(super) fn newest(connection: &mut Connection) -> Result<u64, StoreError> {
+    let newest: i64 = connection.query_row("SELECT coalesce(max(seq), 0) FROM history", [], |row| row.get(0))?;
+    u64::try_from(newest).map_err(|_| StoreError::Corrupt("history"))
+}
+
 pub(super) fn history(connection: &Connection, after: u64, limit: u32) -> Result<Vec<Entry>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT seq, at, actor, event, about, detail FROM history WHERE seq > ?1 ORDER BY seq LIMIT ?2",
