@@ -39,12 +39,12 @@ enum Command {
     Hold {
         #[command(flatten)]
         args: hold::Args,
-        /// Why, in one line
-        #[arg(long, value_name = "TEXT", default_value = "")]
-        reason: String,
     },
     /// Let retention have a recording again
-    Release(hold::Args),
+    Release {
+        #[command(flatten)]
+        args: hold::Args,
+    },
     /// Show a recording
     Replay {
         #[command(flatten)]
@@ -171,8 +171,10 @@ fn run(command: Command) -> io::Result<u8> {
             }
             verify::run(&args, &mut out).map(verify::Outcome::code)
         }
-        Command::Hold { args, reason } => hold::hold(&args, &reason, &mut out),
-        Command::Release(args) => hold::release(&args, &mut out),
+        Command::Hold { args } => runtime()?.block_on(hold::run(&args, hold::Wish::Hold, &mut out, &mut io::stderr())),
+        Command::Release { args } => {
+            runtime()?.block_on(hold::run(&args, hold::Wish::Release, &mut out, &mut io::stderr()))
+        }
         Command::Simulate(args) => simulate::run(&args, &mut out),
         Command::Login { device, connect } => runtime()?.block_on(login::login(&connect, device, &mut io::stderr())),
         Command::Logout { connect } => login::logout(&connect, &mut io::stderr()),

@@ -129,6 +129,7 @@ impl Caller {
         let may = self.may(&session.connection);
         session.subject == self.identity.subject
             || may.contains(&Operator::Replay)
+            || may.contains(&Operator::Hold)
             || (session.closed.is_none() && (may.contains(&Operator::Watch) || may.contains(&Operator::Revoke)))
     }
 

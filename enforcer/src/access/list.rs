@@ -197,7 +197,8 @@ impl Access {
     pub async fn sessions(&self, identity: &Identity, filter: &Filter, now: Now) -> Result<Listed<Session>, Refused> {
         let caller = self.caller(identity)?;
         let at = self.instant(now);
-        let scan = filter.scan(&caller, &[Operator::Replay], &[Operator::Watch, Operator::Revoke], at);
+        let always = [Operator::Replay, Operator::Hold];
+        let scan = filter.scan(&caller, &always, &[Operator::Watch, Operator::Revoke], at);
         let mut page = filter.page();
         let wanted = usize::try_from(page.limit).unwrap_or(usize::MAX);
         let mut items: Vec<Session> = Vec::new();

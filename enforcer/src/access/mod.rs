@@ -10,6 +10,7 @@ mod audit;
 mod caller;
 mod decide;
 mod elsewhere;
+mod hold;
 mod judge;
 mod list;
 mod quorum;
@@ -22,6 +23,7 @@ mod version;
 mod window;
 
 pub use caller::Caller;
+pub use hold::{Noted, Wish};
 pub use judge::binding;
 pub use list::{Filter, Listed, Reach, ReachContract};
 pub use quorum::same_person;
@@ -64,6 +66,10 @@ pub enum Did {
     Ended,
     /// A word on a break-glass window was written down.
     Reviewed,
+    /// A recording is held against retention.
+    HoldSet,
+    /// A recording is not held any more.
+    HoldLifted,
     /// It was so already.
     Nothing,
 }

@@ -70,7 +70,9 @@ pub(super) async fn request(
         | Did::Denied
         | Did::Withdrawn
         | Did::Ended
-        | Did::Reviewed => StatusCode::OK,
+        | Did::Reviewed
+        | Did::HoldSet
+        | Did::HoldLifted => StatusCode::OK,
     };
     let at = done.request.as_ref().map(|request| format!("/v1/requests/{}", request.id));
     let at = at.or_else(|| done.window.as_ref().map(|window| format!("/v1/windows/{}", window.id)));

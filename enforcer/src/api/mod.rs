@@ -10,6 +10,7 @@ mod body;
 mod condition;
 mod handlers;
 pub mod held;
+pub mod hold;
 mod hook;
 mod problem;
 pub mod rate;
@@ -138,6 +139,10 @@ verbs! {
     Recording = GET "/v1/sessions/{id}/recording" recording::recording;
     /// Ends a live session.
     Terminate = POST "/v1/sessions/{id}/terminate" handlers::terminate;
+    /// Holds a session's recording against retention.
+    Hold = POST "/v1/sessions/{id}/hold" hold::hold;
+    /// Lets retention have a session's recording again.
+    Release = POST "/v1/sessions/{id}/release" hold::release;
     /// Says what policy is in force.
     Policy = GET "/v1/policy" handlers::policy;
     /// Lists what was activated, and what each activation changed.

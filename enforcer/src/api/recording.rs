@@ -14,20 +14,16 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Bytes that are read at a time.
 const CHUNK_BYTES: usize = 256 * 1024;
 /// Bytes of a tar block.
 const BLOCK: u64 = 512;
-/// Files of one recording.
-const FILES_MAX: usize = 4_096;
-/// How often a folder is listed anew when a segment is compressed meanwhile.
-const ATTEMPTS: usize = 5;
 
 pub(super) async fn recording(
     Extracted(state): Extracted<State>,
@@ -36,10 +32,10 @@ pub(super) async fn recording(
 ) -> Result<Response, Problem> {
     let session = state.access.recorded_session(&identity, &id).await?;
     let folder = state.recorder.folder().to_owned();
-    let files = blocking(move || open(&folder, &session.id)).await.map_err(|error| failed(&error))?;
+    let found = blocking(move || listed(&folder, &session.id)).await.map_err(|error| failed(&error))?;
     tracing::info!(session = %id, by = %identity.subject, "a recording is handed out");
-    let Some(files) = files else { return from_archive(&state, &id).await };
-    let pieces = stream::try_unfold(Archive::new(&id, files), |mut archive| async move {
+    let Some((folder, numbers)) = found else { return from_archive(&state, &id).await };
+    let pieces = stream::try_unfold(Archive::new(&id, folder, numbers), |mut archive| async move {
         let (archive, piece) = blocking(move || {
             let piece = archive.next()?;
             Ok((archive, piece))
@@ -104,64 +100,46 @@ fn failed(error: &io::Error) -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the recording cannot be read now; try again")
 }
 
-struct Open {
-    name: String,
-    length: u64,
-    file: File,
-}
-
-/// Opens every file of a recording at once, so that a segment which is compressed meanwhile is neither lost nor
-/// seen twice.
-fn open(recordings: &Path, session: &SessionId) -> io::Result<Option<VecDeque<Open>>> {
+/// The numbers of a recording's segments; none when there is no recording here.
+fn listed(recordings: &Path, session: &SessionId) -> io::Result<Option<(PathBuf, BTreeSet<u32>)>> {
     let Some(folder) = recording::find(recordings, session)? else { return Ok(None) };
-    let mut last = None;
-    for _ in 0..ATTEMPTS {
-        match open_all(&folder) {
-            Ok(files) => return Ok(Some(files)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => last = Some(error),
-            Err(error) => return Err(error),
-        }
+    let mut numbers = BTreeSet::new();
+    for entry in std::fs::read_dir(&folder)? {
+        let name = entry?.file_name();
+        numbers.extend(name.to_str().and_then(recording::segment_number).map(|(number, _)| number));
     }
-    Err(last.unwrap_or_else(|| io::Error::other("the folder changes too fast")))
+    Ok((!numbers.is_empty()).then_some((folder, numbers)))
 }
 
-fn open_all(folder: &Path) -> io::Result<VecDeque<Open>> {
-    let mut names: Vec<String> = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        // Half-written files of the compressor end in `.tmp`.
-        if let Ok(name) = entry.file_name().into_string()
-            && entry.file_type()?.is_file()
-            && (name.strip_suffix(".zst").unwrap_or(&name)).strip_suffix(".rec").is_some()
-        {
-            names.push(name);
+/// Opens one segment as it stands at this moment: compressed, or plain; none when it went meanwhile.
+fn open(folder: &Path, number: u32) -> io::Result<Option<(String, File)>> {
+    // It may be compressed between the two looks.
+    for _ in 0..2 {
+        for name in [format!("{number:06}.rec.zst"), format!("{number:06}.rec")] {
+            match File::open(folder.join(&name)) {
+                Ok(file) => return Ok(Some((name, file))),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
         }
     }
-    names.sort();
-    if names.len() > FILES_MAX {
-        return Err(io::Error::other("the recording has too many files"));
-    }
-    names
-        .into_iter()
-        .map(|name| {
-            let file = File::open(folder.join(&name))?;
-            Ok(Open { length: file.metadata()?.len(), name, file })
-        })
-        .collect()
+    Ok(None)
 }
 
-/// A tar archive, piece by piece.
+/// A tar archive, piece by piece. One file is open at a time, however many segments there are.
 struct Archive {
-    folder: String,
-    files: VecDeque<Open>,
+    session: SessionId,
+    folder: PathBuf,
+    /// The segments that come next.
+    numbers: BTreeSet<u32>,
     /// The file that is being read, and how much of it is left.
     current: Option<(File, u64, u64)>,
     ended: bool,
 }
 
 impl Archive {
-    fn new(session: &SessionId, files: VecDeque<Open>) -> Self {
-        Self { folder: session.to_string(), files, current: None, ended: false }
+    fn new(session: &SessionId, folder: PathBuf, numbers: BTreeSet<u32>) -> Self {
+        Self { session: session.clone(), folder, numbers, current: None, ended: false }
     }
 
     fn next(&mut self) -> io::Result<Option<Bytes>> {
@@ -178,10 +156,13 @@ impl Archive {
             }
             return Ok(Some(piece.into()));
         }
-        if let Some(open) = self.files.pop_front() {
-            let head = header_block(&format!("{}/{}", self.folder, open.name), open.length);
-            if open.length > 0 {
-                self.current = Some((open.file, open.length, open.length));
+        while let Some(number) = self.numbers.pop_first() {
+            // A hole is for `verify` to find.
+            let Some((name, file)) = open(&self.folder, number)? else { continue };
+            let length = file.metadata()?.len();
+            let head = header_block(&format!("{}/{name}", self.session), length);
+            if length > 0 {
+                self.current = Some((file, length, length));
             }
             return Ok(Some(head.into()));
         }

@@ -5,7 +5,8 @@
 use crate::core::id::SessionId;
 use crate::recording::PublicKey;
 use crate::recording::archive::store::{Place, Store};
-use crate::recording::archive::{Fetched, fetch, newest_checkpoint};
+use crate::recording::archive::{Fetched, fetch, newest_checkpoint, sessions};
+use std::collections::BTreeSet;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -86,6 +87,26 @@ impl Remote {
             return Ok(None);
         }
         self.bring(&session)?.map(Some).ok_or_else(|| format!("the archive has no recording of {session}"))
+    }
+
+    /// Every session that the archive knows.
+    ///
+    /// # Errors
+    /// With a sentence.
+    pub fn sessions(&self) -> Result<BTreeSet<SessionId>, String> {
+        self.runtime.block_on(sessions(self.store.as_ref())).map_err(|error| error.to_string())
+    }
+
+    /// Brings one recording here; none when it was removed, or the archive has it not.
+    ///
+    /// # Errors
+    /// With a sentence.
+    pub fn bring_unless_removed(&self, session: &SessionId) -> Result<Option<PathBuf>, String> {
+        match self.runtime.block_on(fetch(self.store.as_ref(), session, &self.folder)) {
+            Ok(Fetched::Here(folder)) => Ok(Some(folder)),
+            Ok(Fetched::Unknown | Fetched::Removed(_)) => Ok(None),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     /// The newest head of the log that the archive keeps.

@@ -288,7 +288,7 @@ impl Command {
 pub async fn run(command: &Command, out: &mut dyn Write, notes: &mut dyn Write) -> io::Result<u8> {
     let common = command.common();
     if let Command::Sessions { which, search, .. } = command
-        && search.recordings.is_some()
+        && search.looks_itself()
     {
         return search::run(search, which.connection.as_deref(), which.limit, common.format, out, notes);
     }

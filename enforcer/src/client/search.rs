@@ -1,10 +1,10 @@
-//! `leasehold sessions --recordings FOLDER …`: sessions by what they did, from the recordings and their index alone;
-//! without a folder the gateway is asked the same.
+//! `leasehold sessions --recordings FOLDER …`: sessions by what they did, from the recordings and their index alone, and
+//! `--archive URL` from an archive alone or beside the folder; without either the gateway is asked the same.
 
 use super::commands::Format;
-use super::show;
+use super::{archive, show};
 use crate::gateway::clock;
-use crate::recording::index::{self, Found, Search, search_in};
+use crate::recording::index::{self, Elsewhere, Found, Search, search_elsewhere, search_in};
 use crate::recording::inert::{inert, write_json};
 use crate::recording::transcript::instant;
 use lang::time::Timestamp;
@@ -17,6 +17,12 @@ pub struct Args {
     /// Look into the recordings of this folder, not at the gateway
     #[arg(long, value_name = "FOLDER", env = "LEASEHOLD_RECORDINGS")]
     pub recordings: Option<PathBuf>,
+    /// Look into the recordings of an archive
+    #[command(flatten)]
+    pub archive: archive::Args,
+    /// Keep what was read of the archive in this file, so that the next search reads less
+    #[arg(long, value_name = "FILE", requires = "archive")]
+    pub index: Option<PathBuf>,
     /// Only sessions with a statement on this object, for example public.orders
     #[arg(long, value_name = "NAME")]
     pub table: Option<String>,
@@ -53,6 +59,11 @@ impl Args {
             ("until", &self.until),
         ];
         named.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect()
+    }
+
+    /// Whether recordings are looked into, and no gateway is asked.
+    pub(super) fn looks_itself(&self) -> bool {
+        self.recordings.is_some() || self.archive.archive.is_some()
     }
 
     /// Whether something is looked for.
@@ -102,7 +113,6 @@ pub(super) fn run(
 }
 
 fn search(args: &Args, connection: Option<&str>, limit: u32) -> Result<Vec<Found>, String> {
-    let folder = args.recordings.clone().ok_or("no folder of recordings was named")?;
     let now = clock::wall();
     let time = |text: &Option<String>| text.as_deref().map(|text| instant_of(text, now)).transpose();
     let search = Search {
@@ -117,7 +127,25 @@ fn search(args: &Args, connection: Option<&str>, limit: u32) -> Result<Vec<Found
         scope: None,
         limit,
     };
-    search_in(&folder, &search).map_err(|error| error.to_string())
+    match (&args.recordings, &args.archive.archive) {
+        (Some(folder), None) => search_in(folder, &search).map_err(|error| error.to_string()),
+        (None, None) => Err("no folder of recordings and no archive was named".to_owned()),
+        // Statements are parsed on a thread with a stack for that, and the archive has a runtime of its own.
+        (_, Some(_)) => std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().stack_size(pgsql::bounds::STACK_BYTES);
+            let thread = thread.spawn_scoped(scope, || in_archive(args, &search)).map_err(|error| error.to_string())?;
+            thread.join().unwrap_or_else(|_| Err("the search failed".to_owned()))
+        }),
+    }
+}
+
+fn in_archive(args: &Args, search: &Search) -> Result<Vec<Found>, String> {
+    let remote = args.archive.open()?.ok_or("no archive was named")?;
+    let sessions = remote.sessions()?;
+    let mut bring = |session: &_| remote.bring_unless_removed(session);
+    let mut elsewhere = Elsewhere { sessions, bring: &mut bring };
+    let found = search_elsewhere(args.recordings.as_deref(), args.index.as_deref(), &mut elsewhere, search);
+    found.map_err(|error| error.to_string())
 }
 
 fn table(out: &mut dyn Write, found: &[Found]) -> io::Result<()> {

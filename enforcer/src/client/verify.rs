@@ -182,11 +182,12 @@ fn run_all(args: &Args, out: &mut dyn Write) -> io::Result<Outcome> {
             let state = if outcome == Outcome::Complete { "intact" } else { "TAMPERED WITH" };
             writeln!(
                 out,
-                "{state}: {} recordings complete, {} not closed, {} in the archive alone, {} removed by retention; {} lines of the log, {} of them signed",
+                "{state}: {} recordings complete, {} not closed, {} in the archive alone, {} removed by retention, {} held; {} lines of the log, {} of them signed",
                 report.complete,
                 report.unclosed,
                 report.archived,
                 report.removed,
+                report.held,
                 report.entries,
                 report.signed_entries
             )?;

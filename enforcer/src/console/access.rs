@@ -155,6 +155,8 @@ fn after(did: Did, request: Option<&str>) -> Response {
             | Did::Withdrawn
             | Did::Ended
             | Did::Reviewed
+            | Did::HoldSet
+            | Did::HoldLifted
             | Did::Nothing,
             _,
         ) => redirect("/"),

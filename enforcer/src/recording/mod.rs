@@ -27,6 +27,7 @@ pub mod find;
 pub mod format;
 #[cfg(test)]
 mod golden;
+pub mod hold;
 pub mod index;
 pub mod inert;
 mod key;
@@ -47,11 +48,12 @@ mod values_postgres;
 
 pub use commit::Pending;
 pub use disk::{Disk, Flush, OsDisk, Sink, Source};
+pub use hold::hold_file;
 pub(crate) use key::hexadecimal;
 pub use key::{KeyError, PublicKey, SigningKey, public_file};
 pub use list::{State, Summary, all as folders, find, list, segment_number, summary};
 pub use meter::Meter;
-pub use retain::{Retained, hold_file};
+pub use retain::Retained;
 pub use session::SessionRecorder;
 pub(crate) use values_postgres::readable;
 
@@ -189,6 +191,8 @@ struct Shared {
     low: AtomicBool,
     /// One search at a time brings the index up to date.
     searching: Mutex<()>,
+    /// What the log says of holds.
+    holds: Mutex<hold::All>,
 }
 
 /// Opens recordings; one for each gateway. Cloning shares it.
@@ -218,7 +222,7 @@ impl Recorder {
         let disk: Arc<dyn Disk> = Arc::from(disk);
         let key = Arc::new(key);
         let usage = Arc::new(AtomicU64::new(0));
-        let (log, known) =
+        let (log, known, holds) =
             log::Log::open(&folder, &settings.gateway, settings.durability, Arc::clone(&key), Arc::clone(&disk))?;
         let spool = settings.archive.as_ref().map(|_| Arc::<archive::Spool>::default());
         adopt::adopt(&folder, &log, &known, &usage, spool.as_deref()).map_err(cannot)??;
@@ -244,6 +248,7 @@ impl Recorder {
             unchecked_bytes: AtomicU64::new(0),
             low: AtomicBool::new(false),
             searching: Mutex::default(),
+            holds: Mutex::new(holds),
         })))
     }
 

@@ -5,6 +5,7 @@
 
 use super::archive::{self, Receipt};
 use super::format::Chain;
+use super::hold::hold_file;
 use super::key::hexadecimal;
 use super::list;
 use super::log::{Leaf, Line};
@@ -13,7 +14,7 @@ use crate::core::id::SessionId;
 use lang::time::Timestamp;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::Ordering;
 
 /// What one pass of retention did.
@@ -32,11 +33,6 @@ pub struct Retained {
 /// The ending of a folder whose tombstone is written.
 const GONE: &str = "gone";
 
-/// The file that holds a recording against retention.
-pub fn hold_file(recordings: &Path, session: &SessionId) -> PathBuf {
-    recordings.join("holds").join(session.as_str())
-}
-
 impl Recorder {
     /// Removes the recordings that ended more than `keep_ms` before `now` and are not held.
     ///
@@ -45,6 +41,7 @@ impl Recorder {
     pub fn retain(&self, now: Timestamp, keep_ms: u64) -> io::Result<Retained> {
         let recordings = &self.0.settings.folder;
         let mut done = Retained::default();
+        self.note_hold_files(now)?;
         for (session, folder) in list::all(recordings)? {
             // The opening is cheap to read, and nothing ended before it.
             let opened = list::summary(recordings, &session)?.and_then(|found| found.opened);
@@ -77,7 +74,9 @@ impl Recorder {
             if receipt.tombstone.is_some() || !old || list::find(recordings, &session)?.is_some() {
                 continue;
             }
-            if hold_file(recordings, &session).exists() {
+            // Nobody can begin to hold it between the question and the tombstone.
+            let holds = self.holds();
+            if holds.contains_key(&session) || hold_file(recordings, &session).try_exists()? {
                 done.held += 1;
                 continue;
             }
@@ -114,7 +113,9 @@ impl Recorder {
         if live || now.ms_since(ended) < keep_ms {
             return Ok(One::Young);
         }
-        if hold_file(&self.0.settings.folder, session).exists() {
+        // Nobody can begin to hold it between the question and the removal.
+        let holds = self.holds();
+        if holds.contains_key(session) || hold_file(&self.0.settings.folder, session).try_exists()? {
             return Ok(One::Held);
         }
         let (Leaf::Closed { records, chain } | Leaf::Left { records, chain }) = leaf else {
@@ -163,6 +164,7 @@ enum One {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recording::hold::{self, HoldError};
     use crate::recording::log::check::{Earlier, check_all};
     use crate::recording::tests::{TempFolder, at, client_left, key, opened, recorder};
     use lang::program::rules::Recorded;
@@ -189,6 +191,63 @@ mod tests {
         drop(recorder);
         let report = check_all(&temp.0, key().public(), &Earlier::default()).unwrap();
         assert_eq!((report.removed, report.unclosed, report.findings.len()), (3, 1, 0), "{report:?}");
+    }
+
+    #[test]
+    fn what_somebody_holds_stays_whatever_happens_to_files_and_the_log_says_so() {
+        let temp = TempFolder::new();
+        let begun = recorder(&temp.0, u64::MAX);
+        for number in 1..=2 {
+            let mut session = begun.open(at(0), opened(number), Recorded::Full).unwrap();
+            session.close(at(1_000), &client_left()).unwrap();
+        }
+        let (first, second) = (opened(1).session, opened(2).session);
+        assert!(begun.hold(&first, "corp:t1:sam", "case 17, 100 % sure", at(2_000)).unwrap());
+        assert!(!begun.hold(&first, "corp:t1:lea", "another", at(2_001)).unwrap(), "it is held already");
+        assert!(matches!(begun.hold(&opened(3).session, "corp:t1:sam", "", at(2_002)), Err(HoldError::Absent)));
+        let file = hold_file(&temp.0, &second);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, "case 18\n").unwrap();
+        let held = Retained { held: 2, ..Retained::default() };
+        assert_eq!(begun.retain(at(90_000), 1).unwrap(), held);
+        drop(begun);
+
+        // Another process knows the same from the log, and the file's absence releases what the file held, no more.
+        let recorder = recorder(&temp.0, u64::MAX);
+        assert_eq!(recorder.held(&first).unwrap().why, "case 17, 100 % sure");
+        fs::remove_file(&file).unwrap();
+        assert_eq!(recorder.retain(at(91_000), 1).unwrap(), Retained { held: 1, removed: 1, ..Retained::default() });
+        assert_eq!(hold::logged(&temp.0, &first).unwrap().asked.unwrap().by, "corp:t1:sam");
+        recorder.0.log.publish().unwrap();
+        let report = |folder: &Path| check_all(folder, key().public(), &Earlier::default()).unwrap();
+        assert_eq!((report(&temp.0).held, report(&temp.0).removed, report(&temp.0).findings.len()), (1, 1, 0));
+
+        assert!(recorder.release(&first, "corp:t1:sam", "closed", at(92_000)).unwrap());
+        assert!(!recorder.release(&first, "corp:t1:sam", "closed", at(92_000)).unwrap());
+        assert_eq!(recorder.retain(at(93_000), 1).unwrap().removed, 1);
+        assert!(matches!(recorder.hold(&first, "corp:t1:sam", "late", at(94_000)), Err(HoldError::Absent)));
+        recorder.0.log.publish().unwrap();
+        let words = ["held", "held", "released", "removed", "released", "removed"].map(str::to_owned);
+        let log = fs::read_to_string(crate::recording::log::entries_file(&temp.0)).unwrap();
+        let said: Vec<String> = log.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect();
+        assert_eq!(&said[4..], words, "{log}");
+        assert!(report(&temp.0).findings.is_empty(), "{:?}", report(&temp.0));
+    }
+
+    #[test]
+    fn a_removal_of_what_is_held_is_found() {
+        let temp = TempFolder::new();
+        let recorder = recorder(&temp.0, u64::MAX);
+        let mut session = recorder.open(at(0), opened(1), Recorded::Full).unwrap();
+        let head = session.close(at(1_000), &client_left()).unwrap();
+        recorder.hold(&opened(1).session, "corp:t1:sam", "case 17", at(2_000)).unwrap();
+        // A gateway that was changed: the tombstone without the question.
+        recorder.bury(&opened(1).session, at(3_000), (head.records, head.chain)).unwrap();
+        recorder.set_aside(session.folder()).unwrap();
+        recorder.0.log.publish().unwrap();
+        let report = check_all(&temp.0, key().public(), &Earlier::default()).unwrap();
+        assert_eq!((report.findings.len(), report.findings[0].entry), (1, Some(3)), "{report:?}");
+        assert!(report.findings[0].sentence.contains("held"), "{report:?}");
     }
 
     #[test]

@@ -101,6 +101,20 @@ pub enum Change {
         /// The session.
         session: SessionId,
     },
+    /// Somebody holds a session's recording: an entry in the history.
+    SessionHeld {
+        /// The session.
+        session: SessionId,
+        /// Why.
+        why: String,
+    },
+    /// Somebody released it: an entry in the history.
+    SessionReleased {
+        /// The session.
+        session: SessionId,
+        /// Why.
+        why: String,
+    },
 }
 
 impl Changes {

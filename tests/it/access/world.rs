@@ -224,7 +224,7 @@ pub(crate) fn rules() -> Rules {
                 name: "audit".to_owned(),
                 on: all.clone(),
                 to: to(&["security"]),
-                may: vec![Operator::Replay, Operator::Requests, Operator::Policy],
+                may: vec![Operator::Replay, Operator::Requests, Operator::Policy, Operator::Hold],
             },
             Operate {
                 name: "control".to_owned(),

@@ -32,7 +32,7 @@ pub(super) enum Role {
     Owner,
     /// May decide the pending request.
     Approver,
-    /// Approver as well, and `operate … replay requests policy`.
+    /// Approver as well, and `operate … replay requests policy hold`.
     Auditor,
     /// `operate … revoke watch`.
     Controller,

@@ -73,6 +73,12 @@ fn gives_back(scene: &Scene, url: &str, variables: &[(&str, &str)], id: &str, sa
     let all = with_archive(scene, variables, &all);
     assert_eq!(all.code, Some(0), "{}", all.said());
     println!("said: {}", all.out.trim());
+    // Nothing but the archive, as on another machine.
+    let search = ["sessions", "--archive", url, "--text", "select", "--since", "7d", "--format", "json"];
+    let found = with_archive(scene, variables, &search);
+    let found: serde_json::Value = serde_json::from_str(&found.out).unwrap_or_else(|_| panic!("{}", found.said()));
+    let names: Vec<&str> = found.as_array().unwrap().iter().filter_map(|one| one["session"].as_str()).collect();
+    assert!(names.contains(&id), "{found}");
 }
 
 #[test]

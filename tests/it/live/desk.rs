@@ -354,20 +354,8 @@ fn every_command_completes_and_has_a_page() {
         let ran = must(bash.args(["-c", &line])).unwrap();
         assert!(ran.out.split_whitespace().any(|word| word == name), "{name}: {}", ran.said());
     }
-    let formatless = [
-        "login",
-        "logout",
-        "connect",
-        "serve",
-        "config",
-        "man",
-        "catalog",
-        "completions",
-        "provision",
-        "hold",
-        "release",
-    ]
-    .map(str::to_owned);
+    let formatless = ["login", "logout", "connect", "serve", "config", "man", "catalog", "completions", "provision"]
+        .map(str::to_owned);
     for name in all.iter().filter(|name| !formatless.contains(name)) {
         assert!(desk.run(&[name, "--help"]).out.contains("--format"), "{name} answers programs too");
     }

@@ -3,10 +3,11 @@
 //! Only objects with the names of segments are taken, and the folder is the caller's: what comes from afar cannot
 //! write elsewhere. What was fetched is not trusted for having been there; `verify` judges it.
 
-use super::name_of;
-use super::store::{OBJECTS_MAX, Store, StoreError};
+use super::store::{Store, StoreError};
+use super::{RECORDINGS, name_of};
 use crate::core::id::SessionId;
 use crate::recording::list;
+use std::collections::BTreeSet;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -30,8 +31,16 @@ pub enum Fetched {
 pub async fn segments(store: &dyn Store, session: &SessionId) -> Result<Vec<(String, u64)>, StoreError> {
     let mut found = store.list(&name_of(session)).await?;
     found.retain(|(name, _)| list::segment_number(name).is_some());
-    found.truncate(OBJECTS_MAX);
     Ok(found)
+}
+
+/// The sessions that an archive knows, also those whose recordings were removed.
+///
+/// # Errors
+/// When the store fails.
+pub async fn sessions(store: &dyn Store) -> Result<BTreeSet<SessionId>, StoreError> {
+    let names = store.folders(RECORDINGS).await?;
+    Ok(names.iter().filter_map(|name| SessionId::parse(name)).collect())
 }
 
 /// Fetches a recording into a new folder below `into`.

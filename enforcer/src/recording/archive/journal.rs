@@ -20,6 +20,8 @@ const PIECE_BYTES_MAX: u64 = 4 << 20;
 /// The longest line, and the longest note, that is read.
 const LINE_BYTES_MAX: u64 = 4_096;
 const NOTE_BYTES_MAX: u64 = 64 << 10;
+/// Checkpoints of another key that are passed over.
+const STRANGERS_MAX: usize = 16;
 
 /// How far the archive's copy of the log goes.
 #[derive(Debug, Default)]
@@ -88,9 +90,9 @@ async fn same(store: &dyn Store, name: &str, bytes: Bytes) -> Result<u64, StoreE
 
 /// How many lines, and bytes of them, the archive has already.
 async fn found(store: &dyn Store, recordings: &Path) -> Result<(u64, u64), RoundError> {
-    let pieces = store.list(LINES).await?;
-    let ends = pieces.iter().filter_map(|(name, _)| name.split_once('-')?.1.parse::<u64>().ok());
-    let lines = ends.max().unwrap_or(0);
+    // Names sort as their numbers do, and each piece begins where one before it ends.
+    let last = store.last(LINES, None).await?;
+    let lines = last.and_then(|name| name.split_once('-')?.1.parse::<u64>().ok()).unwrap_or(0);
     let entries = entries_file(recordings);
     let bytes = blocking(move || skipped(&entries, lines)).await?;
     Ok(bytes.map_or((0, 0), |bytes| (lines, bytes)))
@@ -141,15 +143,20 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
 /// The newest checkpoint in an archive that a key signed.
 ///
 /// # Errors
-/// When the store fails.
+/// When the store fails, or holds so many that the key did not sign that the newest one cannot be told.
 pub async fn newest_checkpoint(store: &dyn Store, key: PublicKey) -> Result<Option<String>, StoreError> {
-    let mut names = store.list(HEADS).await?;
-    while let Some((name, _)) = names.pop() {
+    let mut before: Option<String> = None;
+    for _ in 0..STRANGERS_MAX {
+        let Some(name) = store.last(HEADS, before.as_deref()).await? else { return Ok(None) };
         let note = store.get(&format!("{HEADS}/{name}")).await?;
         let note = note.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
-        if let Some(note) = note.filter(|note| Checkpoint::open(note, key).is_ok()) {
+        // An older one under a newer name would hide what was rolled back since.
+        let named = |note: &String| Checkpoint::open(note, key).is_ok_and(|head| name == format!("{:012}", head.size));
+        if let Some(note) = note.filter(named) {
             return Ok(Some(note));
         }
+        before = Some(name);
     }
-    Ok(None)
+    let said = format!("the newest {STRANGERS_MAX} checkpoints there are not signed by this key");
+    Err(StoreError::Failed { verb: "get", name: HEADS.to_owned(), said })
 }

@@ -12,7 +12,7 @@ pub mod store;
 mod tests;
 mod upload;
 
-pub use fetch::{Fetched, fetch, segments};
+pub use fetch::{Fetched, fetch, segments, sessions};
 pub use journal::newest_checkpoint;
 pub use receipt::archived;
 pub(super) use receipt::{Receipt, list as receipt_list};
@@ -36,9 +36,12 @@ pub struct Settings {
     pub keep_local_ms: Option<u64>,
 }
 
+/// The name below which all sessions stand.
+const RECORDINGS: &str = "recordings";
+
 /// The name below which a session's objects stand.
 pub fn name_of(session: &SessionId) -> String {
-    format!("recordings/{session}")
+    format!("{RECORDINGS}/{session}")
 }
 
 /// What the metrics show of the archive.

@@ -55,7 +55,9 @@ impl Receipt {
         let (closed, records, chain) = match leaf {
             Leaf::Closed { records, chain } => (true, *records, *chain),
             Leaf::Left { records, chain } => (false, *records, *chain),
-            Leaf::Opened { .. } | Leaf::Archived { .. } | Leaf::Removed { .. } => return None,
+            Leaf::Opened { .. } | Leaf::Archived { .. } | Leaf::Removed { .. } | Leaf::Held(_) | Leaf::Released(_) => {
+                return None;
+            }
         };
         Some(Self { ended: ended.unix_ms(), closed, records, chain, objects, tombstone: None })
     }

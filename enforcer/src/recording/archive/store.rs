@@ -25,8 +25,12 @@ const CALL_MAX: Duration = Duration::from_mins(2);
 const EXCHANGE_MAX: Duration = Duration::from_mins(1);
 /// An object larger than this is none of ours.
 pub const OBJECT_BYTES_MAX: u64 = 256 << 20;
-/// Objects below one name.
+/// A walk through all names of one sort.
+const WALK_MAX: Duration = Duration::from_mins(15);
+/// Objects below one recording's name.
 pub const OBJECTS_MAX: usize = 65_536;
+/// Recordings of one archive that a search looks at.
+const FOLDERS_MAX: usize = 4_194_304;
 /// A file longer than this holds no secret.
 const SECRET_BYTES_MAX: u64 = 16 << 10;
 /// What is kept of a store's own words.
@@ -68,8 +72,13 @@ pub trait Store: Debug + Send + Sync {
     fn put_new<'a>(&'a self, name: &'a str, bytes: Bytes) -> Call<'a, Put>;
     /// Reads an object; none when there is none.
     fn get<'a>(&'a self, name: &'a str) -> Call<'a, Option<Bytes>>;
-    /// The objects directly or deeper below a folder's name, with their sizes, in the order of their names.
+    /// The objects directly or deeper below a folder's name, with their sizes, in the order of their names; more than
+    /// [`OBJECTS_MAX`] are an error, never a part of them.
     fn list<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<(String, u64)>>;
+    /// The greatest name below a folder's name that is less than another, whatever their number.
+    fn last<'a>(&'a self, folder: &'a str, before: Option<&'a str>) -> Call<'a, Option<String>>;
+    /// The folders directly below a folder's name, in the order of their names.
+    fn folders<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<String>>;
     /// Removes an object; one that is gone is no error.
     fn remove<'a>(&'a self, name: &'a str) -> Call<'a, ()>;
 }
@@ -243,12 +252,31 @@ async fn bounded<T>(
     name: &str,
     call: impl Future<Output = object_store::Result<T>>,
 ) -> Result<T, StoreError> {
+    within(CALL_MAX, verb, name, call).await
+}
+
+async fn within<T>(
+    most: Duration,
+    verb: &'static str,
+    name: &str,
+    call: impl Future<Output = object_store::Result<T>>,
+) -> Result<T, StoreError> {
     let failed = |said: String| StoreError::Failed { verb, name: name.to_owned(), said };
-    match tokio::time::timeout(CALL_MAX, call).await {
+    match tokio::time::timeout(most, call).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => Err(failed(shortened(&error))),
         Err(_) => Err(failed("no answer in time".to_owned())),
     }
+}
+
+/// The part of a name that stands below a folder's.
+fn below(folder: &Name, name: &Name) -> String {
+    let parts = name.prefix_match(folder).into_iter().flatten();
+    parts.map(|part| part.as_ref().to_owned()).collect::<Vec<_>>().join("/")
+}
+
+fn too_many(folder: &str) -> StoreError {
+    StoreError::Failed { verb: "list", name: folder.to_owned(), said: "there are too many objects".to_owned() }
 }
 
 impl Store for Remote {
@@ -293,17 +321,50 @@ impl Store for Remote {
             let path = self.name(folder);
             let call = async {
                 let mut found = Vec::new();
-                let mut objects = self.store.list(Some(&path)).take(OBJECTS_MAX);
+                let mut objects = self.store.list(Some(&path));
                 while let Some(object) = objects.next().await {
                     let object = object?;
-                    let parts = object.location.prefix_match(&path).into_iter().flatten();
-                    let below: Vec<String> = parts.map(|part| part.as_ref().to_owned()).collect();
-                    found.push((below.join("/"), object.size));
+                    if found.len() >= OBJECTS_MAX {
+                        return Ok(None);
+                    }
+                    found.push((below(&path, &object.location), object.size));
                 }
                 found.sort();
-                Ok(found)
+                Ok(Some(found))
             };
-            bounded("list", folder, call).await
+            bounded("list", folder, call).await?.ok_or_else(|| too_many(folder))
+        })
+    }
+
+    fn last<'a>(&'a self, folder: &'a str, before: Option<&'a str>) -> Call<'a, Option<String>> {
+        Box::pin(async move {
+            let path = self.name(folder);
+            let call = async {
+                let mut last: Option<String> = None;
+                let mut objects = self.store.list(Some(&path));
+                while let Some(object) = objects.next().await {
+                    let name = below(&path, &object?.location);
+                    if before.is_none_or(|before| name.as_str() < before) {
+                        last = last.max(Some(name));
+                    }
+                }
+                Ok(last)
+            };
+            within(WALK_MAX, "list", folder, call).await
+        })
+    }
+
+    fn folders<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<String>> {
+        Box::pin(async move {
+            let path = self.name(folder);
+            let call = async {
+                let found = self.store.list_with_delimiter(Some(&path)).await?.common_prefixes;
+                let mut names: Vec<String> = found.iter().map(|name| below(&path, name)).collect();
+                names.sort();
+                Ok(names)
+            };
+            let names = within(WALK_MAX, "list", folder, call).await?;
+            if names.len() > FOLDERS_MAX { Err(too_many(folder)) } else { Ok(names) }
         })
     }
 
@@ -349,6 +410,11 @@ mod tests {
         assert_eq!(store.get("s/x/1").await.unwrap(), None);
         assert_eq!(store.list("s/x").await.unwrap(), [("0".to_owned(), 3)]);
         assert_eq!(store.list("s").await.unwrap(), [("x/0".to_owned(), 3), ("y/0".to_owned(), 3)]);
+        assert_eq!(store.folders("s").await.unwrap(), ["x", "y"]);
+        assert_eq!(store.folders("none").await.unwrap(), Vec::<String>::new());
+        assert_eq!(store.last("s", None).await.unwrap().as_deref(), Some("y/0"));
+        assert_eq!(store.last("s", Some("y/0")).await.unwrap().as_deref(), Some("x/0"));
+        assert_eq!(store.last("s", Some("x/0")).await.unwrap(), None);
         store.remove("s/x/0").await.unwrap();
         store.remove("s/x/0").await.unwrap();
         assert_eq!(store.list("s/x").await.unwrap(), []);

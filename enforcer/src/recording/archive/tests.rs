@@ -83,6 +83,26 @@ impl Store for MemoryStore {
         })
     }
 
+    fn last<'a>(&'a self, folder: &'a str, before: Option<&'a str>) -> Call<'a, Option<String>> {
+        Box::pin(async move {
+            self.call(|memory| {
+                let below = format!("{folder}/");
+                let names = memory.objects.keys().filter_map(|name| name.strip_prefix(&below));
+                names.filter(|name| before.is_none_or(|before| *name < before)).max().map(str::to_owned)
+            })
+        })
+    }
+
+    fn folders<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<String>> {
+        Box::pin(async move {
+            self.call(|memory| {
+                let below = format!("{folder}/");
+                let names = memory.objects.keys().filter_map(|name| name.strip_prefix(&below)?.split_once('/'));
+                names.map(|(name, _)| name.to_owned()).collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+            })
+        })
+    }
+
     fn remove<'a>(&'a self, name: &'a str) -> Call<'a, ()> {
         Box::pin(async move { self.call(|memory| drop(memory.objects.remove(name))) })
     }
@@ -288,27 +308,28 @@ async fn one(fault: Option<(u64, Mode)>) -> u64 {
         }
     }
     assert_eq!(report(&recorder).archived, 2, "{fault:?}");
-    retained(&store, &mut recorder, &temp.0, kept_ms, fault, &mut failures).await;
+    failures += retained(&store, recorder, &temp.0, kept_ms, fault).await;
     assert_eq!(failures, u32::from(fault.is_some()), "{fault:?}");
     store.memory().calls
 }
 
-/// Retention of what is in the archive alone: tombstones before removals.
+/// Retention of what is in the archive alone: tombstones before removals. How many rounds failed.
 async fn retained(
     store: &MemoryStore,
-    recorder: &mut Recorder,
+    mut recorder: Recorder,
     folder: &Path,
     keep_ms: u64,
     fault: Option<(u64, Mode)>,
-    failures: &mut u32,
-) {
+) -> u32 {
     let now = at(4_000_000);
+    let mut failures = 0;
     assert_eq!(recorder.retain(now, keep_ms).unwrap().removed, 2);
     for _ in 0..5 {
-        let outcome = archivist(recorder, store).round(now).await;
-        *failures += u32::from(outcome.is_err());
+        let outcome = archivist(&recorder, store).round(now).await;
+        failures += u32::from(outcome.is_err());
         if outcome.is_err() {
-            *recorder = restart(recorder.clone(), folder, Some(1_000));
+            // The recorder itself goes, not a clone of it: the last one holds the lock of the log.
+            recorder = restart(recorder, folder, Some(1_000));
         }
     }
     for number in [1, 2] {
@@ -323,12 +344,12 @@ async fn retained(
         let message = receipt::tombstone_message(lines[1]);
         assert!(key().public().verifies(&message, &signature.try_into().unwrap()), "{tombstone}");
     }
-    let report = report(recorder);
+    let report = report(&recorder);
     assert_eq!((report.removed, report.findings.len()), (2, 0), "{fault:?} {report:?}");
+    failures
 }
 
 #[tokio::test]
-#[ignore = "does not hold yet: after a failed call the lock of the log is not free for the next recorder"]
 async fn a_failure_at_every_call_loses_nothing_and_is_made_up_for() {
     let calls = one(None).await;
     assert!(calls > 15, "{calls}");
@@ -399,6 +420,77 @@ async fn what_was_changed_in_the_archive_is_found_and_located() {
         assert_eq!(flipped.findings[0].session, Some(opened(1).session));
         store.memory().objects.insert(name.clone(), bytes);
     }
+}
+
+/// What a search over an archive alone finds, and how many recordings were brought for it.
+fn found_in(store: &MemoryStore, file: Option<&Path>, table: &str) -> (Vec<String>, u32) {
+    use crate::recording::index::{Elsewhere, Search, search_elsewhere};
+    use futures_util::FutureExt as _;
+    let sessions = sessions(store).now_or_never().unwrap().unwrap();
+    let (into, mut brought) = (TempFolder::new(), 0);
+    let mut bring = |session: &SessionId| {
+        brought += 1;
+        match fetch(store, session, &into.0).now_or_never().unwrap().map_err(|error| error.to_string())? {
+            Fetched::Here(folder) => Ok(Some(folder)),
+            Fetched::Removed(_) | Fetched::Unknown => Ok(None),
+        }
+    };
+    let mut elsewhere = Elsewhere { sessions, bring: &mut bring };
+    let search = Search { table: Some(table.to_owned()), since: Some(at(0)), limit: 10, ..Search::default() };
+    let found = search_elsewhere(None, file, &mut elsewhere, &search).unwrap();
+    assert_eq!(fs::read_dir(&into.0).unwrap().count(), 0, "nothing that was brought is left");
+    (found.into_iter().map(|found| found.session).collect(), brought)
+}
+
+#[tokio::test]
+async fn the_index_is_made_from_the_archive_alone() {
+    let temp = TempFolder::new();
+    let store = MemoryStore::default();
+    let first = recorder(&temp.0, Some(0));
+    drop(record(&first));
+    let recorder = restart(first, &temp.0, Some(0));
+    let mut archivist = archivist(&recorder, &store);
+    archivist.round(at(10_000)).await.unwrap();
+    archivist.trim(at(10_000)).await.unwrap();
+    assert!(here(&recorder, 1).is_empty() && here(&recorder, 2).is_empty(), "both are in the archive alone");
+    let both = [opened(2).session.to_string(), opened(1).session.to_string()];
+    let file = temp.0.join("elsewhere.sqlite");
+    std::thread::scope(|scope| {
+        let stack = std::thread::Builder::new().stack_size(pgsql::bounds::STACK_BYTES);
+        let asked = || {
+            assert_eq!(found_in(&store, None, "public.orders"), (both.to_vec(), 2));
+            assert_eq!(found_in(&store, None, "public.other").0, Vec::<String>::new());
+            assert_eq!(found_in(&store, Some(&file), "public.orders"), (both.to_vec(), 2));
+            // The closed one was read to its close; the other one, left by its gateway, is looked at again.
+            assert_eq!(found_in(&store, Some(&file), "public.orders"), (both.to_vec(), 1));
+        };
+        stack.spawn_scoped(scope, asked).unwrap().join().unwrap();
+    });
+}
+
+#[tokio::test]
+async fn checkpoints_of_strangers_hide_no_rollback() {
+    let temp = TempFolder::new();
+    let store = MemoryStore::default();
+    let recorder = recorder(&temp.0, None);
+    drop(recorder.open(at(0), opened(1), Recorded::Full).unwrap());
+    recorder.0.log.publish().unwrap();
+    archivist(&recorder, &store).round(at(2)).await.unwrap();
+    let older = newest_checkpoint(&store, key().public()).await.unwrap().unwrap();
+    drop(recorder.open(at(3), opened(2), Recorded::Full).unwrap());
+    recorder.0.log.publish().unwrap();
+    archivist(&recorder, &store).round(at(4)).await.unwrap();
+    let genuine = newest_checkpoint(&store, key().public()).await.unwrap().unwrap();
+    assert_ne!(older, genuine);
+    for number in 0..3_u64 {
+        store.memory().objects.insert(format!("log/checkpoints/{:012}", 900_000 + number), older.clone().into());
+        store.memory().objects.insert(format!("log/checkpoints/{:012}", 999_000 + number), Bytes::from_static(b"x"));
+    }
+    assert_eq!(newest_checkpoint(&store, key().public()).await.unwrap(), Some(genuine));
+    for number in 0..40_u64 {
+        store.memory().objects.insert(format!("log/checkpoints/{:012}", 999_100 + number), Bytes::from_static(b"x"));
+    }
+    assert!(newest_checkpoint(&store, key().public()).await.is_err(), "which one is the newest cannot be told");
 }
 
 #[tokio::test]

@@ -5,17 +5,16 @@
 use super::line::{Leaf, check, parse_line};
 use super::merkle::{Hash, Tree};
 use super::note::{Checkpoint, Witness};
-use super::{checkpoint_file, entries_file};
+use super::{LINE_BYTES_MAX, checkpoint_file, entries_file};
 use crate::core::id::SessionId;
 use crate::recording::format::Chain;
 use crate::recording::read::{End, ReadError, Reader};
-use crate::recording::{PublicKey, list};
+use crate::recording::{PublicKey, hold, list};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-const LINE_BYTES_MAX: u64 = 4_096;
 const NOTE_BYTES_MAX: u64 = 64 << 10;
 
 /// Something that is not as it must be.
@@ -44,6 +43,8 @@ pub struct Report {
     pub archived: u64,
     /// Recordings that retention removed.
     pub removed: u64,
+    /// Recordings that are held against retention.
+    pub held: u64,
     /// What is wrong, in the order of the log.
     pub findings: Vec<Finding>,
 }
@@ -64,10 +65,14 @@ struct Facts {
     removed: Option<u64>,
 }
 
+#[derive(Default)]
 struct Entries {
     facts: BTreeMap<SessionId, Facts>,
     count: u64,
+    holds: hold::All,
     findings: Vec<Finding>,
+    /// Removals of what was held.
+    violations: Vec<Finding>,
     /// The tree's hash at the sizes that were asked for.
     roots: BTreeMap<u64, Hash>,
 }
@@ -111,7 +116,9 @@ pub fn check_everywhere(
     let mut entries = read_entries(recordings, &sizes).map_err(io)?;
     report.entries = entries.count;
     report.findings.append(&mut entries.findings);
+    report.held = u64::try_from(entries.holds.len()).unwrap_or(u64::MAX);
     let whole = report.findings.is_empty();
+    report.findings.append(&mut entries.violations);
     match current {
         Some(Ok(head)) => {
             report.signed_entries = head.size.min(entries.count);
@@ -177,7 +184,7 @@ fn optional_text(file: &Path) -> io::Result<Option<String>> {
 }
 
 fn read_entries(recordings: &Path, sizes: &[u64]) -> io::Result<Entries> {
-    let mut entries = Entries { facts: BTreeMap::new(), count: 0, findings: Vec::new(), roots: BTreeMap::new() };
+    let mut entries = Entries::default();
     let mut tree = Tree::default();
     entries.roots.insert(0, tree.root());
     let mut lines = match File::open(entries_file(recordings)) {
@@ -202,6 +209,15 @@ fn read_entries(recordings: &Path, sizes: &[u64]) -> io::Result<Entries> {
                 entries.findings.push(Finding { session: Some(parsed.session.clone()), entry: Some(entry), sentence });
             }
             stated.clone_into(&mut before);
+            hold::follow(&mut entries.holds, &parsed);
+            if matches!(parsed.leaf, Leaf::Removed { .. }) && entries.holds.contains_key(&parsed.session) {
+                let sentence = "the recording was removed while the log says that it is held".to_owned();
+                entries.violations.push(Finding {
+                    session: Some(parsed.session.clone()),
+                    entry: Some(entry),
+                    sentence,
+                });
+            }
             let facts = entries.facts.entry(parsed.session).or_default();
             match parsed.leaf {
                 Leaf::Opened { records, chain } => facts.opened = Some(Head { entry, records, chain }),
@@ -209,6 +225,7 @@ fn read_entries(recordings: &Path, sizes: &[u64]) -> io::Result<Entries> {
                 Leaf::Left { records, chain } => facts.ended = Some((Head { entry, records, chain }, false)),
                 Leaf::Archived { records, chain } => facts.archived = Some(Head { entry, records, chain }),
                 Leaf::Removed { .. } => facts.removed = Some(entry),
+                Leaf::Held(_) | Leaf::Released(_) => {}
             }
         }
         tree.push(&line);

@@ -45,18 +45,70 @@ pub enum Leaf {
         /// Why: `retention`.
         why: String,
     },
+    /// It is held: retention must leave it.
+    Held(Word),
+    /// It is not held any more.
+    Released(Word),
 }
 
-impl Leaf {
-    const fn parts(&self) -> (&'static str, u64, &Chain) {
-        match self {
-            Self::Opened { records, chain } => ("opened", *records, chain),
-            Self::Closed { records, chain } => ("closed", *records, chain),
-            Self::Left { records, chain } => ("left", *records, chain),
-            Self::Archived { records, chain } => ("archived", *records, chain),
-            Self::Removed { records, chain, .. } => ("removed", *records, chain),
+/// Who holds or releases a recording, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// The subject whom the policy lets hold recordings; none for a file in the folder of holds.
+    pub by: Option<String>,
+    /// The reason, one line.
+    pub why: String,
+}
+
+impl Word {
+    /// What stands for a file in the folder of holds.
+    const FILE: &str = "file";
+
+    fn text(&self) -> String {
+        let by = self.by.as_deref().map_or_else(|| Self::FILE.to_owned(), escaped);
+        format!("{by} {}", escaped(&self.why))
+    }
+
+    fn parse(by: &str, why: &str) -> Option<Self> {
+        let by = if by == Self::FILE { None } else { Some(unescaped(by)?) };
+        Some(Self { by, why: unescaped(why)? })
+    }
+}
+
+/// A text as one word of printable ASCII: every other byte is `%` and two digits, and a text without bytes is `-`.
+fn escaped(text: &str) -> String {
+    if text.is_empty() || text == "-" || text == Word::FILE {
+        return text
+            .bytes()
+            .next()
+            .map_or_else(|| "-".to_owned(), |first| format!("%{first:02x}{}", text.get(1..).unwrap_or_default()));
+    }
+    let mut word = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match char::from(byte) {
+            plain if plain.is_ascii_graphic() && plain != '%' => word.push(plain),
+            _ => push(&mut word, format_args!("%{byte:02x}")),
         }
     }
+    word
+}
+
+fn unescaped(word: &str) -> Option<String> {
+    if word == "-" {
+        return Some(String::new());
+    }
+    let mut bytes = Vec::with_capacity(word.len());
+    let mut rest = word.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let digit = |byte: u8| char::from(byte).to_digit(16);
+        let (high, low) = (digit(rest.next()?)?, digit(rest.next()?)?);
+        bytes.push(u8::try_from(high * 16 + low).ok()?);
+    }
+    String::from_utf8(bytes).ok()
 }
 
 /// A line.
@@ -86,13 +138,17 @@ pub(super) fn check(before: &str, text: &str) -> String {
 impl Line {
     /// The line's text, without its check and its end.
     pub(in crate::recording) fn text(&self) -> String {
-        let (word, records, chain) = self.leaf.parts();
-        let chain = crate::recording::key::hexadecimal(chain);
-        let mut text = format!("{word} {} {} {records} {chain}", self.at.unix_ms(), self.session);
-        if let Leaf::Removed { why, .. } = &self.leaf {
-            push(&mut text, format_args!(" {why}"));
-        }
-        text
+        let head = |records: &u64, chain: &Chain| format!("{records} {}", crate::recording::key::hexadecimal(chain));
+        let (word, rest) = match &self.leaf {
+            Leaf::Opened { records, chain } => ("opened", head(records, chain)),
+            Leaf::Closed { records, chain } => ("closed", head(records, chain)),
+            Leaf::Left { records, chain } => ("left", head(records, chain)),
+            Leaf::Archived { records, chain } => ("archived", head(records, chain)),
+            Leaf::Removed { records, chain, why } => ("removed", format!("{} {why}", head(records, chain))),
+            Leaf::Held(said) => ("held", said.text()),
+            Leaf::Released(said) => ("released", said.text()),
+        };
+        format!("{word} {} {} {rest}", self.at.unix_ms(), self.session)
     }
 }
 
@@ -108,17 +164,18 @@ pub fn parse_line(bytes: &[u8]) -> Option<(Line, &str, &str)> {
     let word = words.next()?;
     let at = Timestamp::from_unix_ms(words.next()?.parse().ok()?);
     let session = SessionId::parse(words.next()?)?;
-    let records = words.next()?.parse().ok()?;
-    let chain = chain(words.next()?)?;
-    let why = words.next();
+    let (first, second, why) = (words.next()?, words.next()?, words.next());
+    let head = || Some((first.parse::<u64>().ok()?, chain(second)?));
     let leaf = match (word, why) {
-        ("opened", None) => Leaf::Opened { records, chain },
-        ("closed", None) => Leaf::Closed { records, chain },
-        ("left", None) => Leaf::Left { records, chain },
-        ("archived", None) => Leaf::Archived { records, chain },
-        ("removed", Some(why)) => Leaf::Removed { records, chain, why: why.to_owned() },
-        _ => return None,
-    };
+        ("opened", None) => head().map(|(records, chain)| Leaf::Opened { records, chain }),
+        ("closed", None) => head().map(|(records, chain)| Leaf::Closed { records, chain }),
+        ("left", None) => head().map(|(records, chain)| Leaf::Left { records, chain }),
+        ("archived", None) => head().map(|(records, chain)| Leaf::Archived { records, chain }),
+        ("removed", Some(why)) => head().map(|(records, chain)| Leaf::Removed { records, chain, why: why.to_owned() }),
+        ("held", None) => Word::parse(first, second).map(Leaf::Held),
+        ("released", None) => Word::parse(first, second).map(Leaf::Released),
+        _ => None,
+    }?;
     words.next().is_none().then_some((Line { leaf, at, session }, text, check))
 }
 
@@ -131,4 +188,35 @@ fn chain(digits: &str) -> Option<Chain> {
         *to = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
     }
     Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Who and why read back, whatever they are, and stand on one line of plain words.
+        #[test]
+        fn words_read_back(by in proptest::option::of(".{0,40}"), why in ".{0,80}", held: bool) {
+            let said = Word { by, why };
+            let leaf = if held { Leaf::Held(said) } else { Leaf::Released(said) };
+            let line = Line { leaf, at: Timestamp::from_unix_ms(7), session: SessionId::from_random([3; 10]) };
+            let text = line.text();
+            prop_assert!(text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()), "{}", text);
+            let whole = format!("{text} {}", check("", &text));
+            let (read, ..) = parse_line(whole.as_bytes()).unwrap();
+            prop_assert_eq!(read, line);
+        }
+    }
+
+    #[test]
+    fn a_person_is_never_taken_for_a_file() {
+        for by in ["file", "-", "%66ile"] {
+            let text = Word { by: Some(by.to_owned()), why: String::new() }.text();
+            let (word, why) = text.split_once(' ').unwrap();
+            assert_ne!(word, "file");
+            assert_eq!(Word::parse(word, why).unwrap().by.as_deref(), Some(by));
+        }
+    }
 }

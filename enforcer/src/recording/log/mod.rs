@@ -13,11 +13,38 @@ pub mod note;
 mod tests;
 mod write;
 
-pub use line::{Leaf, Line, parse_line};
+pub use line::{Leaf, Line, Word, parse_line};
 pub use write::Log;
 pub(super) use write::{Known, Last};
 
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+
+/// The longest line that is read.
+const LINE_BYTES_MAX: u64 = 4_096;
+
+/// Shows every whole line of a log to somebody, in order, without holding it against anything.
+///
+/// # Errors
+/// When the file cannot be read; that there is none is no error.
+pub(super) fn each_line(recordings: &Path, mut show: impl FnMut(&Line)) -> io::Result<()> {
+    let mut lines = match File::open(entries_file(recordings)) {
+        Ok(file) => BufReader::new(file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    loop {
+        let mut line = Vec::new();
+        lines.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)?;
+        if line.pop_if(|last| *last == b'\n').is_none() {
+            return Ok(());
+        }
+        if let Some((line, ..)) = parse_line(&line) {
+            show(&line);
+        }
+    }
+}
 
 /// The folder of the log in the folder of all recordings.
 pub fn folder(recordings: &Path) -> PathBuf {

@@ -3,8 +3,9 @@
 use super::line::{Leaf, Line, check, parse_line};
 use super::merkle::Tree;
 use super::note::{self, Checkpoint};
-use super::{checkpoint_file, entries_file, folder};
+use super::{LINE_BYTES_MAX, checkpoint_file, entries_file, folder};
 use crate::core::id::SessionId;
+use crate::recording::hold;
 use crate::recording::{Disk, Durability, RecorderError, SigningKey, Sink};
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read};
@@ -14,8 +15,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// The longest line that is read.
-const LINE_BYTES_MAX: u64 = 4_096;
 /// Lines wait at most this long for a checkpoint that covers them.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(500);
 
@@ -69,7 +68,7 @@ impl Log {
         durability: Durability,
         key: Arc<SigningKey>,
         disk: Arc<dyn Disk>,
-    ) -> Result<(Self, Known), RecorderError> {
+    ) -> Result<(Self, Known, hold::All), RecorderError> {
         let failed = |verb, path: PathBuf| move |source| RecorderError::Io { verb, path, source };
         let log_folder = folder(recordings);
         match disk.create_folder(&log_folder) {
@@ -80,7 +79,7 @@ impl Log {
         let file = entries_file(recordings);
         let mut sink = disk.append_file(&file).map_err(failed("create", file.clone()))?;
         let read = read(disk.as_ref(), recordings, &key).map_err(failed("read", file.clone()))?;
-        let Loaded { mut tree, check, known, fragment } = read;
+        let Loaded { mut tree, check, known, holds, fragment } = read;
         if let Some(fragment) = fragment {
             // A line that a crash cut stays as it is, and is a line of its own.
             sink.write_all(b"\n").map_err(failed("write", file))?;
@@ -102,7 +101,7 @@ impl Log {
             .name("recording-log".into())
             .spawn(move || publish(&publisher, &wait))
             .map_err(failed("create", log_folder))?;
-        Ok((Self { inner, grown: Some(grown), thread: Some(thread) }, known))
+        Ok((Self { inner, grown: Some(grown), thread: Some(thread) }, known, holds))
     }
 
     /// Appends a line; with durability `disk`, waits for the medium.
@@ -205,6 +204,7 @@ struct Loaded {
     tree: Tree,
     check: String,
     known: Known,
+    holds: hold::All,
     /// The last line, when it has no end.
     fragment: Option<Vec<u8>>,
 }
@@ -222,7 +222,8 @@ fn read(disk: &dyn Disk, recordings: &Path, key: &SigningKey) -> io::Result<Load
         Err(error) => return Err(error),
     };
     let mut lines = BufReader::new(disk.open_file(&entries_file(recordings))?);
-    let mut read = Loaded { tree: Tree::default(), check: String::new(), known: Known::new(), fragment: None };
+    let (tree, known, holds) = (Tree::default(), Known::new(), hold::All::new());
+    let mut read = Loaded { tree, check: String::new(), known, holds, fragment: None };
     let agrees = |tree: &Tree| {
         checkpoint.as_ref().is_none_or(|checkpoint| checkpoint.size != tree.size() || checkpoint.root == tree.root())
     };
@@ -239,11 +240,15 @@ fn read(disk: &dyn Disk, recordings: &Path, key: &SigningKey) -> io::Result<Load
         if let Some((parsed, _, check)) = parse_line(&line) {
             check.clone_into(&mut read.check);
             let last = match parsed.leaf {
-                Leaf::Opened { .. } => Last::Opened,
-                Leaf::Closed { .. } | Leaf::Left { .. } | Leaf::Archived { .. } => Last::Ended,
-                Leaf::Removed { .. } => Last::Removed,
+                Leaf::Opened { .. } => Some(Last::Opened),
+                Leaf::Closed { .. } | Leaf::Left { .. } | Leaf::Archived { .. } => Some(Last::Ended),
+                Leaf::Removed { .. } => Some(Last::Removed),
+                Leaf::Held(_) | Leaf::Released(_) => None,
             };
-            read.known.insert(parsed.session, last);
+            hold::follow(&mut read.holds, &parsed);
+            if let Some(last) = last {
+                read.known.insert(parsed.session, last);
+            }
         }
         if !whole {
             read.fragment = Some(line);

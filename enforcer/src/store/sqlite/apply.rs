@@ -49,6 +49,12 @@ pub(super) fn change(
         Change::Verdict { window, verdict, done } => writer.verdict(window, verdict, *done),
         Change::Notify(notice) => writer.notice(notice),
         Change::SessionTerminated { session } => writer.note("session.terminated", session.as_str(), &json!({})),
+        Change::SessionHeld { session, why } => {
+            writer.note("session.held", session.as_str(), &json!({ "reason": why }))
+        }
+        Change::SessionReleased { session, why } => {
+            writer.note("session.released", session.as_str(), &json!({ "reason": why }))
+        }
     }
 }
 

@@ -152,6 +152,8 @@ pub enum Operator {
     Requests,
     /// See the policy's state.
     Policy,
+    /// Hold recordings against retention, and release them.
+    Hold,
 }
 
 impl Operator {
@@ -163,12 +165,13 @@ impl Operator {
             Self::Replay => "replay",
             Self::Requests => "requests",
             Self::Policy => "policy",
+            Self::Hold => "hold",
         }
     }
 
     /// The capability that a policy's word names.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Revoke, Self::Watch, Self::Replay, Self::Requests, Self::Policy]
+        [Self::Revoke, Self::Watch, Self::Replay, Self::Requests, Self::Policy, Self::Hold]
             .into_iter()
             .find(|may| may.word() == word)
     }

@@ -16,7 +16,7 @@ pub const CREDENTIALS: &[&str] =
 /// The checks that a `pattern` may demand of what it finds.
 pub const CHECKSUMS: &[&str] = &["luhn", "iban", "email"];
 /// What `may` lists.
-pub const POWERS: &[&str] = &["revoke", "watch", "replay", "requests", "policy"];
+pub const POWERS: &[&str] = &["revoke", "watch", "replay", "requests", "policy", "hold"];
 /// What `no` of a delegation lists.
 pub const WITHHELD: &[&str] = &["standing", "break-glass", "reveal"];
 /// Signature algorithms of tokens.

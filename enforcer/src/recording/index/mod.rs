@@ -3,6 +3,10 @@
 //! It holds nothing that the recordings do not hold, and is made from them alone: it may be deleted at any time.
 //! Constants of statements never enter it. Encrypted recordings show the facts of their opening and end.
 
+mod elsewhere;
+
+pub use elsewhere::{Bring, Elsewhere, search_elsewhere};
+
 use super::archive;
 use super::list;
 use super::read::{End, ReadError, Reader};
@@ -45,6 +49,9 @@ pub enum IndexError {
     /// The file system.
     #[error("the recordings cannot be read: {0}")]
     Io(#[from] io::Error),
+    /// The archive.
+    #[error("the archive of the recordings: {0}")]
+    Archive(String),
 }
 
 /// What is looked for; everything that is stated must hold.
@@ -197,11 +204,7 @@ impl Index {
     /// When the folder or the index cannot be used. A damaged recording is a row, not an error.
     pub fn refresh(&mut self, recordings: &Path) -> Result<(), IndexError> {
         let folders = list::all(recordings)?;
-        let known: Vec<String> = {
-            let mut rows = self.0.prepare("SELECT session FROM sessions")?;
-            let all = rows.query_map([], |row| row.get(0))?;
-            all.collect::<Result<_, _>>()?
-        };
+        let known = self.known()?;
         let transaction = self.0.transaction()?;
         for session in known {
             // What is in the archive alone stays as it was read here.
@@ -213,12 +216,7 @@ impl Index {
         transaction.commit()?;
         for (session, folder) in folders {
             let bytes = folder_bytes(&folder)?;
-            let seen: Option<(i64, bool)> = self
-                .0
-                .query_row("SELECT bytes, final FROM sessions WHERE session = ?1", [session.as_str()], |row| {
-                    Ok((row.get(0)?, row.get(1)?))
-                })
-                .optional()?;
+            let seen = self.seen(&session)?;
             if seen.is_some_and(|(before, is_final)| is_final || before == bytes) {
                 continue;
             }
@@ -228,6 +226,21 @@ impl Index {
             transaction.commit()?;
         }
         Ok(())
+    }
+
+    fn known(&self) -> Result<Vec<String>, IndexError> {
+        let mut rows = self.0.prepare("SELECT session FROM sessions")?;
+        let all = rows.query_map([], |row| row.get(0))?;
+        Ok(all.collect::<Result<_, _>>()?)
+    }
+
+    /// How many bytes of a session were taken in, and whether it was whole.
+    fn seen(&self, session: &SessionId) -> Result<Option<(i64, bool)>, IndexError> {
+        let found =
+            self.0.query_row("SELECT bytes, final FROM sessions WHERE session = ?1", [session.as_str()], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            });
+        Ok(found.optional()?)
     }
 
     /// The sessions that match, newest first.
