@@ -7,6 +7,7 @@ mod identity;
 mod live;
 mod policy_digest;
 mod policy_fixtures;
+mod recordings;
 mod revisions;
 mod rules;
 mod tidy;

@@ -10,6 +10,7 @@ use crate::access::Filter;
 use crate::core::id::SessionId;
 use crate::core::identity::Identity;
 use crate::core::machine::Now;
+use crate::recording::find::FindError;
 use crate::recording::index::{Search, instant_of};
 use axum::http::StatusCode;
 use serde::Deserialize;
@@ -91,16 +92,16 @@ pub(super) async fn sessions(
         scope: Some(state.access.replayable(identity)?),
         limit: FOUND_MAX,
     };
-    let recorder = state.recorder.clone();
-    let found = tokio::task::spawn_blocking(move || recorder.search(&search)).await;
-    let found = found.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
+    let found = state.recorder.find(search).await.map_err(|error| failed(&error))?;
     let ids: Vec<SessionId> = found.iter().filter_map(|found| SessionId::parse(&found.session)).collect();
     // The time was that of the statements; a session may be older.
     let filter = Filter { from: None, until: None, ..filter };
     Ok(list(state.access.recorded_among(identity, &filter, &ids).await?, Session::of))
 }
 
-fn failed(error: &dyn std::error::Error) -> Problem {
-    tracing::error!(%error, "recordings cannot be searched");
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "recordings cannot be searched now; try again")
+fn failed(error: &FindError) -> Problem {
+    if let FindError::Failed(source) = error {
+        tracing::error!(error = %source, "recordings cannot be searched");
+    }
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
 }

@@ -21,7 +21,6 @@ use crate::access::Refused;
 use crate::api;
 use crate::core::identity::Identity;
 use crate::gateway::clock;
-use crate::recording::find::Finder;
 use axum::Router;
 use axum::extract::{FromRequest, FromRequestParts, Request, State as Extracted};
 use axum::http::header::{
@@ -50,14 +49,13 @@ const FIELDS_MAX: usize = 32;
 pub(crate) struct State {
     api: api::State,
     visits: Visits,
-    finder: Finder,
     secure: bool,
 }
 
 /// The console's routes.
 pub(crate) fn router(api: &api::State) -> Router {
     let secure = api.public_url.starts_with("https://");
-    let state = State { api: api.clone(), visits: Visits::default(), finder: Finder::default(), secure };
+    let state = State { api: api.clone(), visits: Visits::default(), secure };
     let inside = Router::new()
         .route("/", get(access::page))
         .route("/requests", post(access::ask))

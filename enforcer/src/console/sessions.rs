@@ -107,7 +107,7 @@ async fn by_statements(
 ) -> Result<Result<Vec<Row>, FindError>, Failed> {
     let access = &state.api.access;
     search.scope = Some(access.replayable(look.identity())?);
-    let found = match state.finder.find(&state.api.recorder, search).await {
+    let found = match state.api.recorder.find(search).await {
         Ok(found) => found,
         Err(error) => return Ok(Err(error)),
     };

@@ -9,8 +9,21 @@ use super::*;
 use crate::core::event::{Event, What};
 use std::fs;
 
-/// The recordings of each version that are kept; from version 2 an encrypted one as well.
-const KEPT: &[(&str, bool)] = &[("v1", false), ("v2", false), ("v2-encrypted", true)];
+/// How the key of a recording is wrapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wrap {
+    None,
+    Age,
+    Transit,
+}
+
+/// The recordings of each version that are kept; from version 2 encrypted ones as well.
+const KEPT: &[(&str, Wrap)] =
+    &[("v1", Wrap::None), ("v2", Wrap::None), ("v2-encrypted", Wrap::Age), ("v2-transit", Wrap::Transit)];
+
+/// The key of the recording that a key service wrapped, and how it stands there.
+const SERVED: [u8; 32] = [5; 32];
+const WRAPPED: &str = "vault:v1:Z29sZGVu";
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/recordings").join(name)
@@ -31,12 +44,18 @@ fn events() -> Vec<Event> {
     ]
 }
 
-fn write(name: &str, encrypted: bool) {
+fn write(name: &str, wrap: Wrap) {
     let temp = TempFolder::new();
-    let recipients = if encrypted { vec![age::Recipient::parse(age::tests::RECIPIENT).unwrap()] } else { vec![] };
+    let recipients =
+        if wrap == Wrap::Age { vec![age::Recipient::parse(age::tests::RECIPIENT).unwrap()] } else { vec![] };
+    let wrapped = (wrap == Wrap::Transit).then(|| transit::Wrapped {
+        key: age::PayloadKey::from_bytes(&zeroize::Zeroizing::new(SERVED)).unwrap(),
+        file: format!("leasehold-transit/v1\ntransit/recordings\n{WRAPPED}\n").into_bytes(),
+    });
     let settings = Settings { recipients, ..Settings::new(temp.0.clone()) };
     let recorder = Recorder::with_disk(settings, key(), Box::new(OsDisk), 700).unwrap();
-    let mut session = recorder.open(at(0), opened(1), lang::program::rules::Recorded::Full).unwrap();
+    let full = lang::program::rules::Recorded::Full;
+    let mut session = recorder.open_with(at(0), opened(1), full, wrapped).unwrap();
     for event in events() {
         session.append(&[event]).unwrap();
     }
@@ -51,11 +70,53 @@ fn write(name: &str, encrypted: bool) {
     }
 }
 
-fn holds(name: &str, encrypted: bool) {
+/// A key service that knows one ciphertext of one session, and answers once.
+fn service() -> (String, std::thread::JoinHandle<String>) {
+    use std::io::{BufRead, BufReader, Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let answers = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let (mut asked, mut length) = (String::new(), 0);
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+            asked.push_str(&line);
+            if line == "\r\n" {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        asked.push_str(std::str::from_utf8(&body).unwrap());
+        let plain = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, SERVED);
+        let body = format!("{{\"data\":{{\"plaintext\":\"{plain}\"}}}}");
+        let length = body.len();
+        write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}").unwrap();
+        asked
+    });
+    (address, answers)
+}
+
+fn holds(name: &str, wrap: Wrap) {
     let folder = folder(name).join(opened(1).session.as_str());
     let mut reader = Reader::open(&folder, Some(key().public())).unwrap();
-    if encrypted {
-        reader = reader.with_identities(age::Identity::parse_all(age::tests::IDENTITY).unwrap());
+    let temp = TempFolder::new();
+    let mut served = None;
+    match wrap {
+        Wrap::None => {}
+        Wrap::Age => reader = reader.with_identities(age::Identity::parse_all(age::tests::IDENTITY).unwrap()),
+        Wrap::Transit => {
+            let token = temp.0.join("token");
+            fs::write(&token, "s.auditor\n").unwrap();
+            let (address, answers) = service();
+            reader = reader.with_key_service(transit::Opener::new(&address, &token).unwrap());
+            served = Some(answers);
+        }
     }
     let mut found = Vec::new();
     while let Some(entry) = reader.next_entry().unwrap() {
@@ -65,15 +126,21 @@ fn holds(name: &str, encrypted: bool) {
     assert_eq!(found.first().unwrap().what, What::Opened(Box::new(opened(1))));
     assert_eq!(found.get(1..found.len() - 1).unwrap(), events());
     assert!(matches!(&found.last().unwrap().what, What::Closed { cause, .. } if cause == "client"));
+    if let Some(served) = served {
+        let asked = served.join().unwrap();
+        let session = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, opened(1).session.as_str());
+        assert!(asked.starts_with("POST /v1/transit/decrypt/recordings HTTP/1.1\r\n"), "{asked}");
+        assert!(asked.contains(WRAPPED) && asked.contains(&session), "{asked}");
+    }
 }
 
 #[test]
 fn every_version_reads_back() {
-    for (name, encrypted) in KEPT {
+    for (name, wrap) in KEPT {
         if std::env::var_os("BLESS_GOLDEN").is_some() && !folder(name).exists() {
-            write(name, *encrypted);
+            write(name, *wrap);
         }
-        holds(name, *encrypted);
+        holds(name, *wrap);
     }
     let newest = format!("v{}", format::VERSION);
     assert!(KEPT.iter().any(|(name, _)| *name == newest), "a recording of the current version is kept");

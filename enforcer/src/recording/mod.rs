@@ -64,7 +64,7 @@ use lang::time::Timestamp;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// Free space is looked at again after this many bytes, over all sessions.
 const SPACE_CHECK_BYTES: u64 = 4 << 20;
@@ -190,7 +190,7 @@ struct Shared {
     unchecked_bytes: AtomicU64,
     low: AtomicBool,
     /// One search at a time brings the index up to date.
-    searching: Mutex<()>,
+    finder: find::Finder,
     /// What the log says of holds.
     holds: Mutex<hold::All>,
 }
@@ -247,7 +247,7 @@ impl Recorder {
             usage,
             unchecked_bytes: AtomicU64::new(0),
             low: AtomicBool::new(false),
-            searching: Mutex::default(),
+            finder: find::Finder::default(),
             holds: Mutex::new(holds),
         })))
     }
@@ -304,13 +304,12 @@ impl Recorder {
         &self.0.meter
     }
 
-    /// Sessions by what they did. Reads what the index has not seen, so it may take a while.
+    /// Sessions by what they did. Reads what the index has not seen, off the data path and one search at a time.
     ///
     /// # Errors
-    /// When the folder or the index cannot be used.
-    pub fn search(&self, search: &index::Search) -> Result<Vec<index::Found>, index::IndexError> {
-        let _alone = self.0.searching.lock().unwrap_or_else(PoisonError::into_inner);
-        index::search_in(self.folder(), search)
+    /// When too many search, it takes too long, or the recordings cannot be read.
+    pub async fn find(&self, search: index::Search) -> Result<Vec<index::Found>, find::FindError> {
+        self.0.finder.find(self.folder(), search).await
     }
 
     /// Where recordings are copied to.

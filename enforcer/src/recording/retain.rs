@@ -126,6 +126,8 @@ impl Recorder {
             return Ok(One::Waiting);
         }
         self.bury(session, now, (records, chain))?;
+        // Whatever the durability: a lost machine must not keep the removal and lose the tombstone.
+        self.0.log.publish()?;
         self.set_aside(folder)?;
         Ok(One::Removed)
     }

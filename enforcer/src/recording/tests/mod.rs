@@ -3,6 +3,7 @@
 
 mod faults;
 mod reading;
+mod retaining;
 mod tamper;
 mod writing;
 
