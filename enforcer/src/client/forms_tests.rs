@@ -130,3 +130,33 @@ fn a_live_session_is_followed_over_segments_to_its_close() {
     drop((session, recorder));
     assert!(crate::recording::find(&temp.0, &opened(1).session).unwrap().unwrap().join("000002.rec.zst").exists());
 }
+
+/// The kept recording that an age recipient can read.
+fn encrypted() -> replay::Args {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/recordings/v2-encrypted");
+    let folder = folder.join(opened(1).session.as_str());
+    replay::Args { recording: folder.display().to_string(), recordings: None, ..args(&folder, replay::Format::Text) }
+}
+
+#[test]
+fn an_encrypted_recording_says_what_is_hidden_and_how_to_see_it() {
+    let blind = shown(&encrypted());
+    assert!(blind.contains("8 events are encrypted (--identity or --key-service shows them)"), "{blind}");
+    assert!(blind.contains("orders") && blind.contains("mara"), "the facts of its opening stay readable: {blind}");
+    assert!(!blind.contains("SELECT id, note FROM t"), "{blind}");
+
+    let temp = TempFolder::new();
+    let file = temp.0.join("identity");
+    std::fs::write(&file, crate::recording::age::tests::IDENTITY).unwrap();
+    let open = shown(&replay::Args { identity: Some(file.clone()), ..encrypted() });
+    assert!(open.contains("SELECT id, note FROM t") && !open.contains("encrypted"), "{open}");
+
+    // Another person's identity is an error with a sentence, not an empty recording.
+    let other = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
+    std::fs::write(&file, other).unwrap();
+    let mut out = Vec::new();
+    let outcome = replay::run(&replay::Args { identity: Some(file), ..encrypted() }, &mut out, &mut Still).unwrap();
+    let said = String::from_utf8(out).unwrap();
+    assert_eq!(outcome, Some(Outcome::Unreadable), "{said}");
+    assert!(said.contains("identit"), "{said}");
+}
