@@ -149,9 +149,11 @@ fn lift(session: &SessionId, recordings: &Path) -> Result<Done, String> {
         )
     });
     match (std::fs::remove_file(&file), elsewhere) {
-        (Ok(()), None) => {
-            Ok(Done::new(Did::HoldLifted, session, "is released: retention removes its recording when its time has come"))
-        }
+        (Ok(()), None) => Ok(Done::new(
+            Did::HoldLifted,
+            session,
+            "is released: retention removes its recording when its time has come",
+        )),
         (Ok(()), Some(sentence)) => Err(format!("the file is gone, and {sentence}")),
         (Err(error), elsewhere) if error.kind() == io::ErrorKind::NotFound => {
             Err(elsewhere.unwrap_or_else(|| format!("{session} is not held")))
