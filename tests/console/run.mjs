@@ -117,8 +117,8 @@ async function token(page) {
   return body.access_token;
 }
 
-function psql(password, statements) {
-  const conninfo = `host=localhost port=${config.postgres.port} dbname=payments-db user=me sslmode=verify-full sslrootcert=${config.postgres.ca}`;
+function psql(password, statements, connection = 'payments-db') {
+  const conninfo = `host=localhost port=${config.postgres.port} dbname=${connection} user=me sslmode=verify-full sslrootcert=${config.postgres.ca}`;
   const child = spawn(config.psql, ['--no-psqlrc', '--dbname', conninfo], {
     env: { ...process.env, PGPASSWORD: password, PGCONNECT_TIMEOUT: '20' },
   });
@@ -210,6 +210,32 @@ async function watchInTheDark(dark) {
   await shot(sam.page, 'replay-dark');
   await accessible(sam.page, 'a replay in dark colours');
   await sam.context.close();
+}
+
+// One statement of a live session waits; another person sees exactly it, and releases it.
+async function oneStatement(paula, lena) {
+  const sql = "update public.ledger_entries set note = 'seen <b>by</b> two' where entry_id = 3";
+  const client = psql(await token(paula), [sql, "select 'the session goes on'"], 'ledger-dev');
+  for (let look = 0; look < 40; look += 1) {
+    await lena.goto(`${config.url}/`);
+    await lena.getByRole('link', { name: 'Approvals' }).click();
+    await lena.getByText(/\d+ to decide/).waitFor();
+    if (await lena.locator('pre.statement').count()) break;
+    await lena.waitForTimeout(500);
+  }
+  assert.equal(await lena.locator('pre.statement').innerText(), `${sql};`, client.said());
+  await main(lena).getByText('update.bounded public.ledger_entries').first().waitFor();
+  await shot(lena, 'statement');
+  await accessible(lena, 'a statement that waits');
+  await paula.goto(`${config.url}/approvals`);
+  assert.equal(await paula.getByRole('button', { name: 'Approve' }).count(), 0, 'nobody releases their own');
+  assert.doesNotMatch(client.said(), /UPDATE/);
+  await lena.getByRole('button', { name: 'Approve' }).click();
+  await lena.getByText('0 to decide').waitFor();
+  const done = await client.ended;
+  assert.equal(done.code, 0, done.said);
+  assert.match(done.said, /waits for the approval[^]*UPDATE 1[^]*the session goes on/);
+  saw('one statement waits in psql, is shown exactly, and runs once another person releases it');
 }
 
 async function policyPage(page) {
@@ -323,6 +349,7 @@ try {
   saw('the recording replays along its timeline');
 
   await search(sam.page, lena.page);
+  await oneStatement(paula.page, lena.page);
   await policyPage(sam.page);
   await sam.page.goto(`${config.url}/audit`);
   await main(sam.page).getByText('session.terminated').first().waitFor();

@@ -48,9 +48,11 @@ fn approved_by(visit: &Visit, request: &Request) -> bool {
 fn shown(body: &mut Html, visit: &Visit, request: &Request, in_list: bool) {
     let what = match request.purpose.as_str() {
         "extend" => "wants a window extended by",
-        "statement" => "wants to run one statement, waiting at most",
+        "statement" => "wants to run one statement",
         _ => "asks for",
     };
+    // A statement asks for no time.
+    let lifetime = if request.statement.is_some() { "" } else { request.lifetime.as_str() };
     if in_list {
         html!(body, "<h2><a href=\"/requests/{}\">{}</a></h2>", request.id, request.connection);
     }
@@ -60,11 +62,16 @@ fn shown(body: &mut Html, visit: &Visit, request: &Request, in_list: bool) {
         page::who(&request.subject),
         request.kind,
         what,
-        request.lifetime,
+        lifetime,
         request.connection,
         request.grant
     );
-    html!(body, "<blockquote>{}</blockquote>\n", request.reason.as_deref().unwrap_or("No reason was given."));
+    match (&request.reason, &request.statement) {
+        (Some(reason), _) => html!(body, "<blockquote>{}</blockquote>\n", reason),
+        (None, None) => html!(body, "<blockquote>No reason was given.</blockquote>\n"),
+        // The statement speaks for itself.
+        (None, Some(_)) => {}
+    }
     if let Some(held) = &request.statement {
         statement(body, held);
     }

@@ -28,9 +28,18 @@ const PROOF: &str = r#"grant ledger-dev id=console-proof {
 }
 "#;
 
+/// A statement that another person must release.
+const HELD: &str = r#"/- kdl-version 2
+approval ledger-change { quorum 1 from=group:payments-leads; }
+guard held-changes {
+    on ledger-dev
+    review update.bounded by=ledger-change
+}
+"#;
+
 #[test]
 fn people_ask_approve_watch_terminate_and_replay_in_a_browser() {
-    let (scene, people) = scene("console", Vec::new());
+    let (scene, people) = scene("console", vec![("guard/held.kdl".to_owned(), HELD.to_owned())]);
     scene.repository.edit("teams/dev.kdl", |text| format!("{text}{PROOF}")).unwrap();
     let commit = scene.repository.merge("grants: proof of what an activation changes").unwrap();
     clock::wait_for("the change is in force", Duration::from_secs(30), || {
@@ -50,5 +59,5 @@ fn people_ask_approve_watch_terminate_and_replay_in_a_browser() {
     node.arg(scene.places.root.join("tests/console/run.mjs")).arg(&config);
     let ran = run_within(&mut node, Duration::from_mins(5)).unwrap();
     assert!(ran.ok(), "{}\n{}\ngateway:\n{}", ran.out, ran.err, scene.gateway.log());
-    assert_eq!(ran.out.lines().filter(|line| line.starts_with("ok ")).count(), 14, "{}", ran.out);
+    assert_eq!(ran.out.lines().filter(|line| line.starts_with("ok ")).count(), 15, "{}", ran.out);
 }
