@@ -229,7 +229,8 @@ fn trimmed(text: &[u8], offset: usize) -> Range<usize> {
     first + offset..last + offset
 }
 
-/// The longest runs of whole words of a match for which a check holds.
+/// The longest runs of whole words of a match for which a check holds. A match of too many words is taken whole: what
+/// cannot be looked through is not shown.
 fn parts(check: Check, text: &[u8], offset: usize) -> Vec<Range<usize>> {
     let mut words: Vec<Range<usize>> = Vec::new();
     for (at, _) in text.iter().enumerate().filter(|(_, byte)| byte.is_ascii_alphanumeric()) {
@@ -238,7 +239,7 @@ fn parts(check: Check, text: &[u8], offset: usize) -> Vec<Range<usize>> {
             Some(_) | None => words.push(at..at + 1),
         }
         if words.len() > PARTS_MAX {
-            return Vec::new();
+            return vec![trimmed(text, offset)];
         }
     }
     let (mut all, mut from) = (Vec::new(), 0);
@@ -347,6 +348,18 @@ mod tests {
             assert!(!bad.iter().any(|text| check.holds(text.as_bytes())), "{check:?}");
         }
         assert!(Check::WORDS.iter().all(|word| Check::parse(word).is_some()));
+    }
+
+    #[test]
+    fn a_match_of_too_many_words_is_taken_whole() {
+        let redact = patterns(r"\d(?: \d)*", Some(Check::Luhn), MaskAs::Redact);
+        let digits = |count: usize| vec!["1"; count].join(" ");
+        for count in [PARTS_MAX + 1, PARTS_MAX + 2, 10 * PARTS_MAX] {
+            let shown = shown(&redact, &format!("x {} y", digits(count)), Form::Text);
+            assert_eq!(shown, "x [redacted] y", "{count} words");
+        }
+        let few = digits(11);
+        assert_eq!(shown(&redact, &few, Form::Text), few, "too short for the check to hold for any part");
     }
 
     #[test]
