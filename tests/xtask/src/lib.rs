@@ -13,6 +13,7 @@ pub mod fuzz;
 pub mod gateway;
 pub mod http;
 pub mod idp;
+pub mod mutants;
 pub mod policy;
 pub mod postgres;
 pub mod regress;

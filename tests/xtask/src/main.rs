@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use xtask::fault::{Fault, Outcome};
 use xtask::setup::Want;
-use xtask::{bench, demo, fuzz, regress, say, setup, verify, versions};
+use xtask::{bench, demo, fuzz, mutants, regress, say, setup, verify, versions};
 
 const HELP: &str = "\
 The project's own commands.
@@ -23,6 +23,8 @@ The project's own commands.
                               random queries of sqlsmith: two worlds that differ in masked values, and directly
   cargo xtask versions [15|17|18 …] [-- TEST …]
                               the live tests on each major version of PostgreSQL
+  cargo xtask mutants [--seed S] [--count N] [--only PATH]
+                              changes `lang` and `compiler` in sampled places, one at a time; lists what no test notices
   cargo xtask setup           only install what is missing (demo and test do it themselves)
   cargo xtask help            this text
 
@@ -51,6 +53,7 @@ fn dispatch(words: &[&str]) -> Outcome<ExitCode> {
         ["regress", rest @ ..] => regress::run(rest),
         ["smith", rest @ ..] => regress::smith(rest),
         ["versions", rest @ ..] => versions::run(rest),
+        ["mutants", rest @ ..] => mutants::run(rest),
         ["setup"] => setup::run(Want::Everything).map(|_| ExitCode::SUCCESS),
         [] | ["help" | "--help" | "-h"] => {
             say::text(HELP);
