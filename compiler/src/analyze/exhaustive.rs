@@ -8,8 +8,9 @@
 //! With every `cargo test` an even sample of each family runs; all of it is a command of its own, see CONTRIBUTING.md.
 
 use super::{
+    choices::GROUPS,
     tests::{compare, decided, everywhere},
-    universe::{GROUPS, bare, plain},
+    universe::{bare, plain},
 };
 use lang::{
     program::rules::{Grant, Guard, Limits, PerKind, Principal, Region, Rules, To},

@@ -3,8 +3,9 @@
 //! policies; where a change may show, the naive evaluator says whether it must.
 
 use super::{
+    choices::{GROUPS, OPS},
     tests::{compare, engine_only},
-    universe::{GROUPS, random, revision, universe},
+    universe::{random, revision, universe},
 };
 use lang::program::rules::{Grant, Principal, Recorded, Rules, To};
 
@@ -187,7 +188,7 @@ fn weakened(rules: &Rules) -> Vec<(&'static str, Rules)> {
     });
     try_one("an extension", &|r| r.grants.iter_mut().take(1).for_each(|g| g.extend += 1));
     try_one("more operations", &|r| {
-        r.grants.iter_mut().take(1).for_each(|g| g.permit = super::universe::OPS.into_iter().collect());
+        r.grants.iter_mut().take(1).for_each(|g| g.permit = OPS.into_iter().collect());
     });
     try_one("all objects", &|r| r.grants.iter_mut().take(1).for_each(|g| g.scope.tables.clear()));
     try_one("always", &|r| {

@@ -32,6 +32,9 @@ pub mod witness;
 mod words;
 
 #[cfg(test)]
+#[path = "../../../lang/src/program/choices.rs"]
+mod choices;
+#[cfg(test)]
 mod exhaustive;
 #[cfg(test)]
 mod laws;

@@ -8,6 +8,7 @@ use super::{
     approvals::Approvers,
     bits::Bits,
     cells::Cells,
+    choices::OPS,
     laws::laws,
     local::Local,
     offer::{Axis, Order},
@@ -15,7 +16,7 @@ use super::{
     reference::{At, Given, Reference, Token, Worlds, named},
     search::Versus,
     side::Side,
-    universe::{CONNECTION, IDS, OPS, random, universe},
+    universe::{CONNECTION, IDS, random, universe},
     witness,
 };
 use lang::{

@@ -1,59 +1,21 @@
 //! Small policies for the properties: three groups, three principals, one connection, and every clause that decides.
 
+use super::choices::{Choices, GROUPS, connection, idp};
 use lang::{
     program::{
         Scope, SubjectKind,
         rules::{
-            Approval, AtMost, BreakGlass, Classified, Connection, Credential, Forbid, Grant, Group, Guard, Idp,
-            IdpFlavour, Limits, Mask, MaskAs, Masking, Mode, PerKind, Principal, Quorum, Recorded, Region, Review,
-            Rules, Tls, To,
+            Approval, AtMost, BreakGlass, Forbid, Grant, Group, Guard, Limits, Mask, MaskAs, Mode, PerKind, Principal,
+            Quorum, Recorded, Region, Review, Rules, To,
         },
     },
-    protocol::{ConnectionKind, OpSet, Operation},
     time::{Hours, Ttl, Valid},
 };
 
-pub(super) const GROUPS: [&str; 3] = ["g0", "g1", "g2"];
 pub(super) const IDS: [&str; 3] = ["i0", "i1", "i2"];
-pub(super) const OPS: [Operation; 3] = [Operation::Select, Operation::Insert, Operation::DdlDrop];
 pub(super) const CONNECTION: &str = "c";
 
-/// Choices drawn from bytes, so that a failing case shrinks with them.
-struct Choices<'a>(std::slice::Iter<'a, u8>);
-
 impl Choices<'_> {
-    fn below(&mut self, n: usize) -> usize {
-        usize::from(self.0.next().copied().unwrap_or(0)) % n
-    }
-
-    fn maybe(&mut self) -> bool {
-        self.below(3) == 2
-    }
-
-    fn option<T>(&mut self, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
-        if self.maybe() { Some(make(self)) } else { None }
-    }
-
-    fn pick<T: Clone>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len())].clone()
-    }
-
-    fn list<T>(&mut self, most: usize, mut make: impl FnMut(&mut Self, usize) -> T) -> Vec<T> {
-        (0..self.below(most + 1)).map(|index| make(self, index)).collect()
-    }
-
-    fn principal(&mut self) -> Principal {
-        let mut groups: Vec<String> = vec![self.pick(&GROUPS).to_owned()];
-        groups.extend(self.option(|c| c.pick(&GROUPS).to_owned()));
-        groups.sort();
-        groups.dedup();
-        let kind = self.option(|c| c.pick(&SubjectKind::ALL));
-        if kind.is_some() && self.maybe() {
-            groups.clear();
-        }
-        Principal { groups, kind }
-    }
-
     fn principals(&mut self) -> Vec<Principal> {
         let mut all = vec![self.principal()];
         all.extend(self.option(Self::principal));
@@ -82,10 +44,6 @@ impl Choices<'_> {
             from: c.option(|c| Valid::parse_day(c.pick(&["2026-05-05", "2026-05-04"])).unwrap()),
             until: c.option(|c| Valid::parse_day(c.pick(&["2026-05-03", "2026-05-05", "2026-05-09"])).unwrap()),
         })
-    }
-
-    fn ops(&mut self) -> OpSet {
-        (0..=self.below(3)).map(|_| self.pick(&OPS)).collect()
     }
 
     fn scope(&mut self) -> Scope {
@@ -274,7 +232,7 @@ impl Choices<'_> {
                 .option(|c| c.pick(&[["g0", "g2"], ["g0", "g1"]]).map(str::to_owned).to_vec())
                 .into_iter()
                 .collect(),
-            connections: vec![connection()],
+            connections: vec![connection(CONNECTION)],
             limits: self.list(2, Self::limits),
             masks: self.list(2, Self::mask),
             guards: self.list(2, Self::guard),
@@ -318,42 +276,6 @@ impl Choices<'_> {
             new.idps.push(idp("other"));
         }
         new
-    }
-}
-
-fn idp(name: &str) -> Idp {
-    Idp {
-        name: name.into(),
-        flavour: IdpFlavour::Oidc { issuer: format!("https://{name}.example.com") },
-        audiences: vec!["leasehold".into()],
-        claims: lang::program::rules::Claims::default(),
-        mfa_value: None,
-        mfa_age: None,
-        algorithms: Vec::new(),
-        leeway: Ttl::from_seconds(60),
-    }
-}
-
-fn connection() -> Connection {
-    let classified = |object: &str, column: Option<&str>, class: &str| Classified {
-        object: object.into(),
-        column: column.map(str::to_owned),
-        class: class.into(),
-    };
-    Connection {
-        name: CONNECTION.into(),
-        kind: ConnectionKind::Postgres,
-        owner: None,
-        address: "db.internal:5432".into(),
-        database: Some("app".into()),
-        credential: Credential { source: "env".into(), reference: "DB".into(), user: "app".into() },
-        tls: Tls::Off,
-        masking: Masking::Rewrite,
-        labels: Vec::new(),
-        settings: Vec::new(),
-        classified: vec![classified("a.x", Some("mail"), "pii.mail"), classified("b.*", None, "pci.pan")],
-        unlisted_hidden: Some(false),
-        listed: None,
     }
 }
 

@@ -146,53 +146,76 @@ fn every_axis_is_seen_in_both_directions() {
     }
 }
 
+/// `section | field | direction | what stood | what stands`; `\n` is the end of a line, and `-` is nothing.
+const SETTINGS: &str = r#"
+target | address | wider | db.internal:5432 | db.elsewhere:5432
+target | database | wider | database=app | database=other
+target | credential | wider | (file)"secrets/db" | (env)"DB"
+target | user | wider | user=gateway | user=root
+target | tls | wider |     tls verify-full\n |     tls off\n
+target | masking | wider |     tls verify-full\n |     tls verify-full\n    masking database\n
+idp | issuer | wider | login.example.com | login.example.org
+idp | audience | wider | audience leasehold | audience leasehold other
+idp | mfa-age | wider | mfa-age "1h" | mfa-age "2h"
+policy | timezone | mixed | timezone "UTC" | timezone "Europe/Berlin"
+policy | staleness | wider | then=deny | then=keep
+classification | classify | wider | public.people.email as=pii.email | public.people.name as=pii.name
+classification | unlisted | wider | unlisted hidden | unlisted raw
+team | maintainers | wider | maintainers group:sec | maintainers group:dev
+delegation | lifetime | wider |     lifetime "4h"\n |     lifetime "8h"\n
+delegation | no | wider |     no standing\n | -
+approval | answer-within | wider | answer-within "30m" | answer-within "45m"
+approval | notify | wider | answer-within "30m"\n    notify "ops"\n | answer-within "30m"\n
+suppression | until | wider | until="2027-01-01" | until="2028-01-01"
+suppression | - | narrower |     allow P1002 reason="an example" until="2027-01-01"\n | -
+operators | - | wider |     may revoke\n |     may revoke watch\n
+"#;
+
+/// Two grants of equal terms that become one permit no new request; what one session can hold together is new.
+#[test]
+fn grants_that_become_one_session_are_seen() {
+    let (head, rest) = STRICT.split_once("grant db {").unwrap();
+    let (body, tail) = rest.split_once("break-glass fire").unwrap();
+    // What a grant accepts is a setting of its own, and no part of this.
+    let allow = "    allow P1002 reason=\"an example\" until=\"2027-01-01\"\n";
+    let body = body.replace(allow, "");
+    let grant = |id: &str, ops: &str| {
+        let body = body.replace("permit select insert", &format!("permit {ops}"));
+        format!("grant db id={id} {{{body}")
+    };
+    let around = |grants: &str| format!("{head}{grants}break-glass fire{tail}");
+    let apart = around(&(grant("reads", "select") + &grant("writes", "insert")));
+    let together = around(&grant("reads", "select insert"));
+    for (before, after, direction) in [(&apart, &together, "wider"), (&together, &apart, "narrower")] {
+        let report = diff(before, after);
+        assert_eq!(report["verdict"], direction, "{report:#}");
+        let changes = report["connections"][0]["changes"].as_array().unwrap_or_else(|| panic!("{report:#}"));
+        assert!(!changes.is_empty(), "{report:#}");
+        for change in changes {
+            assert_eq!(change["direction"], direction, "{report:#}");
+            assert_eq!(change["axes"], Value::from(vec!["session"]), "{report:#}");
+        }
+    }
+}
+
 #[test]
 fn every_sort_of_setting_is_seen() {
-    let lines = [
-        ("target", "address", "wider", "db.internal:5432", "db.elsewhere:5432"),
-        ("target", "database", "wider", "database=app", "database=other"),
-        ("target", "credential", "wider", "(file)\"secrets/db\"", "(env)\"DB\""),
-        ("target", "user", "wider", "user=gateway", "user=root"),
-        ("target", "tls", "wider", "    tls verify-full\n", "    tls off\n"),
-        ("target", "masking", "wider", "    tls verify-full\n", "    tls verify-full\n    masking database\n"),
-        ("idp", "issuer", "wider", "login.example.com", "login.example.org"),
-        ("idp", "audience", "wider", "audience leasehold", "audience leasehold other"),
-        ("idp", "mfa-age", "wider", "mfa-age \"1h\"", "mfa-age \"2h\""),
-        ("policy", "timezone", "mixed", "timezone \"UTC\"", "timezone \"Europe/Berlin\""),
-        ("policy", "staleness", "wider", "then=deny", "then=keep"),
-        (
-            "classification",
-            "classify",
-            "wider",
-            "    column public.people.email as=pii.email\n",
-            "    column public.people.name as=pii.name\n",
-        ),
-        ("classification", "unlisted", "wider", "unlisted hidden", "unlisted raw"),
-        ("team", "maintainers", "wider", "maintainers group:sec", "maintainers group:dev"),
-        ("delegation", "lifetime", "wider", "    lifetime \"4h\"\n", "    lifetime \"8h\"\n"),
-        ("delegation", "no", "wider", "    no standing\n", ""),
-        ("approval", "answer-within", "wider", "answer-within \"30m\"", "answer-within \"45m\""),
-        (
-            "approval",
-            "notify",
-            "wider",
-            "    answer-within \"30m\"\n    notify \"ops\"\n",
-            "    answer-within \"30m\"\n",
-        ),
-        ("suppression", "until", "wider", "until=\"2027-01-01\"", "until=\"2028-01-01\""),
-        ("suppression", "", "narrower", "    allow P1002 reason=\"an example\" until=\"2027-01-01\"\n", ""),
-        ("operators", "", "wider", "    may revoke\n", "    may revoke watch\n"),
-    ];
+    let line = |line: &str| -> [String; 5] {
+        let parts: Vec<String> =
+            line.split(" | ").map(|part| if part == "-" { String::new() } else { part.replace("\\n", "\n") }).collect();
+        parts.try_into().unwrap_or_else(|parts| panic!("{parts:?}"))
+    };
+    let lines: Vec<[String; 5]> = SETTINGS.trim_matches('\n').lines().map(line).collect();
     let mut wrong = Vec::new();
-    for (section, field, direction, from, to) in lines {
-        let report = diff(STRICT, &changed(from, to));
+    for [section, field, direction, from, to] in lines {
+        let report = diff(STRICT, &changed(&from, &to));
         let of = |value: &Value| value["settings"].as_array().cloned().unwrap_or_default();
         let connections = report["connections"].as_array().unwrap();
         let all: Vec<Value> = connections.iter().flat_map(of).chain(of(&report)).collect();
         let seen = all.iter().any(|change| {
-            let right = |own: &Value| own == direction || (direction == "wider" && own == "mixed");
-            change["section"] == section
-                && (field.is_empty() || change["field"] == field)
+            let right = |own: &Value| own == direction.as_str() || (direction == "wider" && own == "mixed");
+            change["section"] == section.as_str()
+                && (field.is_empty() || change["field"] == field.as_str())
                 && right(&change["direction"])
         });
         if !seen {

@@ -56,17 +56,17 @@ pub struct Policy {
     pub classify: Vec<Classify>,
     /// Tables and columns as exported.
     pub catalogs: Vec<Catalog>,
-    /// Ceilings and floors.
+    /// `limits`, each with the connections that its selectors expand to.
     pub limits: Vec<Limits>,
-    /// Masks.
+    /// `mask`, their classes and columns as written.
     pub masks: Vec<Mask>,
-    /// Guards.
+    /// `guard`.
     pub guards: Vec<Guard>,
-    /// Approvals.
+    /// `approval`.
     pub approvals: Vec<Approval>,
-    /// Grants and break-glass grants; ids share one namespace.
+    /// `grant` and `break-glass`.
     pub grants: Vec<Grant>,
-    /// Forbids.
+    /// `forbid`.
     pub forbids: Vec<Forbid>,
     /// Who may act on other people's sessions.
     pub operators: Vec<Operate>,

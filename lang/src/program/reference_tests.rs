@@ -3,10 +3,10 @@
 
 use super::{
     Access, Object, Outcome, Program, Request, SourceTable, SubjectKind, Verdict,
-    choices::Choices,
+    choices::{Choices, GROUPS, OPS},
     rules::{AtMost, Grant, Group, Guard, Limits, Mode, Principal, Recorded, Region, Rules, To},
     scope::Scope,
-    universe::{CONNECTIONS, GROUPS, OPS},
+    universe::CONNECTIONS,
 };
 use crate::{
     protocol::Operation,

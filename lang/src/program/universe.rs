@@ -1,23 +1,16 @@
 //! Small universes for the property tests: three groups, two connections, and every clause that decides, by choices.
 
 use super::{
-    SubjectKind,
-    choices::Choices,
+    choices::{Choices, GROUPS, connection, idp},
     rules::{
-        self, Approval, AtMost, BreakGlass, Classified, Connection, Credential, Forbid, Grant, Group, Guard, Idp,
-        IdpFlavour, Limits, Mask, MaskAs, Masking, Mode, PerKind, Principal, Quorum, Recorded, Region, Review, Rules,
-        Tls, To,
+        Approval, AtMost, BreakGlass, Forbid, Grant, Group, Guard, Limits, Mask, MaskAs, Mode, PerKind, Principal,
+        Quorum, Recorded, Region, Review, Rules, To,
     },
     scope::Scope,
 };
-use crate::{
-    protocol::{ConnectionKind, OpSet, Operation},
-    time::{Hours, Ttl, Valid},
-};
+use crate::time::{Hours, Ttl, Valid};
 
-pub(super) const GROUPS: [&str; 3] = ["g0", "g1", "g2"];
 pub(super) const CONNECTIONS: [&str; 2] = ["c0", "c1"];
-pub(super) const OPS: [Operation; 3] = [Operation::Select, Operation::Insert, Operation::DdlDrop];
 
 impl Choices<'_> {
     fn on(&mut self) -> Vec<String> {
@@ -26,22 +19,6 @@ impl Choices<'_> {
             1 => vec!["c1".into()],
             _ => vec!["c0".into(), "c1".into()],
         }
-    }
-
-    fn kind(&mut self) -> SubjectKind {
-        self.pick(&SubjectKind::ALL)
-    }
-
-    fn principal(&mut self) -> Principal {
-        let mut groups: Vec<String> = vec![self.pick(&GROUPS).to_owned()];
-        groups.extend(self.option(|c| c.pick(&GROUPS).to_owned()));
-        groups.sort();
-        groups.dedup();
-        let kind = self.option(Self::kind);
-        if kind.is_some() && self.maybe() {
-            groups.clear();
-        }
-        Principal { groups, kind }
     }
 
     fn principals(&mut self) -> Vec<Principal> {
@@ -65,10 +42,6 @@ impl Choices<'_> {
             from: c.option(|c| Valid::parse_day(c.pick(&["2026-05-05", "2026-05-04"])).unwrap()),
             until: c.option(|c| Valid::parse_day(c.pick(&["2026-05-04", "2026-05-09"])).unwrap()),
         })
-    }
-
-    fn ops(&mut self) -> OpSet {
-        (0..=self.below(3)).map(|_| self.pick(&OPS)).collect()
     }
 
     fn scope(&mut self) -> Scope {
@@ -198,7 +171,7 @@ impl Choices<'_> {
         Rules {
             name: "universe".into(),
             timezone: "UTC".into(),
-            idps: vec![idp()],
+            idps: vec![idp("corp")],
             groups,
             disjoint: self.option(|_| vec!["g0".into(), "g2".into()]).into_iter().collect(),
             connections: CONNECTIONS.iter().map(|name| connection(name)).collect(),
@@ -216,42 +189,6 @@ impl Choices<'_> {
             }),
             ..Rules::default()
         }
-    }
-}
-
-fn idp() -> Idp {
-    Idp {
-        name: "corp".into(),
-        flavour: IdpFlavour::Oidc { issuer: "https://login.example.com".into() },
-        audiences: vec!["leasehold".into()],
-        claims: rules::Claims::default(),
-        mfa_value: None,
-        mfa_age: None,
-        algorithms: Vec::new(),
-        leeway: Ttl::from_seconds(60),
-    }
-}
-
-fn connection(name: &str) -> Connection {
-    let classified = |object: &str, column: Option<&str>, class: &str| Classified {
-        object: object.into(),
-        column: column.map(str::to_owned),
-        class: class.into(),
-    };
-    Connection {
-        name: name.into(),
-        kind: ConnectionKind::Postgres,
-        owner: None,
-        address: "db.internal:5432".into(),
-        database: Some("app".into()),
-        credential: Credential { source: "env".into(), reference: "DB".into(), user: "app".into() },
-        tls: Tls::Off,
-        masking: Masking::Rewrite,
-        labels: Vec::new(),
-        settings: Vec::new(),
-        classified: vec![classified("a.x", Some("mail"), "pii.mail"), classified("b.*", None, "pci.pan")],
-        unlisted_hidden: Some(false),
-        listed: None,
     }
 }
 
