@@ -5,7 +5,7 @@
 
 use crate::{
     check::{self, Ctx},
-    load::load,
+    load::{Parsed, load_again},
     lower::lower,
     policy_test,
     resolve::resolve,
@@ -23,6 +23,7 @@ use lang::{
     time::Timestamp,
 };
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// How to compile.
 #[derive(Clone, Copy, Debug)]
@@ -95,7 +96,7 @@ pub struct Compilation {
     /// How many findings were counted but not kept.
     pub dropped: usize,
     /// The typed trees, in the order in which they were read.
-    pub documents: Vec<Document>,
+    pub documents: Vec<Arc<Document>>,
     /// The resolved policy, mistakes left out; `None` when there is no policy at all.
     pub policy: Option<Policy>,
     /// What the policy decides; `None` when names or values are wrong. Findings of checks and tests do not matter.
@@ -120,8 +121,23 @@ impl Compilation {
 /// # Errors
 /// When the source cannot be read. Mistakes of the policy are findings of the compilation instead.
 pub fn compile(source: &dyn Source, root: &str, at: Timestamp, options: &Options) -> Result<Compilation, SystemError> {
+    compile_again(source, root, at, options, &mut Parsed::default())
+}
+
+/// The same for whoever compiles again and again: files that say what they said are not parsed anew. What is found is
+/// what [`compile`] finds.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_again(
+    source: &dyn Source,
+    root: &str,
+    at: Timestamp,
+    options: &Options,
+    parsed: &mut Parsed,
+) -> Result<Compilation, SystemError> {
     let mut sink = Sink::new();
-    let loaded = load(source, root, options.threads, &mut sink)?;
+    let loaded = load_again(source, root, options.threads, parsed, &mut sink)?;
     let policy = loaded.root.and_then(|root| resolve(&loaded.documents, root, &mut sink));
     // The tables stand as soon as every name and value is right: checks ask them, and a comparison of revisions
     // looks at them even where a check or a test objects.
@@ -132,8 +148,9 @@ pub fn compile(source: &dyn Source, root: &str, at: Timestamp, options: &Options
     if let Some(policy) = &policy {
         let ctx = Ctx::new(policy, &loaded.documents, &loaded.sources, at)
             .with_program(program)
-            .with_beside(loaded.beside.clone());
-        check::run(&ctx, options.threads, &mut sink);
+            .with_beside(loaded.beside.clone())
+            .with_threads(options.threads);
+        check::run(&ctx, &mut sink);
         let ran = program.map(|program| policy_test::run(policy, program, at)).unwrap_or_default();
         // What proves nothing can be accepted; what fails cannot, and is worth saying of a policy without errors.
         let (failed, weak): (Vec<_>, Vec<_>) = ran.found.into_iter().partition(|found| found.code == Code::P0901);

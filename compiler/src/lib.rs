@@ -18,6 +18,7 @@ pub mod lower;
 pub mod lsp;
 pub mod matrix;
 pub mod owners;
+pub mod parallel;
 pub mod policy_test;
 pub mod report;
 pub mod resolve;

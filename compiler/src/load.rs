@@ -3,7 +3,7 @@
 
 use crate::{
     check::beside::{self, Beside},
-    glob,
+    glob, parallel,
     system::{Entry, EntryKind, Source, SystemError, join},
 };
 use lang::{
@@ -16,7 +16,8 @@ use lang::{
         keyword::Keyword,
     },
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 /// The file with the `policy` node.
 pub const ROOT_FILE: &str = "policy.kdl";
@@ -35,7 +36,7 @@ pub struct Loaded {
     /// Every text; paths are relative to the policy's root.
     pub sources: SourceMap,
     /// The trees, policy.kdl first, then by path.
-    pub documents: Vec<Document>,
+    pub documents: Vec<Arc<Document>>,
     /// policy.kdl; `None` when there is none.
     pub root: Option<SourceId>,
     /// The digest of all paths and bytes, in hexadecimal.
@@ -49,11 +50,34 @@ pub struct Loaded {
 /// # Errors
 /// When the source cannot be listed or read; mistakes of the policy are findings instead.
 pub fn load(source: &dyn Source, root: &str, threads: usize, sink: &mut Sink) -> Result<Loaded, SystemError> {
+    load_again(source, root, threads, &mut Parsed::default(), sink)
+}
+
+/// The trees of the files that were read last, so that a file which says what it said is not parsed anew.
+#[derive(Debug, Default)]
+pub struct Parsed {
+    /// By the position of the file and the digest of its text: spans hold the one and follow from the other.
+    files: HashMap<(SourceId, blake3::Hash), (Arc<Document>, Sink)>,
+}
+
+/// The same with the trees of the last time, which become those of this time.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_again(
+    source: &dyn Source,
+    root: &str,
+    threads: usize,
+    parsed: &mut Parsed,
+    sink: &mut Sink,
+) -> Result<Loaded, SystemError> {
     let entries = source.list(root)?;
     let mut loader = Loader {
         source,
         root,
         threads,
+        before: std::mem::take(&mut parsed.files),
+        now: parsed,
         entries: entries.iter().map(|entry| (entry.path.as_str(), entry)).collect(),
         sources: SourceMap::new(),
         reached: BTreeSet::new(),
@@ -70,7 +94,7 @@ pub fn load(source: &dyn Source, root: &str, threads: usize, sink: &mut Sink) ->
     let catalogs = loader.catalogs(&documents, sink)?;
     let mut catalogs = loader.parse(&catalogs, sink);
     for document in &mut catalogs {
-        only_catalogs(document, sink);
+        only_catalogs(Arc::make_mut(document), sink);
     }
     documents.extend(catalogs);
     loader.unreached(&documents, policy, sink);
@@ -81,6 +105,8 @@ struct Loader<'a> {
     source: &'a dyn Source,
     root: &'a str,
     threads: usize,
+    before: HashMap<(SourceId, blake3::Hash), (Arc<Document>, Sink)>,
+    now: &'a mut Parsed,
     entries: BTreeMap<&'a str, &'a Entry>,
     sources: SourceMap,
     reached: BTreeSet<String>,
@@ -132,33 +158,20 @@ impl Loader<'_> {
     }
 
     /// Parses files, several at once; findings are those of one after the other.
-    fn parse(&self, files: &[SourceId], sink: &mut Sink) -> Vec<Document> {
-        let sources = &self.sources;
-        let one = |file: &SourceId| {
-            let mut own = Sink::new();
-            let document = syntax::parse(*file, sources, &mut own);
-            (document, own)
-        };
-        let threads = self.threads.clamp(1, 16);
-        let parsed: Vec<(Document, Sink)> = if threads == 1 || files.len() < 8 {
-            files.iter().map(one).collect()
-        } else {
-            let chunk = files.len().div_ceil(threads);
-            std::thread::scope(|scope| {
-                let parts: Vec<_> = files
-                    .chunks(chunk)
-                    .map(|part| (part, scope.spawn(move || part.iter().map(one).collect::<Vec<_>>())))
-                    .collect();
-                // A thread that did not finish has its files parsed here.
-                parts
-                    .into_iter()
-                    .flat_map(|(part, handle)| handle.join().unwrap_or_else(|_| part.iter().map(one).collect()))
-                    .collect()
-            })
-        };
-        parsed
-            .into_iter()
-            .map(|(document, own)| {
+    fn parse(&mut self, files: &[SourceId], sink: &mut Sink) -> Vec<Arc<Document>> {
+        let (sources, before) = (&self.sources, &self.before);
+        let all = parallel::map(files, self.threads, |file| {
+            let key = (*file, blake3::hash(sources.text(*file).as_bytes()));
+            let known = before.get(&key).cloned();
+            let (document, own) = known.unwrap_or_else(|| {
+                let mut own = Sink::new();
+                (Arc::new(syntax::parse(*file, sources, &mut own)), own)
+            });
+            (key, document, own)
+        });
+        all.into_iter()
+            .map(|(key, document, own)| {
+                self.now.files.insert(key, (Arc::clone(&document), own.clone()));
                 sink.absorb(own);
                 document
             })
@@ -168,7 +181,7 @@ impl Loader<'_> {
     /// The files that policy.kdl includes, by path.
     fn includes(
         &mut self,
-        documents: &[Document],
+        documents: &[Arc<Document>],
         policy: SourceId,
         sink: &mut Sink,
     ) -> Result<Vec<SourceId>, SystemError> {
@@ -220,7 +233,7 @@ impl Loader<'_> {
     }
 
     /// The catalog files that connections name.
-    fn catalogs(&mut self, documents: &[Document], sink: &mut Sink) -> Result<Vec<SourceId>, SystemError> {
+    fn catalogs(&mut self, documents: &[Arc<Document>], sink: &mut Sink) -> Result<Vec<SourceId>, SystemError> {
         let mut opened = Vec::new();
         let named: Vec<Spanned<String>> = documents
             .iter()
@@ -242,7 +255,7 @@ impl Loader<'_> {
     }
 
     /// A file that nobody reads is a rule that somebody believes in.
-    fn unreached(&self, documents: &[Document], policy: SourceId, sink: &mut Sink) {
+    fn unreached(&self, documents: &[Arc<Document>], policy: SourceId, sink: &mut Sink) {
         let node: Option<&Node> = documents
             .iter()
             .filter(|document| document.source == policy)
@@ -270,7 +283,7 @@ impl Loader<'_> {
         Beside(paths.into_iter().filter_map(read).collect())
     }
 
-    fn finish(self, documents: Vec<Document>, root: Option<SourceId>) -> Loaded {
+    fn finish(self, documents: Vec<Arc<Document>>, root: Option<SourceId>) -> Loaded {
         let beside = self.beside();
         let digest = self.hasher.finalize().to_hex().to_string();
         Loaded { sources: self.sources, documents, root, digest, beside }

@@ -210,6 +210,11 @@ impl Cells {
         region.iter().filter_map(|cell| self.ops.get(cell / each)).copied().collect()
     }
 
+    /// A cell's operation.
+    pub fn op_of(&self, cell: usize) -> Option<Operation> {
+        self.ops.get(cell / (self.objects.len() * self.times.len()).max(1)).copied()
+    }
+
     /// The position of a cell's object.
     pub fn object_of(&self, cell: usize) -> usize {
         (cell / self.times.len().max(1)) % self.objects.len().max(1)

@@ -15,6 +15,7 @@ use super::{
     side::Side,
     witness::{self, Disagreement},
 };
+use crate::parallel;
 use lang::{
     program::{Object, Program, SubjectKind},
     time::Timestamp,
@@ -126,32 +127,28 @@ pub struct Revisions<'r> {
     pub from: Timestamp,
 }
 
-/// Compares every connection at which something changed.
+/// Compares every connection at which something changed, several at once; `people` are those of both revisions, the
+/// older first. What is found does not depend on the number of threads.
 ///
 /// # Errors
 /// When a witness does not reproduce.
 pub fn compare<'r>(
     revisions: Revisions<'r>,
+    people: &People,
     persons: &[(SubjectKind, BTreeSet<String>)],
+    threads: usize,
 ) -> Result<Vec<AtConnection<'r>>, Disagreement> {
     let (old, new) = (revisions.old.rules(), revisions.new.rules());
-    let people = People::new(&[old, new]);
     let (before, after) = (Local::all(old), Local::all(new));
     let quiet = people.is_alike() && old.approvals == new.approvals;
     let names: BTreeSet<&str> = before.keys().chain(after.keys()).copied().collect();
-    let mut all = Vec::new();
-    for name in names {
-        let (a, b) = (before.get(name), after.get(name));
-        if quiet && a.zip(b).is_some_and(|(a, b)| a.is_like(b)) {
-            continue;
-        }
-        let at = At { revisions, people: &people, name, before: a, after: b };
-        let found = at.compare(persons)?;
-        if !found.changes.is_empty() || found.unknown.is_some() {
-            all.push(found);
-        }
-    }
-    Ok(all)
+    let at = |name| At { revisions, people, name, before: before.get(name), after: after.get(name) };
+    let changed = |at: &At<'_, '_>| !(quiet && at.before.zip(at.after).is_some_and(|(a, b)| a.is_like(b)));
+    let all: Vec<At<'_, '_>> = names.into_iter().map(at).filter(changed).collect();
+    let mut found =
+        parallel::map(&all, threads, |at| at.compare(persons)).into_iter().collect::<Result<Vec<_>, _>>()?;
+    found.retain(|one| !one.changes.is_empty() || one.unknown.is_some());
+    Ok(found)
 }
 
 struct At<'a, 'r> {
@@ -328,13 +325,13 @@ fn least(gains: &[Gain]) -> Vec<Gain> {
 
 /// The cell that people see: the first one that touches something.
 fn canonical(cells: &Cells, region: &Bits) -> Option<usize> {
-    let touches = |cell: &usize| cells.point(*cell).is_some_and(|point| point.access.object != Object::Nothing);
+    let touches = |cell: &usize| cells.objects().get(cells.object_of(*cell)).is_some_and(|one| *one != Object::Nothing);
     region.iter().find(touches).or_else(|| region.first())
 }
 
 /// Somebody in words, by what their token asserts: `group:a and group:b`, `every agent`.
 pub fn who(people: &People, side: &Side<'_>, person: &Person) -> String {
-    let named = people.named(side.view, person, side.program.rules());
+    let named = people.named(side.view, person);
     let others = people.values(person).len().saturating_sub(named.len());
     let mut parts: Vec<String> = named.iter().map(|name| format!("group:{name}")).collect();
     if others > 0 && named.is_empty() {

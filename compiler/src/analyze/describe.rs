@@ -18,9 +18,9 @@ pub fn region(cells: &Cells, region: &Bits, locals: &[&Local<'_>], zone: &Zone) 
     // For each object: which operations at which instants.
     let mut by_object: BTreeMap<usize, BTreeMap<usize, BTreeSet<Operation>>> = BTreeMap::new();
     for cell in region.iter() {
-        let Some(point) = cells.point(cell) else { continue };
+        let Some(op) = cells.op_of(cell) else { continue };
         let times = by_object.entry(cells.object_of(cell)).or_default();
-        times.entry(cells.time_of(cell)).or_default().insert(point.access.op);
+        times.entry(cells.time_of(cell)).or_default().insert(op);
     }
     let mut boxes: BTreeMap<(OpSet, BTreeSet<usize>), BTreeSet<usize>> = BTreeMap::new();
     for (object, times) in by_object {

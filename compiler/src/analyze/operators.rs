@@ -24,8 +24,8 @@ pub fn compare(people: &People, old: &Rules, new: &Rules) -> Vec<SettingChange> 
         if people.is_alike() && a == b {
             continue;
         }
-        let gained = gained(people, (1, new, b), (0, a));
-        let lost = self::gained(people, (0, old, a), (1, b));
+        let gained = gained(people, (1, b), (0, a));
+        let lost = self::gained(people, (0, a), (1, b));
         for (direction, who) in [(Direction::Wider, gained), (Direction::Narrower, lost)] {
             if !who.is_empty() {
                 let text = who.into_iter().collect::<Vec<_>>().join("; ");
@@ -61,7 +61,7 @@ fn holders(rules: &Rules) -> Holders<'_> {
 /// Who holds something on the one side and not on the other, in words.
 fn gained(
     people: &People,
-    (view, rules, more): (usize, &Rules, &[&Principal]),
+    (view, more): (usize, &[&Principal]),
     (other, less): (usize, &[&Principal]),
 ) -> BTreeSet<String> {
     let holds = |view: usize, to: &[&Principal], person: &Person| {
@@ -87,7 +87,7 @@ fn gained(
                     } else {
                         Some(person)
                     };
-                    who.extend(shown.map(|person| describe(people, view, rules, &person)));
+                    who.extend(shown.map(|person| describe(people, view, &person)));
                 }
             }
         }
@@ -95,8 +95,8 @@ fn gained(
     who
 }
 
-fn describe(people: &People, view: usize, rules: &Rules, person: &Person) -> String {
-    let groups = people.named(view, person, rules);
+fn describe(people: &People, view: usize, person: &Person) -> String {
+    let groups = people.named(view, person);
     if groups.is_empty() {
         return format!("every {}", person.kind);
     }

@@ -23,7 +23,7 @@ pub fn test(
     via: Option<&str>,
 ) -> Option<String> {
     let point = cells.point(cell)?;
-    let groups = people.named(side.view, person, side.program.rules());
+    let groups = people.named(side.view, person);
     let kind = people.kind_and_groups(side.view, person).map_or(person.kind, |seat| seat.kind);
     let program = side.program;
     let subject = program.subject_of(kind, &groups, true);

@@ -82,6 +82,10 @@ pub struct People {
     views: Vec<View>,
     /// For each revision and group, the principals that bring it.
     bringing: Vec<Vec<Vec<usize>>>,
+    /// For each revision and principal, the groups that name it, ascending.
+    naming: Vec<Vec<Vec<usize>>>,
+    /// Who every search begins with.
+    seeds: Vec<Person>,
     /// Whether all revisions see everybody alike.
     alike: bool,
 }
@@ -98,15 +102,17 @@ impl People {
         }
         let principals: Vec<Principal> = principals.into_iter().collect();
         let position: BTreeMap<&Principal, usize> = principals.iter().enumerate().map(|(at, one)| (one, at)).collect();
-        let mut seen = Vec::new();
-        let mut views = Vec::new();
+        let (mut seen, mut views, mut naming) = (Vec::new(), Vec::new(), Vec::new());
         for (index, rules) in revisions.iter().enumerate() {
             let view = View::new(rules);
             let closures = closures(rules, &view);
             let mut all = vec![Seen { held: Bits::none(view.names.len()), ..Seen::default() }; principals.len()];
-            for (group, closure) in rules.groups.iter().zip(&closures) {
+            let mut named = vec![Vec::new(); principals.len()];
+            for (at, (group, closure)) in rules.groups.iter().zip(&closures).enumerate() {
                 for principal in asserted(&providers, index, group) {
-                    let Some(one) = position.get(&principal).and_then(|at| all.get_mut(*at)) else { continue };
+                    let Some(place) = position.get(&principal) else { continue };
+                    let (Some(one), Some(named)) = (all.get_mut(*place), named.get_mut(*place)) else { continue };
+                    named.push(at);
                     one.held.add(closure);
                     one.agent |= group.kind == Some(SubjectKind::Agent);
                     let kinds = closure.iter().filter_map(|group| rules.groups.get(group)?.kind);
@@ -115,6 +121,7 @@ impl People {
             }
             seen.push(all);
             views.push(view);
+            naming.push(named);
         }
         let same = |rules: &&Rules| {
             revisions.first().is_some_and(|first| {
@@ -125,7 +132,28 @@ impl People {
         };
         let alike = revisions.iter().all(same);
         let bringing = seen.iter().zip(&views).map(|(seen, view)| bringing(seen, view.names.len())).collect();
-        Self { providers, principals, seen, views, bringing, alike }
+        let mut people = Self { providers, principals, seen, views, bringing, naming, seeds: Vec::new(), alike };
+        people.seeds = people.begin();
+        people
+    }
+
+    /// Who every search begins with: for each provider and kind somebody who asserts nothing, and services that only
+    /// some revisions take for agents.
+    pub fn seeds(&self) -> &[Person] {
+        &self.seeds
+    }
+
+    fn begin(&self) -> Vec<Person> {
+        let mut seeds = Vec::new();
+        for idp in self.providers() {
+            seeds.extend(SubjectKind::ALL.into_iter().map(|kind| Self::nobody(idp, kind)));
+            for turning in self.turning(idp) {
+                let mut person = Self::nobody(idp, SubjectKind::Service);
+                person.asserts.insert(turning);
+                seeds.push(person);
+            }
+        }
+        seeds
     }
 
     /// Whether all revisions see everybody alike.
@@ -171,17 +199,21 @@ impl People {
         (!other_kind && !together).then_some(seat)
     }
 
+    /// The kind, whether or not the revision accepts it.
+    pub fn kind(&self, view: usize, person: &Person) -> Option<SubjectKind> {
+        let seen = self.seen.get(view)?;
+        let agent = || person.asserts.iter().filter_map(|at| seen.get(*at)).any(|one| one.agent);
+        Some(if person.kind == SubjectKind::Service && agent() { SubjectKind::Agent } else { person.kind })
+    }
+
     /// The kind and groups, whether or not the revision accepts them.
     pub fn kind_and_groups(&self, view: usize, person: &Person) -> Option<Seat> {
         let seen = self.seen.get(view)?;
         let mut held = Bits::none(self.views.get(view)?.names.len());
-        let mut agent = false;
         for one in person.asserts.iter().filter_map(|at| seen.get(*at)) {
             held.add(&one.held);
-            agent |= one.agent;
         }
-        let kind = if person.kind == SubjectKind::Service && agent { SubjectKind::Agent } else { person.kind };
-        Some(Seat { kind, held })
+        Some(Seat { kind: self.kind(view, person)?, held })
     }
 
     /// The people one gets from `person` by the fewest principals that make a revision see all of `groups`. Only
@@ -217,7 +249,7 @@ impl People {
     }
 
     /// Principals of an identity provider that turn a service into an agent in some revisions only.
-    pub fn turning(&self, idp: usize) -> Vec<usize> {
+    fn turning(&self, idp: usize) -> Vec<usize> {
         let turns = |at: &usize| {
             let mut agents = self.seen.iter().filter_map(|seen| seen.get(*at)).map(|one| one.agent);
             let first = agents.next();
@@ -343,15 +375,11 @@ impl People {
     }
 
     /// The groups that a person's principals name in a revision, not those that follow by nesting.
-    pub fn named(&self, view: usize, person: &Person, rules: &Rules) -> Vec<String> {
-        let mut names = Vec::new();
-        for group in &rules.groups {
-            let own = asserted(&self.providers, view, group);
-            if own.iter().any(|own| person.asserts.iter().any(|at| self.principals.get(*at) == Some(own))) {
-                names.push(group.name.clone());
-            }
-        }
-        names
+    pub fn named(&self, view: usize, person: &Person) -> Vec<String> {
+        let (Some(naming), Some(own)) = (self.naming.get(view), self.views.get(view)) else { return Vec::new() };
+        let groups: BTreeSet<usize> =
+            person.asserts.iter().filter_map(|at| naming.get(*at)).flatten().copied().collect();
+        groups.into_iter().filter_map(|group| own.names.get(group).cloned()).collect()
     }
 
     /// The values that a person's token carries, for people.

@@ -13,13 +13,14 @@ use lang::{
     model::Policy,
     program::{
         Program, SubjectKind,
-        rules::{RuleId, RuleKind, Rules},
+        rules::{Forbid, Grant, Guard, Limits, Mask, RuleId, RuleKind, Rules},
     },
     syntax::ast::Document,
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// One revision, compiled.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +32,7 @@ pub struct Revision<'r> {
     /// The resolved policy.
     pub policy: &'r Policy,
     /// The typed trees.
-    pub documents: &'r [Document],
+    pub documents: &'r [Arc<Document>],
 }
 
 /// Somebody of a directory snapshot.
@@ -144,6 +145,7 @@ pub fn compare(
     from: Timestamp,
     directory: &[Entry],
     author: Option<&str>,
+    threads: usize,
 ) -> Result<Report, Failed> {
     let (before, after) = (old.program.rules(), new.program.rules());
     let mut settings = settings::compare(stated(old), stated(new));
@@ -161,7 +163,7 @@ pub fn compare(
     let revisions = Revisions { old: moved.as_ref().unwrap_or(old.program), new: new.program, from };
     let persons: Vec<(SubjectKind, BTreeSet<String>)> =
         directory.iter().map(|entry| (entry.kind, entry.groups.clone())).collect();
-    let decided = compare::compare(revisions, &persons)?;
+    let decided = compare::compare(revisions, &people, &persons, threads)?;
     let known: BTreeSet<&str> =
         before.connections.iter().chain(&after.connections).map(|one| one.name.as_str()).collect();
     let (mut all, global) = by_connection((old, new), decided, settings, directory);
@@ -181,13 +183,13 @@ pub fn compare(
         .map(|one| one.verdict)
         .chain(global.iter().map(|change| change.direction))
         .fold(Direction::Neutral, Direction::and);
-    let same = bundle::semantic_digest(before)? == bundle::semantic_digest(after)?;
     let nothing = connections.is_empty() && global.is_empty();
+    let same = nothing && bundle::semantic_digest(before)? == bundle::semantic_digest(after)?;
     let (renamed, without_effect) = rest(before, after, &connections);
     Ok(Report {
         base: old.id.to_owned(),
         head: new.id.to_owned(),
-        semantic: match (same && nothing, nothing) {
+        semantic: match (same, nothing) {
             (true, _) => "unchanged",
             (false, true) => "changed without effect",
             (false, false) => "changed",
@@ -318,7 +320,9 @@ fn rest(before: &Rules, after: &Rules, connections: &[AtConnection]) -> (Vec<(St
         .map(|one| one.name.as_str())
         .collect();
     let mut quiet = Vec::new();
-    let (earlier, later) = (rules_of(before), rules_of(after));
+    let all = |rules: &Rules| rules.connections.iter().map(|one| one.name.clone()).collect::<Vec<String>>();
+    let (all_before, all_after) = (all(before), all(after));
+    let (earlier, later) = (rules_of(before, &all_before), rules_of(after, &all_after));
     for (rule, (on, old)) in &earlier {
         let other = later.get(rule);
         let same = other.is_some_and(|(_, new)| new == old);
@@ -337,27 +341,31 @@ fn rest(before: &Rules, after: &Rules, connections: &[AtConnection]) -> (Vec<(St
     (renamed, quiet)
 }
 
-/// Every rule that decides, with its connections and its content.
-fn rules_of(rules: &Rules) -> BTreeMap<RuleId, (Vec<String>, String)> {
-    let mut all = BTreeMap::new();
-    let everywhere: Vec<String> = rules.connections.iter().map(|connection| connection.name.clone()).collect();
-    for rule in &rules.grants {
-        all.insert(rule.rule(), (rule.on.clone(), format!("{rule:?}")));
-    }
-    for rule in &rules.forbids {
-        all.insert(RuleId::new(RuleKind::Forbid, &rule.name), (rule.on.clone(), format!("{rule:?}")));
-    }
-    for rule in &rules.limits {
-        all.insert(RuleId::new(RuleKind::Limits, &rule.name), (rule.on.clone(), format!("{rule:?}")));
-    }
-    for rule in &rules.guards {
-        all.insert(RuleId::new(RuleKind::Guard, &rule.name), (rule.on.clone(), format!("{rule:?}")));
-    }
-    for rule in &rules.masks {
-        let on = rule.on.clone().unwrap_or_else(|| everywhere.clone());
-        all.insert(RuleId::new(RuleKind::Mask, &rule.name), (on, format!("{rule:?}")));
-    }
-    all
+/// A rule that decides.
+#[derive(PartialEq)]
+enum Deciding<'r> {
+    Grant(&'r Grant),
+    Forbid(&'r Forbid),
+    Limits(&'r Limits),
+    Guard(&'r Guard),
+    Mask(&'r Mask),
+}
+
+/// Every rule that decides, with its connections; `everywhere` are all of them.
+fn rules_of<'r>(rules: &'r Rules, everywhere: &'r [String]) -> BTreeMap<RuleId, (&'r [String], Deciding<'r>)> {
+    let grants = rules.grants.iter().map(|rule| (rule.rule(), (&*rule.on, Deciding::Grant(rule))));
+    let id = |kind: RuleKind, name: &String| RuleId::new(kind, name);
+    let forbids = rules.forbids.iter();
+    let forbids = forbids.map(|rule| (id(RuleKind::Forbid, &rule.name), (&*rule.on, Deciding::Forbid(rule))));
+    let limits = rules.limits.iter();
+    let limits = limits.map(|rule| (id(RuleKind::Limits, &rule.name), (&*rule.on, Deciding::Limits(rule))));
+    let guards = rules.guards.iter();
+    let guards = guards.map(|rule| (id(RuleKind::Guard, &rule.name), (&*rule.on, Deciding::Guard(rule))));
+    let masks = rules.masks.iter().map(|rule| {
+        let on = rule.on.as_deref().unwrap_or(everywhere);
+        (id(RuleKind::Mask, &rule.name), (on, Deciding::Mask(rule)))
+    });
+    grants.chain(forbids).chain(limits).chain(guards).chain(masks).collect()
 }
 
 /// The owners of what widens, by the older revision where it knows the team: a change cannot choose its reviewers.

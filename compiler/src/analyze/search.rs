@@ -72,10 +72,10 @@ impl<'r> Versus<'_, 'r> {
             return Vec::new();
         };
         let mut found = Found::default();
-        for seed in self.seeds() {
+        for seed in self.people.seeds() {
             for alternative in &row.to {
-                for who in self.people.joined(more.view, &seed, &alternative.groups) {
-                    if self.agrees(&seed, &who) {
+                for who in self.people.joined(more.view, seed, &alternative.groups) {
+                    if self.agrees(seed, &who) {
                         self.explore(grant, Node { who, open: self.cells.all() }, &mut found);
                     }
                 }
@@ -93,23 +93,8 @@ impl<'r> Versus<'_, 'r> {
         theirs
     }
 
-    /// Who everybody begins as: each provider and kind, and services that only one side takes for agents.
-    fn seeds(&self) -> Vec<Person> {
-        let mut seeds = Vec::new();
-        for idp in self.people.providers() {
-            seeds.extend(SubjectKind::ALL.into_iter().map(|kind| People::nobody(idp, kind)));
-            for turning in self.people.turning(idp) {
-                let mut person = People::nobody(idp, SubjectKind::Service);
-                person.asserts.insert(turning);
-                seeds.push(person);
-            }
-        }
-        seeds
-    }
-
-    fn kinds(&self, who: &Person) -> Vec<Option<SubjectKind>> {
-        let views = [self.approvers.0.view, self.approvers.1.view];
-        views.into_iter().map(|view| self.people.kind_and_groups(view, who).map(|seat| seat.kind)).collect()
+    fn kinds(&self, who: &Person) -> [Option<SubjectKind>; 2] {
+        [self.approvers.0.view, self.approvers.1.view].map(|view| self.people.kind(view, who))
     }
 
     /// Whether the kinds are still those that the search began with: others begin elsewhere.
@@ -259,10 +244,10 @@ impl<'r> Versus<'_, 'r> {
         }
         let mut found = Found::default();
         for (at, row) in more.grants.iter().enumerate() {
-            for seed in self.seeds() {
+            for seed in self.people.seeds() {
                 for alternative in &row.to {
-                    for who in self.people.joined(more.view, &seed, &alternative.groups) {
-                        if self.agrees(&seed, &who) {
+                    for who in self.people.joined(more.view, seed, &alternative.groups) {
+                        if self.agrees(seed, &who) {
                             self.explore_sessions(at, who, &mut found);
                         }
                     }

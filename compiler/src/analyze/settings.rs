@@ -12,6 +12,7 @@ use lang::{
     time::Ttl,
 };
 use serde::Serialize;
+use std::sync::Arc;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
@@ -42,7 +43,7 @@ pub struct Stated<'a> {
     /// The tables.
     pub rules: &'a Rules,
     /// The typed trees.
-    pub documents: &'a [Document],
+    pub documents: &'a [Arc<Document>],
 }
 
 /// What a field holds, and what makes it wider.
@@ -108,7 +109,8 @@ type Table = BTreeMap<(&'static str, String), Entry>;
 
 /// Everything that two revisions set differently.
 pub fn compare(old: Stated<'_>, new: Stated<'_>) -> Vec<SettingChange> {
-    let (before, after) = (table(old), table(new));
+    let kept = kept(old.rules, new.rules);
+    let (before, after) = (table(old, &kept), table(new, &kept));
     let keys: BTreeSet<&(&'static str, String)> = before.keys().chain(after.keys()).collect();
     let mut changes = Vec::new();
     for key in keys {
@@ -179,13 +181,22 @@ fn whole((section, name): (&'static str, &str), entry: &Entry, came: bool) -> Op
     })
 }
 
-fn table(stated: Stated<'_>) -> Table {
+/// The names of the connections that both revisions state alike.
+fn kept<'r>(old: &'r Rules, new: &'r Rules) -> BTreeSet<&'r str> {
+    let earlier: BTreeMap<&str, &rules::Connection> =
+        old.connections.iter().map(|connection| (connection.name.as_str(), connection)).collect();
+    let later = new.connections.iter().map(|connection| (connection.name.as_str(), connection));
+    later.filter(|(name, connection)| earlier.get(name) == Some(connection)).map(|(name, _)| name).collect()
+}
+
+/// What a revision sets; connections in `kept` are left out.
+fn table(stated: Stated<'_>, kept: &BTreeSet<&str>) -> Table {
     let mut table = Table::new();
     policy(stated.rules, &mut table);
     for idp in &stated.rules.idps {
         table.insert(("idp", idp.name.clone()), idp_entry(idp));
     }
-    for connection in &stated.rules.connections {
+    for connection in stated.rules.connections.iter().filter(|one| !kept.contains(one.name.as_str())) {
         table.insert(("target", connection.name.clone()), target(connection));
         table.insert(("classification", connection.name.clone()), classification(connection));
     }
@@ -313,12 +324,13 @@ fn classification(connection: &rules::Connection) -> Entry {
 
 /// What the tables do not carry: teams, delegation, assertions, catalogs, suppressions, and selectors that wait for
 /// connections to come.
-fn nodes(documents: &[Document], table: &mut Table) {
+fn nodes(documents: &[Arc<Document>], table: &mut Table) {
     for node in documents.iter().flat_map(|document| &document.nodes) {
-        let name = node.args.first().map(value).unwrap_or_default();
+        let id = || node.props.iter().find(|prop| prop.key.value == "id").map(|prop| value(&prop.value));
+        let name = || id().or_else(|| node.args.first().map(value)).unwrap_or_default();
         if node.keyword == Keyword::Team {
             let fields = clauses(node, |_, text| Held::Text(text));
-            put(table, ("team", name.clone()), Coming::Wider, fields);
+            put(table, ("team", name()), Coming::Wider, fields);
         } else if node.keyword == Keyword::Delegate {
             let fields = clauses(node, |keyword, text| {
                 if keyword == Keyword::No {
@@ -329,19 +341,19 @@ fn nodes(documents: &[Document], table: &mut Table) {
                     Held::Permits(BTreeSet::from([text]))
                 }
             });
-            put(table, ("delegation", name.clone()), Coming::Wider, fields);
+            put(table, ("delegation", name()), Coming::Wider, fields);
         } else if node.keyword == Keyword::Assert {
             let text = node.clauses.iter().map(canonical).collect::<BTreeSet<_>>();
             let fields = BTreeMap::from([("claim".to_owned(), Held::Text(join(text)))]);
-            put(table, ("assert", name.clone()), Coming::Narrower, fields);
+            put(table, ("assert", name()), Coming::Narrower, fields);
         } else if node.keyword == Keyword::Catalog {
             let text = node.clauses.iter().map(canonical).collect::<BTreeSet<_>>();
             let digest = blake3::hash(join(text).as_bytes()).to_hex().to_string();
             let fields = BTreeMap::from([("content".to_owned(), Held::Text(digest))]);
-            put(table, ("catalog", name.clone()), Coming::Narrower, fields);
+            put(table, ("catalog", name()), Coming::Narrower, fields);
         }
         selectors(node, &name, table);
-        allows(node, &format!("{} {name}", node.keyword), table);
+        allows(node, &|| format!("{} {}", node.keyword, name()), table);
     }
 }
 
@@ -379,7 +391,7 @@ fn clauses(node: &Node, held: impl Fn(Keyword, String) -> Held) -> BTreeMap<Stri
 }
 
 /// `on` lines of properties: they select connections that are not there yet.
-fn selectors(node: &Node, name: &str, table: &mut Table) {
+fn selectors(node: &Node, name: &dyn Fn() -> String, table: &mut Table) {
     let lines: BTreeSet<String> = node
         .clauses
         .iter()
@@ -398,16 +410,16 @@ fn selectors(node: &Node, name: &str, table: &mut Table) {
         return;
     };
     let fields = BTreeMap::from([("on".to_owned(), held)]);
-    put(table, ("future connections", format!("{} {name}", node.keyword)), Coming::Silent, fields);
+    put(table, ("future connections", format!("{} {}", node.keyword, name())), Coming::Silent, fields);
 }
 
-fn allows(node: &Node, owner: &str, table: &mut Table) {
+fn allows(node: &Node, owner: &dyn Fn() -> String, table: &mut Table) {
     for clause in &node.clauses {
         if clause.keyword == Keyword::Allow {
             let code = clause.args.first().map(value).unwrap_or_default();
             let until = clause.props.iter().find(|prop| prop.key.value == "until").map(|prop| value(&prop.value));
             let fields = BTreeMap::from([("until".to_owned(), Held::Text(until.unwrap_or_default()))]);
-            put(table, ("suppression", format!("{code} of {owner}")), Coming::Wider, fields);
+            put(table, ("suppression", format!("{code} of {}", owner())), Coming::Wider, fields);
         } else {
             allows(clause, owner, table);
         }

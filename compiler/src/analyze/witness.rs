@@ -134,7 +134,7 @@ pub fn show(
     connection: &str,
     point: &Point,
 ) -> String {
-    let groups = people.named(view, person, program.rules());
+    let groups = people.named(view, person);
     let who = format!("kind={} groups={{{}}}", person.kind, groups.join(", "));
     let access = match &point.access.object {
         Object::Nothing => point.access.op.to_string(),

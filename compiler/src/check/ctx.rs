@@ -11,7 +11,7 @@ use lang::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
 };
 
 /// The input of all checks.
@@ -20,7 +20,7 @@ pub struct Ctx<'a> {
     /// The resolved policy.
     pub policy: &'a Policy,
     /// The typed trees, for rules about text.
-    pub documents: &'a [Document],
+    pub documents: &'a [Arc<Document>],
     /// The texts.
     pub sources: &'a SourceMap,
     /// The instant that counts as now.
@@ -29,6 +29,8 @@ pub struct Ctx<'a> {
     pub program: Option<&'a Program>,
     /// What stands beside the policy.
     pub beside: Beside,
+    /// How many threads one check may take.
+    pub threads: usize,
     closures: Vec<BTreeSet<GroupId>>,
     estate: OnceLock<Estate<'a>>,
     /// For each group, what holds it: itself and everything that nests in it.
@@ -39,7 +41,7 @@ pub struct Ctx<'a> {
 
 impl<'a> Ctx<'a> {
     /// Prepares the questions that checks ask.
-    pub fn new(policy: &'a Policy, documents: &'a [Document], sources: &'a SourceMap, at: Timestamp) -> Self {
+    pub fn new(policy: &'a Policy, documents: &'a [Arc<Document>], sources: &'a SourceMap, at: Timestamp) -> Self {
         let closures: Vec<BTreeSet<GroupId>> = policy.group_ids().map(|(id, _)| closure(policy, id)).collect();
         let mut holders = vec![Vec::new(); closures.len()];
         for ((id, _), closure) in policy.group_ids().zip(&closures) {
@@ -62,7 +64,20 @@ impl<'a> Ctx<'a> {
             }
         }
         let (program, beside, estate) = (None, Beside::default(), OnceLock::new());
-        Self { policy, documents, sources, at, program, beside, closures, estate, holders, folders, grants_on }
+        Self {
+            policy,
+            documents,
+            sources,
+            at,
+            program,
+            beside,
+            threads: 1,
+            closures,
+            estate,
+            holders,
+            folders,
+            grants_on,
+        }
     }
 
     /// The same with the policy's tables.
@@ -76,6 +91,13 @@ impl<'a> Ctx<'a> {
     #[must_use]
     pub fn with_beside(mut self, beside: Beside) -> Self {
         self.beside = beside;
+        self
+    }
+
+    /// The same questions with several threads for one check.
+    #[must_use]
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
         self
     }
 

@@ -11,6 +11,7 @@
 
 use super::{Ctx, p0401, p0410, p0412, p0413};
 use crate::analyze::{
+    TooComplex,
     approvals::Approvers,
     bits::Bits,
     estate::{At, Estate},
@@ -20,6 +21,7 @@ use crate::analyze::{
     side::Piece,
     witness,
 };
+use crate::parallel;
 use lang::{
     diag::{Code, Diagnostic, Severity, Sink},
     model::{Grant, GrantId, Principal},
@@ -30,22 +32,29 @@ pub(super) fn check(ctx: &Ctx<'_>, sink: &mut Sink) {
     let Some(estate) = ctx.estate() else { return };
     let by_name: BTreeMap<&str, (GrantId, &Grant)> =
         ctx.policy.grant_ids().map(|(id, grant)| (grant.head.name.value.as_str(), (id, grant))).collect();
-    for name in estate.connections() {
-        if estate.local(name).is_none_or(|local| local.grants.is_empty()) {
-            continue;
-        }
+    let with_grants = |name: &&str| estate.local(name).is_some_and(|local| !local.grants.is_empty());
+    let names: Vec<&str> = estate.connections().filter(with_grants).collect();
+    let found = parallel::map(&names, ctx.threads, |name| {
+        let mut own = Sink::new();
         match estate.at(name) {
-            Ok(Some(at)) => Rivals::new(ctx, estate, &at, &by_name).judge(sink),
+            Ok(Some(at)) => Rivals::new(ctx, estate, &at, &by_name).judge(&mut own),
             Ok(None) => {}
-            Err(too_complex) => {
-                let place = ctx.policy.connections.iter().find(|connection| connection.head.name.value == name);
-                let Some(place) = place else { continue };
-                sink.push(
-                    Diagnostic::new(Code::P0008, place.head.name.span, format!("`{name}`: {too_complex}"))
-                        .help("use fewer or simpler patterns in the rules of this connection"),
-                );
-            }
+            Err(too_complex) => too_many(ctx, name, too_complex, &mut own),
         }
+        own
+    });
+    for own in found {
+        sink.absorb(own);
+    }
+}
+
+fn too_many(ctx: &Ctx<'_>, name: &str, too_complex: TooComplex, sink: &mut Sink) {
+    let place = ctx.policy.connections.iter().find(|connection| connection.head.name.value == name);
+    if let Some(place) = place {
+        sink.push(
+            Diagnostic::new(Code::P0008, place.head.name.span, format!("`{name}`: {too_complex}"))
+                .help("use fewer or simpler patterns in the rules of this connection"),
+        );
     }
 }
 

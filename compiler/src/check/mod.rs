@@ -87,8 +87,8 @@ mod p1008;
 pub use ctx::Ctx;
 pub use p0405::plural;
 
+use crate::parallel;
 use lang::diag::{Code, Sink};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// A check and the codes that it may report.
 pub struct Check {
@@ -217,28 +217,13 @@ pub fn is_implemented(code: Code) -> bool {
 }
 
 /// Runs every check, several at once; what is found does not depend on how many.
-pub fn run(ctx: &Ctx<'_>, threads: usize, sink: &mut Sink) {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut done = Vec::new();
-        // ORDER: whoever takes a number runs that check; the results are put in order below.
-        while let Some((number, check)) = Some(next.fetch_add(1, Relaxed)).and_then(|at| Some((at, CHECKS.get(at)?))) {
-            let mut own = Sink::new();
-            (check.run)(ctx, &mut own);
-            done.push((number, own));
-        }
-        done
-    };
-    let mut all: Vec<(usize, Sink)> = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads.clamp(1, 16)).map(|_| scope.spawn(work)).collect();
-        let own = work();
-        // A check that panics has to end the process, as it would without threads.
-        let others =
-            others.into_iter().flat_map(|other| other.join().unwrap_or_else(|it| std::panic::resume_unwind(it)));
-        own.into_iter().chain(others).collect()
+pub fn run(ctx: &Ctx<'_>, sink: &mut Sink) {
+    let all = parallel::map(CHECKS, ctx.threads, |check| {
+        let mut own = Sink::new();
+        (check.run)(ctx, &mut own);
+        own
     });
-    all.sort_by_key(|(number, _)| *number);
-    for (_, own) in all {
+    for own in all {
         sink.absorb(own);
     }
 }

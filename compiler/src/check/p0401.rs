@@ -190,7 +190,7 @@ pub(super) fn theatre(
 
 /// Who somebody is, for messages.
 fn who(rivals: &Rivals<'_, '_>, holding: &Holding) -> String {
-    let named = rivals.estate.people.named(0, &holding.who, rivals.estate.program.rules());
+    let named = rivals.estate.people.named(0, &holding.who);
     if named.is_empty() { format!("every {}", holding.seat.kind) } else { named.join(" and ") }
 }
 
@@ -250,7 +250,7 @@ fn shown(rivals: &Rivals<'_, '_>, found: &Conflict<'_>) -> Bits {
 
 /// Who is meant by an alternative of a grant, as the beginning of a sentence.
 fn people(rivals: &Rivals<'_, '_>, holding: &Holding, own: &Principal) -> String {
-    let named = rivals.estate.people.named(0, &holding.who, rivals.estate.program.rules());
+    let named = rivals.estate.people.named(0, &holding.who);
     if named.is_empty() {
         return format!("every {} …", holding.seat.kind);
     }

@@ -51,7 +51,7 @@ pub fn run(args: &DiffArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Failure
     let (Some(old), Some(new)) = (revision(&ids.0, &before), revision(&ids.1, &after)) else {
         return Ok(Exit::Found);
     };
-    let report = match analysis::compare(old, new, at, &directory, args.author.as_deref()) {
+    let report = match analysis::compare(old, new, at, &directory, args.author.as_deref(), super::threads()) {
         Ok(report) => report,
         Err(Failed::Engine(disagreement)) => return Err(Failure::Engine(disagreement)),
         Err(Failed::Bundle(error)) => return Err(Failure::Bundle(error)),

@@ -11,6 +11,7 @@ use lang::{
     },
 };
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Kinds of items as the protocol numbers them.
 const KEYWORD: u8 = 14;
@@ -44,7 +45,7 @@ struct Cursor {
 }
 
 /// The proposals behind a text.
-pub(super) fn items(before: &str, documents: &[Document], policy: Option<&Policy>) -> Vec<Item> {
+pub(super) fn items(before: &str, documents: &[Arc<Document>], policy: Option<&Policy>) -> Vec<Item> {
     let cursor = cursor(before);
     let mut spec: &Spec = &DOCUMENT;
     for word in &cursor.around {
@@ -130,7 +131,7 @@ fn cursor(before: &str) -> Cursor {
 
 /// The names that there are.
 struct Names<'a> {
-    documents: &'a [Document],
+    documents: &'a [Arc<Document>],
     policy: Option<&'a Policy>,
 }
 

@@ -11,6 +11,7 @@ use lang::{
     },
 };
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// What a name names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +76,7 @@ pub(super) struct Symbol {
 }
 
 /// What stands at a byte.
-pub(super) fn at(documents: &[Document], source: SourceId, at: u32) -> Option<(Symbol, Span)> {
+pub(super) fn at(documents: &[Arc<Document>], source: SourceId, at: u32) -> Option<(Symbol, Span)> {
     let document = documents.iter().find(|document| document.source == source)?;
     let mut hit = None;
     document.visit_texts(&mut |path, value| {
@@ -109,7 +110,7 @@ fn defined(node: &Node) -> Option<&Value> {
 }
 
 /// Where a name is defined.
-pub(super) fn definitions(documents: &[Document], symbol: &Symbol) -> Vec<Span> {
+pub(super) fn definitions(documents: &[Arc<Document>], symbol: &Symbol) -> Vec<Span> {
     let nodes = documents.iter().flat_map(|document| &document.nodes);
     nodes
         .filter(|node| match (Kind::of_keyword(node.keyword), symbol.kind) {
@@ -124,7 +125,7 @@ pub(super) fn definitions(documents: &[Document], symbol: &Symbol) -> Vec<Span> 
 }
 
 /// Where a name is used.
-pub(super) fn references(documents: &[Document], symbol: &Symbol) -> Vec<Span> {
+pub(super) fn references(documents: &[Arc<Document>], symbol: &Symbol) -> Vec<Span> {
     let mut places = Vec::new();
     for document in documents {
         document.visit_texts(&mut |_, value| {
@@ -140,7 +141,7 @@ pub(super) fn references(documents: &[Document], symbol: &Symbol) -> Vec<Span> {
 }
 
 /// The documentation of the keyword at a byte.
-pub(super) fn keyword_at(documents: &[Document], source: SourceId, at: u32) -> Option<(String, Span)> {
+pub(super) fn keyword_at(documents: &[Arc<Document>], source: SourceId, at: u32) -> Option<(String, Span)> {
     let document = documents.iter().find(|document| document.source == source)?;
     let mut nodes: &[Node] = &document.nodes;
     let mut spec: &Spec = &DOCUMENT;

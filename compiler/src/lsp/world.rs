@@ -2,7 +2,8 @@
 
 use super::find_root;
 use crate::{
-    compile::{Compilation, Options, compile},
+    compile::{Compilation, Options, compile_again},
+    load::Parsed,
     system::{Entry, EntryKind, Source, System, SystemError, join},
 };
 use lang::{span::SourceId, time::Timestamp};
@@ -15,12 +16,13 @@ pub(super) struct World<'a> {
     buffers: BTreeMap<String, String>,
     /// What the last compilation found.
     pub(super) found: Option<Compilation>,
+    parsed: Parsed,
 }
 
 impl<'a> World<'a> {
     pub(super) fn new(system: &'a dyn System, folder: Option<&str>) -> Self {
         let root = folder.and_then(|folder| find_root(system, folder.trim_end_matches('/')));
-        Self { system, root, buffers: BTreeMap::new(), found: None }
+        Self { system, root, buffers: BTreeMap::new(), found: None, parsed: Parsed::default() }
     }
 
     /// A buffer with its whole text.
@@ -44,7 +46,8 @@ impl<'a> World<'a> {
     pub(super) fn compile(&mut self) {
         let Some(root) = &self.root else { return };
         let overlay = Overlay { system: self.system, buffers: &self.buffers };
-        if let Ok(found) = compile(&overlay, root, self.system.now(), &Options::default()) {
+        let now = self.system.now();
+        if let Ok(found) = compile_again(&overlay, root, now, &Options::default(), &mut self.parsed) {
             self.found = Some(found);
         }
     }

@@ -25,11 +25,12 @@ use lang::{
     time::Zone,
 };
 use names::Names;
+use std::sync::Arc;
 
 /// What the resolution of every node uses.
 struct Resolver<'a> {
     names: Names,
-    documents: &'a [Document],
+    documents: &'a [Arc<Document>],
     sink: &'a mut Sink,
 }
 
@@ -43,7 +44,7 @@ impl<'a> Resolver<'a> {
 /// Resolves a policy. `root` is the file that must hold the `policy` node.
 ///
 /// `None` when there is no usable `policy` node, which is reported.
-pub fn resolve(documents: &[Document], root: SourceId, sink: &mut Sink) -> Option<Policy> {
+pub fn resolve(documents: &[Arc<Document>], root: SourceId, sink: &mut Sink) -> Option<Policy> {
     let header = header(documents, root, sink)?;
     let names = Names::collect(documents, sink);
     let mut resolver = Resolver { names, documents, sink };
@@ -72,7 +73,7 @@ struct Header<'a> {
     zone: Zone,
 }
 
-fn header<'a>(documents: &'a [Document], root: SourceId, sink: &mut Sink) -> Option<Header<'a>> {
+fn header<'a>(documents: &'a [Arc<Document>], root: SourceId, sink: &mut Sink) -> Option<Header<'a>> {
     let mut found: Option<&Node> = None;
     for document in documents {
         for node in document.nodes_of(Keyword::Policy) {

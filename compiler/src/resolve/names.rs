@@ -12,6 +12,7 @@ use lang::{
     },
 };
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The names of one kind.
 #[derive(Default)]
@@ -104,7 +105,7 @@ pub(super) struct Names {
 
 impl Names {
     /// Collects every definition; duplicates are reported.
-    pub(super) fn collect(documents: &[Document], sink: &mut Sink) -> Self {
+    pub(super) fn collect(documents: &[Arc<Document>], sink: &mut Sink) -> Self {
         let unread = sink.as_slice().iter().any(|found| matches!(found.code, Code::P0106 | Code::P0008 | Code::P0001));
         let broken = documents.iter().any(|document| document.broken);
         let mut names = Self { incomplete: unread || broken, ..Self::default() };
@@ -175,7 +176,7 @@ impl Names {
 }
 
 /// A grant without `id=` takes its connection's name, which is only clear while it is alone.
-fn explicit_ids(documents: &[Document], sink: &mut Sink) {
+fn explicit_ids(documents: &[Arc<Document>], sink: &mut Sink) {
     let mut by_connection: BTreeMap<&str, Vec<&Node>> = BTreeMap::new();
     for node in documents.iter().flat_map(|document| document.nodes_of(Keyword::Grant)) {
         if let Some(connection) = node.name() {

@@ -16,7 +16,9 @@ pub fn difference(activation: &Activation) -> Vec<String> {
     let Some(before) = &activation.before else { return Vec::new() };
     let revisions =
         Revisions { old: &before.program, new: &activation.active.program, from: activation.active.activated_at };
-    let connections = match compare(revisions, &[]) {
+    let people = People::new(&[before.program.rules(), activation.active.program.rules()]);
+    // One thread: the others belong to sessions.
+    let connections = match compare(revisions, &people, &[], 1) {
         Ok(connections) => connections,
         Err(error) => {
             tracing::error!(commit = activation.active.commit, %error, "an activation could not be compared");
@@ -31,7 +33,7 @@ pub fn difference(activation: &Activation) -> Vec<String> {
         }
     }
     let (old, new) = (before.program.rules(), activation.active.program.rules());
-    for change in operators::compare(&People::new(&[old, new]), old, new) {
+    for change in operators::compare(&people, old, new) {
         // One side is empty: who comes or goes is told, not the whole list.
         let who = if change.before.is_empty() { change.after } else { change.before };
         lines.push(format!("{} {}, {who}: operate {}", mark(change.direction), change.name, change.field));

@@ -2,7 +2,7 @@
 
 use super::rules::{Grant, Mask};
 use super::scope::class_matches;
-use super::{GroupSet, Matchers, Program, Subject, SubjectKind, matches};
+use super::{GroupSet, Matcher, Matchers, Program, Subject, SubjectKind, matches};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Groups whose holding is tried in every combination.
@@ -54,7 +54,7 @@ impl Program {
             };
             let mut groups = GroupSet::default();
             for matchers in self.masks_of(connection).map(|(_, to)| to).chain([to]) {
-                matchers.iter().flatten().for_each(|matcher| groups.union_with(&matcher.groups));
+                matchers.iter().flatten().flat_map(Matcher::groups).for_each(|group| groups.insert(group));
             }
             let groups: Vec<usize> = groups.iter().collect();
             if groups.len() > GROUPS_MAX {

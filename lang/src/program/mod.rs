@@ -36,7 +36,7 @@ use crate::time::{Timestamp, Valid, Zone};
 use regex::Regex;
 use rules::{Principal, RuleId, RuleKind, Rules, To};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Where rules stand in the policy repository: beside the rules, outside the semantic digest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,16 +91,22 @@ struct ConnectionIndex {
     masks: Vec<usize>,
 }
 
-/// A principal over group indexes.
+/// A principal over group indexes. Most name one group, which then costs no look into other memory.
 #[derive(Clone, Debug)]
 struct Matcher {
-    groups: GroupSet,
+    first: Option<usize>,
+    others: Vec<usize>,
     kind: Option<SubjectKind>,
 }
 
 impl Matcher {
     fn matches(&self, subject: &Subject) -> bool {
-        self.kind.is_none_or(|kind| kind == subject.kind) && self.groups.is_subset(&subject.groups)
+        self.kind.is_none_or(|kind| kind == subject.kind) && self.groups().all(|group| subject.groups.contains(group))
+    }
+
+    /// The groups; all are needed.
+    fn groups(&self) -> impl Iterator<Item = usize> + '_ {
+        self.first.iter().chain(&self.others).copied()
     }
 }
 
@@ -118,10 +124,12 @@ pub struct Program {
     sources: SourceTable,
     zone: Zone,
     group_index: BTreeMap<String, usize>,
+    /// For each id or claim value of a token, the groups that it asserts, of whichever identity provider.
+    asserted_by: HashMap<String, Vec<usize>>,
     closures: Vec<GroupSet>,
     disjoint: Vec<Vec<usize>>,
     keyed_idps: BTreeSet<String>,
-    connections: BTreeMap<String, (usize, ConnectionIndex)>,
+    connections: HashMap<String, (usize, ConnectionIndex)>,
     to_grants: Vec<Matchers>,
     to_forbids: Vec<Matchers>,
     to_limits: Vec<Matchers>,
@@ -147,7 +155,8 @@ impl Program {
             closures: closures(&rules, &group_index)?,
             disjoint: Vec::new(),
             keyed_idps: BTreeSet::new(),
-            connections: BTreeMap::new(),
+            asserted_by: asserted_by(&rules),
+            connections: HashMap::new(),
             to_grants: Vec::new(),
             to_forbids: Vec::new(),
             to_limits: Vec::new(),
@@ -306,12 +315,12 @@ impl Program {
         self.rules.disjoint.iter().zip(&self.disjoint)
     }
 
-    fn resolve_groups(&self, rule: &RuleId, names: &[String]) -> Result<GroupSet, Invalid> {
-        let mut set = GroupSet::default();
+    fn resolve_groups(&self, rule: &RuleId, names: &[String]) -> Result<Vec<usize>, Invalid> {
+        let mut set = Vec::new();
         for name in names {
             let index =
                 self.group_index(name).ok_or_else(|| Invalid::Undefined { rule: rule.clone(), name: name.clone() })?;
-            set.insert(index);
+            set.push(index);
         }
         Ok(set)
     }
@@ -336,7 +345,8 @@ impl Program {
             let matchers: Result<Vec<Matcher>, Invalid> = to
                 .iter()
                 .map(|principal| {
-                    Ok(Matcher { groups: self.resolve_groups(&rule, &principal.groups)?, kind: principal.kind })
+                    let mut groups = self.resolve_groups(&rule, &principal.groups)?.into_iter();
+                    Ok(Matcher { first: groups.next(), others: groups.collect(), kind: principal.kind })
                 })
                 .collect();
             Ok(Some(matchers?))
@@ -375,7 +385,7 @@ impl Program {
     fn idps_with_keyed_rules(&self, rules: &[&Vec<Matchers>]) -> BTreeSet<String> {
         let mut named = GroupSet::default();
         for matcher in rules.iter().flat_map(|list| list.iter()).flatten().flatten() {
-            named.union_with(&matcher.groups);
+            matcher.groups().for_each(|group| named.insert(group));
         }
         for index in self.disjoint.iter().flatten() {
             named.insert(*index);
@@ -396,7 +406,7 @@ impl Program {
 
     fn index_connections(&mut self) -> Result<(), Invalid> {
         let rules = &self.rules;
-        let mut connections: BTreeMap<String, (usize, ConnectionIndex)> = rules
+        let mut connections: HashMap<String, (usize, ConnectionIndex)> = rules
             .connections
             .iter()
             .enumerate()
@@ -443,6 +453,16 @@ impl Program {
         }
         Ok(())
     }
+}
+
+fn asserted_by(rules: &Rules) -> HashMap<String, Vec<usize>> {
+    let mut all: HashMap<String, Vec<usize>> = HashMap::new();
+    for (index, group) in rules.groups.iter().enumerate() {
+        for value in group.ids.iter().chain(&group.claim_values) {
+            all.entry(value.clone()).or_default().push(index);
+        }
+    }
+    all
 }
 
 /// The groups that each group implies, itself included. A cycle closes to the same set on every member.

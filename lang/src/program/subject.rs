@@ -1,6 +1,6 @@
 //! From what a token asserts to the groups that a policy sees.
 
-use super::rules::{AbsentGroups, IdpFlavour, RuleId, RuleKind};
+use super::rules::{AbsentGroups, Group, IdpFlavour, RuleId, RuleKind};
 use super::{Program, Reason, SubjectKind, Why};
 use std::collections::BTreeSet;
 
@@ -90,12 +90,24 @@ impl Program {
             let rule = RuleId::new(RuleKind::Idp, &idp.name);
             return Err(vec![Reason::new(Some(rule), Why::MissingGroupEvidence)]);
         }
-        let held = self.rules().groups.iter().enumerate().filter(|(_, group)| {
-            group.idp == asserted.idp
-                && (group.ids.iter().any(|id| asserted.group_ids.is_some_and(|ids| ids.contains(id)))
-                    || group.claim_values.iter().any(|value| asserted.claim_values.contains(value)))
+        // What a token says may be long, and so may the policy: the one is looked up in the other.
+        let by_id = asserted.group_ids.into_iter().flatten().flat_map(|id| {
+            let groups = self.naming(asserted.idp, id);
+            groups.filter(move |(_, group)| group.ids.contains(id))
         });
-        self.close(asserted.kind, held.map(|(index, _)| index).collect(), asserted.mfa)
+        let by_claim = asserted.claim_values.iter().flat_map(|value| {
+            let groups = self.naming(asserted.idp, value);
+            groups.filter(move |(_, group)| group.claim_values.contains(value))
+        });
+        let held: BTreeSet<usize> = by_id.chain(by_claim).map(|(index, _)| index).collect();
+        self.close(asserted.kind, held.into_iter().collect(), asserted.mfa)
+    }
+
+    /// The groups of an identity provider that have this id or claim value.
+    fn naming<'p>(&'p self, idp: &'p str, value: &str) -> impl Iterator<Item = (usize, &'p Group)> + use<'p> {
+        let found = self.asserted_by.get(value).into_iter().flatten();
+        let groups = found.filter_map(|index| Some((*index, self.rules().groups.get(*index)?)));
+        groups.filter(move |(_, group)| group.idp == idp)
     }
 
     /// The subject that asserts exactly these groups, by name; for tests and analysis.
