@@ -22,6 +22,7 @@ mod patterns;
 mod people;
 mod provision;
 mod raw;
+mod recordings;
 mod schema;
 mod smith;
 mod startup;
