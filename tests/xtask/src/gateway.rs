@@ -83,7 +83,7 @@ impl Gateway {
 
     /// Waits until `/readyz` says yes.
     pub fn wait_until_ready(&self) -> Outcome<()> {
-        self.service.ready_when(Duration::from_mins(1), || {
+        self.service.ready_when(Duration::from_mins(4), || {
             http::get(self.metrics_port, "/readyz", None).ok().filter(|answer| answer.status == 200).map(|_| ())
         })
     }

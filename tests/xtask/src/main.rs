@@ -11,6 +11,7 @@ The project's own commands.
   cargo xtask demo [--keep]   the product at work, with real clients; --keep leaves everything running
   cargo xtask test            everything, from a clean checkout: formatting, lints, tests, policies, live runs, the demo
   cargo xtask bench           throughput and CPU per transaction: direct, pgbouncer, the gateway
+  cargo xtask bench --masked  the same with column masks, new statements, and a million rows streamed with masks
   cargo xtask bench compiler [GRANTS …]
                               what check, diff and decisions cost in generated repositories, beside the targets
   cargo xtask bench --gigabytes 10
@@ -21,7 +22,7 @@ The project's own commands.
                               PostgreSQL's own regression suite: through the walk of statements, or through the gateway
   cargo xtask smith [SEED [QUERIES]]
                               random queries of sqlsmith: two worlds that differ in masked values, and directly
-  cargo xtask versions [15|17|18 …] [-- TEST …]
+  cargo xtask versions [15|16|17|18 …] [-- TEST …]
                               the live tests on each major version of PostgreSQL
   cargo xtask mutants [--seed S] [--count N] [--only PATH]
                               changes `lang` and `compiler` in sampled places, one at a time; lists what no test notices

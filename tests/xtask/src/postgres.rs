@@ -136,6 +136,14 @@ impl Drop for Cluster {
 
 /// Whether this build of PostgreSQL speaks TLS.
 fn speaks_tls(bin: &Path) -> Outcome<bool> {
+    if !bin.join("pg_config").exists() {
+        // A package of programs brings the libraries that they were built with along.
+        let libraries =
+            std::fs::read_dir(bin.join("../lib")).doing(|| format!("cannot read ../lib of {}", bin.display()))?;
+        return Ok(libraries
+            .filter_map(Result::ok)
+            .any(|entry| entry.file_name().to_string_lossy().starts_with("libssl.so")));
+    }
     let built = must(Command::new(bin.join("pg_config")).arg("--configure"))?.out;
     Ok(built.contains("openssl"))
 }

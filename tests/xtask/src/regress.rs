@@ -4,8 +4,10 @@
 //! What cannot pass by design stands in `fixtures/regress/by-design.txt`, each file with its reason.
 
 use crate::cast::PAULA;
-use crate::command::{Ran, must_within, run_within};
+use crate::clock;
+use crate::command::{Ran, Running, must_within, run_within, start};
 use crate::fault::{Doing as _, Fault, Outcome};
+use crate::postgres::Cluster;
 use crate::say;
 use crate::scene::{Choice, Scene, build};
 use crate::tools::{self, Places};
@@ -17,7 +19,7 @@ use std::time::Duration;
 /// The file that makes what the others stand on.
 const SET_UP: &str = "test_setup";
 /// Longest that a file of the suite may run.
-const FILE_SECONDS_MAX: u64 = 180;
+const FILE_MAX: Duration = Duration::from_mins(3);
 /// Longest that fetching the source may take.
 const FETCH_SECONDS_MAX: u64 = 300;
 
@@ -119,6 +121,8 @@ fn walk(places: &Places, suite: &Path) -> Outcome<ExitCode> {
 /// When cargo does not start.
 pub fn smith(words: &[&str]) -> Outcome<ExitCode> {
     let places = Places::find()?;
+    crate::setup::one("sqlsmith")?;
+    build(&places, "release")?;
     let mut cargo = tools::cargo(&places);
     cargo.args([
         "test",
@@ -158,120 +162,232 @@ fn by_design(places: &Places) -> Outcome<BTreeMap<String, String>> {
 /// Everything that a run of the suite stands on: two targets, one of them behind the gateway.
 struct Stage {
     scene: Scene,
-    direct: crate::postgres::Cluster,
+    direct: Cluster,
     token: String,
     out: PathBuf,
+    suite: PathBuf,
+}
+
+/// How one file went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// Through the gateway it says what it says directly.
+    Equal,
+    /// It does not, while a second direct run agrees with the first.
+    Differs,
+    /// It does not, and neither does a second direct run.
+    Unsteady,
 }
 
 fn compare(places: &Places, suite: &Path, files: &[String], by_design: &BTreeMap<String, String>) -> Outcome<ExitCode> {
-    let direct = crate::postgres::Cluster::start(places)?;
-    prepare(&direct)?;
-    let names = direct.value("regression", NAMED_EXACTLY)?;
-    let choice = Choice {
-        plaintext: true,
-        policy_files: vec![("connections/regression.kdl".to_owned(), POLICY.replace("NAMES", &format!("{names}\n")))],
-        prepare: Some(Box::new(prepare)),
-        ..Choice::default()
+    let stage = Stage::start(places, suite)?;
+    let mut verdicts: BTreeMap<&str, Verdict> = BTreeMap::new();
+    let files: Vec<&String> = files.iter().filter(|file| *file != SET_UP).collect();
+    for (at, file) in files.iter().enumerate() {
+        let start = clock::now();
+        let verdict = stage.file(file)?;
+        verdicts.insert(file, verdict);
+        let what = match (verdict, by_design.get(*file)) {
+            (Verdict::Equal, None) => "equal".to_owned(),
+            (Verdict::Equal, Some(_)) => "EQUAL, although the list says that it cannot be".to_owned(),
+            (Verdict::Differs | Verdict::Unsteady, Some(why)) => format!("by design: {why}"),
+            (Verdict::Differs, None) => {
+                format!("DIFFERS: diff {0}/{file}.direct {0}/{file}.through", stage.out.display())
+            }
+            (Verdict::Unsteady, None) => "UNSTEADY: two direct runs differ as well".to_owned(),
+        };
+        let seconds = start.elapsed().as_secs_f64();
+        say::line(&format!("  {:>3}/{} {seconds:5.1} s  {file}: {what}", at + 1, files.len()));
+    }
+    let pick = |wanted: &dyn Fn(Verdict, bool) -> bool| -> Vec<&str> {
+        verdicts
+            .iter()
+            .filter(|(file, verdict)| wanted(**verdict, by_design.contains_key(**file)))
+            .map(|(file, _)| *file)
+            .collect()
     };
-    let scene = Scene::start(places, &places.target.join("live/regress"), &choice)?;
-    let token = scene.token(&PAULA)?;
-    let out = places.target.join("regress");
-    drop(std::fs::remove_dir_all(&out));
-    std::fs::create_dir_all(&out).doing(|| format!("cannot make {}", out.display()))?;
-    let stage = Stage { scene, direct, token, out };
-    stage.set_up(suite)?;
-    let (mut same, mut explained, mut unexpected, mut passing) = (0, 0, Vec::new(), Vec::new());
-    for file in files.iter().filter(|file| *file != SET_UP) {
-        let equal = stage.file(suite, file)?;
-        match (equal, by_design.get(file)) {
-            (true, None) => same += 1,
-            (true, Some(_)) => {
-                same += 1;
-                passing.push(file.clone());
-            }
-            (false, Some(why)) => {
-                explained += 1;
-                say::line(&format!("  by design  {file}: {why}"));
-            }
-            (false, None) => {
-                say::line(&format!(
-                    "  differs    {file}: diff {0}/{file}.direct {0}/{file}.through",
-                    stage.out.display()
-                ));
-                unexpected.push(file.clone());
-            }
+    let equal = pick(&|verdict, _| verdict == Verdict::Equal);
+    let explained = pick(&|verdict, listed| verdict != Verdict::Equal && listed);
+    let wrong = pick(&|verdict, listed| verdict != Verdict::Equal && !listed);
+    let passing = pick(&|verdict, listed| verdict == Verdict::Equal && listed);
+    say::line(&format!(
+        "{} files: {} say what they say directly, {} differ by design, {} differ unexpectedly",
+        files.len(),
+        equal.len(),
+        explained.len(),
+        wrong.len()
+    ));
+    for (what, names) in [("differ unexpectedly", &wrong), ("are equal although listed", &passing)] {
+        if !names.is_empty() {
+            say::line(&format!("{what}: {}", names.join(" ")));
         }
     }
-    say::line(&format!(
-        "{} files: {same} say what they say directly, {explained} differ by design, {} differ unexpectedly",
-        files.len(),
-        unexpected.len()
-    ));
-    if !passing.is_empty() {
-        say::line(&format!("they pass although the list says that they cannot: {}", passing.join(" ")));
-    }
-    Ok(if unexpected.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if wrong.is_empty() && passing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The suite's database, with the settings that `pg_regress` gives it.
-fn prepare(cluster: &crate::postgres::Cluster) -> Outcome<()> {
+/// The suite's database, with the settings that `pg_regress` gives it. What runs by itself would only make plans differ.
+fn prepare(cluster: &Cluster) -> Outcome<()> {
     for sql in [
         "alter role gateway_rw superuser",
+        "alter system set autovacuum to off",
+        "select pg_reload_conf()",
         "create database regression owner gateway_rw template template0",
-        "alter database regression set timezone to 'PST8PDT'",
-        "alter database regression set datestyle to 'Postgres, MDY'",
-        "alter database regression set intervalstyle to 'postgres_verbose'",
-        "alter database regression set bytea_output to 'hex'",
-        "alter database regression set timezone_abbreviations to 'Default'",
-        "alter database regression set search_path to public, pg_temp",
     ] {
         cluster.value("postgres", sql)?;
+    }
+    settings(cluster)
+}
+
+/// A database that is made from another takes its settings not along.
+fn settings(cluster: &Cluster) -> Outcome<()> {
+    for setting in [
+        "timezone to 'PST8PDT'",
+        "datestyle to 'Postgres, MDY'",
+        "intervalstyle to 'postgres_verbose'",
+        "bytea_output to 'hex'",
+        "timezone_abbreviations to 'Default'",
+        "search_path to public, pg_temp",
+    ] {
+        cluster.value("postgres", &format!("alter database regression set {setting}"))?;
     }
     Ok(())
 }
 
+/// Keeps the suite's database as it is now. Its sessions are over: the client ended, the server may not know yet.
+fn keep(cluster: &Cluster) -> Outcome<()> {
+    cluster.value("postgres", "drop database if exists before with (force)")?;
+    let others = "select count(pg_terminate_backend(pid, 5000)) from pg_stat_activity where datname = 'regression'";
+    cluster.value("postgres", others)?;
+    cluster
+        .value("postgres", "create database before owner gateway_rw template regression strategy file_copy")
+        .map(|_| ())
+}
+
+/// Goes back to what was kept.
+fn restore(cluster: &Cluster) -> Outcome<()> {
+    cluster.value("postgres", "drop database regression with (force)")?;
+    cluster.value("postgres", "alter database before rename to regression")?;
+    settings(cluster)
+}
+
 impl Stage {
-    /// What every file stands on is made past the gateway on both sides: it copies from files of the server.
-    fn set_up(&self, suite: &Path) -> Outcome<()> {
-        let path = suite.join("sql").join(format!("{SET_UP}.sql"));
-        for cluster in [&self.direct, &self.scene.cluster] {
-            self.psql(suite, &path, cluster.port, "regression", "gateway_rw", &cluster.writer_password)?;
+    fn start(places: &Places, suite: &Path) -> Outcome<Self> {
+        let direct = Cluster::start(places)?;
+        prepare(&direct)?;
+        let names = direct.value("regression", NAMED_EXACTLY)?;
+        let policy = POLICY.replace("NAMES", &format!("{names}\n"));
+        let choice = Choice {
+            plaintext: true,
+            policy_files: vec![("connections/regression.kdl".to_owned(), policy)],
+            prepare: Some(Box::new(prepare)),
+            ..Choice::default()
+        };
+        let scene = Scene::start(places, &places.target.join("live/regress"), &choice)?;
+        let token = scene.token(&PAULA)?;
+        let out = places.target.join("regress");
+        drop(std::fs::remove_dir_all(&out));
+        std::fs::create_dir_all(out.join("results")).doing(|| format!("cannot make {}", out.display()))?;
+        let stage = Self { scene, direct, token, out, suite: suite.to_path_buf() };
+        // What every file stands on is made past the gateway on both sides.
+        let script = stage.script(SET_UP)?;
+        for cluster in [&stage.direct, &stage.scene.cluster] {
+            stage.psql(&script, cluster.port, &cluster.writer_password)?.finish(FILE_MAX)?;
         }
-        Ok(())
+        stage.refresh()?;
+        Ok(stage)
     }
 
-    /// Runs one file both ways; whether both say the same.
-    fn file(&self, suite: &Path, file: &str) -> Outcome<bool> {
-        let path = suite.join("sql").join(format!("{file}.sql"));
-        let directly =
-            self.psql(suite, &path, self.direct.port, "regression", "gateway_rw", &self.direct.writer_password)?;
-        let through = self.psql(suite, &path, self.scene.gateway.port, "regression", "gateway_rw", &self.token)?;
-        for (way, ran) in [("direct", &directly), ("through", &through)] {
-            let path = self.out.join(format!("{file}.{way}"));
-            std::fs::write(&path, &ran.out).doing(|| format!("cannot write {}", path.display()))?;
+    /// Runs one file both ways. Where they differ, the target behind the gateway is put back and the file is run there
+    /// directly: what comes later finds what it needs, and what differs by itself is told from what the gateway does.
+    fn file(&self, file: &str) -> Outcome<Verdict> {
+        let script = self.script(file)?;
+        keep(&self.scene.cluster)?;
+        let directly = self.psql(&script, self.direct.port, &self.direct.writer_password)?;
+        let through = self.psql(&script, self.scene.gateway.port, &self.token)?;
+        let [directly, through] = [directly.finish(FILE_MAX), through.finish(FILE_MAX)].map(said);
+        self.write(file, "direct", &directly)?;
+        self.write(file, "through", &through)?;
+        if normal(&directly) == normal(&through) {
+            return Ok(Verdict::Equal);
         }
-        Ok(normal(&directly) == normal(&through))
+        let target = &self.scene.cluster;
+        restore(target)?;
+        let again = said(self.psql(&script, target.port, &target.writer_password)?.finish(FILE_MAX));
+        self.write(file, "again", &again)?;
+        self.refresh()?;
+        Ok(if normal(&directly) == normal(&again) { Verdict::Differs } else { Verdict::Unsteady })
     }
 
-    fn psql(&self, suite: &Path, file: &Path, port: u16, database: &str, user: &str, password: &str) -> Outcome<Ran> {
+    /// Has the gateway read the catalog anew: the target was changed past it.
+    fn refresh(&self) -> Outcome<()> {
+        let mut psql = self.client(self.scene.gateway.port, &self.token);
+        psql.args(["--command", "create schema regress_refresh; drop schema regress_refresh", "--command", "select 1"]);
+        run_within(&mut psql, FILE_MAX).map(|_| ())
+    }
+
+    /// The file as it is run on both sides: where it copies from or to a file of the server, psql copies instead.
+    fn script(&self, file: &str) -> Outcome<PathBuf> {
+        let path = self.suite.join("sql").join(format!("{file}.sql"));
+        let bytes = std::fs::read(&path).doing(|| format!("cannot read {}", path.display()))?;
+        let copy = self.out.join(format!("{file}.sql"));
+        std::fs::write(&copy, self.with_copies_of_the_client(&bytes))
+            .doing(|| format!("cannot write {}", copy.display()))?;
+        Ok(copy)
+    }
+
+    fn with_copies_of_the_client(&self, text: &[u8]) -> Vec<u8> {
+        let mut named = String::new();
+        let mut out = Vec::new();
+        for line in text.split_inclusive(|byte| *byte == b'\n') {
+            let words = std::str::from_utf8(line).unwrap_or_default();
+            if let Some(value) = words.strip_prefix("\\set filename ") {
+                let folder = if value.starts_with(":abs_srcdir") { &self.suite } else { &self.out };
+                named = format!("'{}{}'", folder.display(), value.split('\'').nth(1).unwrap_or_default());
+            }
+            let head = words.get(..5).unwrap_or_default();
+            match words.trim_end().strip_suffix(';') {
+                Some(copy) if head.eq_ignore_ascii_case("copy ") && copy.contains(":'filename'") => {
+                    out.extend(format!("\\{}\n", copy.replace(":'filename'", &named)).into_bytes());
+                }
+                _ => out.extend(line),
+            }
+        }
+        out
+    }
+
+    fn client(&self, port: u16, password: &str) -> Command {
         let mut psql = Command::new("/bin/sh");
         // Both streams in one, in the order in which they were written.
         psql.args(["-c", "exec \"$@\" 2>&1", "psql"]).arg(self.direct.psql());
         psql.args(["--no-psqlrc", "--echo-all", "--quiet", "-v", "HIDE_TABLEAM=on", "-v", "HIDE_TOAST_COMPRESSION=on"]);
-        psql.arg("--file").arg(file).current_dir(&self.out);
-        psql.env("PGHOST", "127.0.0.1").env("PGPORT", port.to_string()).env("PGDATABASE", database);
-        psql.env("PGUSER", user).env("PGPASSWORD", password).env("PGSSLMODE", "disable");
-        psql.env("PG_ABS_SRCDIR", suite)
+        psql.current_dir(&self.out);
+        psql.env("PGHOST", "127.0.0.1").env("PGPORT", port.to_string()).env("PGDATABASE", "regression");
+        psql.env("PGUSER", "gateway_rw").env("PGPASSWORD", password).env("PGSSLMODE", "disable");
+        psql.env("PG_ABS_SRCDIR", &self.suite)
             .env("PG_ABS_BUILDDIR", &self.out)
-            .env("PG_LIBDIR", suite)
+            .env("PG_LIBDIR", &self.suite)
             .env("PG_DLSUFFIX", ".so");
-        run_within(&mut psql, Duration::from_secs(FILE_SECONDS_MAX))
+        psql
     }
+
+    fn psql(&self, script: &Path, port: u16, password: &str) -> Outcome<Running> {
+        start(self.client(port, password).arg("--file").arg(script))
+    }
+
+    fn write(&self, file: &str, way: &str, said: &str) -> Outcome<()> {
+        let path = self.out.join(format!("{file}.{way}"));
+        std::fs::write(&path, said).doing(|| format!("cannot write {}", path.display()))
+    }
+}
+
+/// What a run said; one that did not end in time says so.
+fn said(ran: Outcome<Ran>) -> String {
+    ran.map_or_else(|fault| format!("{fault}\n"), |ran| ran.out)
 }
 
 /// What was said, without what differs by construction: where in a text an error is (the gateway's own say it in words),
 /// how long something took, and what else CASCADE drops, which the server lists in no order.
-fn normal(ran: &Ran) -> Vec<String> {
+fn normal(said: &str) -> Vec<String> {
     let differs = |line: &str| {
         let place = line.starts_with("LINE ") || !line.is_empty() && line.trim_start() == "^";
         place
@@ -279,7 +395,7 @@ fn normal(ran: &Ran) -> Vec<String> {
                 .iter()
                 .any(|start| line.starts_with(start))
     };
-    ran.out.lines().map(without_place).filter(|line| !differs(line)).map(str::to_owned).collect()
+    said.lines().map(without_place).filter(|line| !differs(line)).map(str::to_owned).collect()
 }
 
 /// A message without `psql:FILE:LINE: `.

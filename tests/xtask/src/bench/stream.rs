@@ -129,7 +129,7 @@ fn compare(scene: &Scene, bouncer: &Bouncer) -> Outcome<()> {
 }
 
 /// CPU time once nothing more is spent: segments are compressed in the background.
-fn settled(pid: u32) -> Outcome<f64> {
+pub(super) fn settled(pid: u32) -> Outcome<f64> {
     let mut last = cpu_seconds(pid)?;
     for _ in 0..100 {
         std::thread::sleep(Duration::from_millis(300));
