@@ -1,6 +1,7 @@
 //! `leasehold`: the gateway, and the commands for people and agents.
 
 use clap::{CommandFactory, Parser, Subcommand};
+use enforcer::client::commands::{Common, Format};
 use enforcer::client::connect::Connect;
 use enforcer::client::{archive, catalog, commands, download, hold, login, provision, replay, simulate, verify};
 use enforcer::{config, gateway};
@@ -67,12 +68,12 @@ enum Command {
         #[arg(long)]
         device: bool,
         #[command(flatten)]
-        connect: Connect,
+        common: Common,
     },
     /// Forget the token of `leasehold login`
     Logout {
         #[command(flatten)]
-        connect: Connect,
+        common: Common,
     },
     /// Write the manual pages into a folder
     Man {
@@ -101,6 +102,9 @@ enum ConfigCommand {
         /// The configuration
         #[arg(long, value_name = "FILE", env = "LEASEHOLD_CONFIG")]
         config: PathBuf,
+        /// The form of the findings
+        #[arg(long, value_enum, default_value = "human")]
+        format: Format,
     },
 }
 
@@ -146,8 +150,12 @@ fn run(command: Command) -> io::Result<u8> {
             drop(out);
             serve(&config, log)
         }
-        Command::Config { command: ConfigCommand::Check { config } } => {
-            Ok(u8::from(!config::check(&config, &mut out)?))
+        Command::Config { command: ConfigCommand::Check { config, format } } => {
+            let stands = match format {
+                Format::Human => config::check(&config, &mut out)?,
+                Format::Json => config::check_json(&config, &mut out)?,
+            };
+            Ok(u8::from(!stands))
         }
         Command::Client(command) => runtime()?.block_on(commands::run(&command, &mut out, &mut io::stderr())),
         Command::Replay { args, connect } => replayed(args, &connect, &mut out),
@@ -176,8 +184,12 @@ fn run(command: Command) -> io::Result<u8> {
             runtime()?.block_on(hold::run(&args, hold::Wish::Release, &mut out, &mut io::stderr()))
         }
         Command::Simulate(args) => simulate::run(&args, &mut out),
-        Command::Login { device, connect } => runtime()?.block_on(login::login(&connect, device, &mut io::stderr())),
-        Command::Logout { connect } => login::logout(&connect, &mut io::stderr()),
+        Command::Login { device, common } => {
+            let mut notes = io::stderr();
+            let signed_in = login::login(&common.connect, device, common.format, &mut out, &mut notes);
+            runtime()?.block_on(signed_in)
+        }
+        Command::Logout { common } => login::logout(&common.connect, common.format, &mut out, &mut io::stderr()),
         Command::Man { folder } => {
             std::fs::create_dir_all(&folder)?;
             clap_mangen::generate_to(Cli::command(), &folder)?;

@@ -62,14 +62,13 @@ impl Access {
                     Some(EndCause::Revoked | EndCause::Returned) => {
                         live.end_window(&window, Cause::Revoked, REVOKED);
                     }
-                    // Each session keeps its own clock.
-                    Some(EndCause::Expired) => {}
                     None if word == "extended" => {
                         if let Some(window) = self.0.store.window(window).await? {
                             live.extend_window(&window.id, window.ends);
                         }
                     }
-                    None => {}
+                    // When time is over, each session knows by its own clock.
+                    Some(EndCause::Expired) | None => {}
                 }
             }
             Some(_) | None => {}

@@ -4,13 +4,13 @@
 //! recordings no gateway is asked: a file there holds as well, and whoever may write there may set it. Either holds what
 //! is here and what is in the archive alike, and neither releases what the other holds.
 
-use super::commands::{Common, Format};
+use super::commands::Common;
 use super::connect::{Api, Failure};
+use super::tell::{Done, tell};
 use crate::access::Did;
 use crate::api::hold::Kept;
 use crate::core::id::SessionId;
 use crate::recording::hold::{REASON_BYTES_MAX, is_reason, logged};
-use crate::recording::inert::inert;
 use crate::recording::{archive, find, hold_file};
 use serde_json::json;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -47,36 +47,12 @@ pub async fn run(args: &Args, wish: Wish, out: &mut dyn Write, notes: &mut dyn W
         Some(recordings) => here(args, recordings, wish).map_err(Failure::Usage),
         None => asked(args, wish).await,
     };
-    match (done, args.common.format) {
-        (Ok(done), Format::Human) => writeln!(out, "{}", inert(&done.sentence))?,
-        (Ok(done), Format::Json) => writeln!(out, "{:#}", done.answer)?,
-        (Err(failure), Format::Human) => {
-            writeln!(notes, "error: {}", inert(&failure.to_string()))?;
-            return Ok(failure.code());
-        }
-        (Err(failure), Format::Json) => {
-            let answer = match &failure {
-                Failure::Refused(problem) => serde_json::to_value(problem).map_err(io::Error::other)?,
-                Failure::Usage(_) | Failure::Unavailable(_) => json!({ "error": failure.to_string() }),
-            };
-            writeln!(out, "{answer:#}")?;
-            return Ok(failure.code());
-        }
-    }
-    Ok(0)
+    tell(done, args.common.format, out, notes)
 }
 
-/// What was done, for people and for programs.
-struct Done {
-    sentence: String,
-    answer: serde_json::Value,
-}
-
-impl Done {
-    fn new(did: Did, session: &SessionId, sentence: &str) -> Self {
-        let answer = json!({ "did": did, "session": session, "file": did != Did::HoldLifted });
-        Self { sentence: format!("{session} {sentence}"), answer }
-    }
+fn noted(did: Did, session: &SessionId, sentence: &str) -> Done {
+    let answer = json!({ "did": did, "session": session, "file": did != Did::HoldLifted });
+    Done::well(format!("{session} {sentence}"), answer)
 }
 
 async fn asked(args: &Args, wish: Wish) -> Result<Done, Failure> {
@@ -94,7 +70,8 @@ async fn asked(args: &Args, wish: Wish) -> Result<Done, Failure> {
         (None, Did::HoldLifted) => format!("{session} is released"),
         (None, _) => format!("{session} is not held"),
     };
-    Ok(Done { sentence, answer: serde_json::to_value(&kept).map_err(|error| Failure::Usage(error.to_string()))? })
+    let answer = serde_json::to_value(&kept).map_err(|error| Failure::Usage(error.to_string()))?;
+    Ok(Done::well(sentence, answer))
 }
 
 fn parsed(args: &Args) -> Result<SessionId, String> {
@@ -132,11 +109,11 @@ fn set(session: &SessionId, recordings: &Path, reason: &str) -> Result<Done, Str
             .and_then(|()| File::open(&folder)?.sync_all())
             .map_err(|error| cannot(&file, &error))?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            return Ok(Done::new(Did::Nothing, session, "is held already"));
+            return Ok(noted(Did::Nothing, session, "is held already"));
         }
         Err(error) => return Err(cannot(&file, &error)),
     }
-    Ok(Done::new(Did::HoldSet, session, "is held: no retention removes its recording"))
+    Ok(noted(Did::HoldSet, session, "is held: no retention removes its recording"))
 }
 
 fn lift(session: &SessionId, recordings: &Path) -> Result<Done, String> {
@@ -149,11 +126,9 @@ fn lift(session: &SessionId, recordings: &Path) -> Result<Done, String> {
         )
     });
     match (std::fs::remove_file(&file), elsewhere) {
-        (Ok(()), None) => Ok(Done::new(
-            Did::HoldLifted,
-            session,
-            "is released: retention removes its recording when its time has come",
-        )),
+        (Ok(()), None) => {
+            Ok(noted(Did::HoldLifted, session, "is released: retention removes its recording when its time has come"))
+        }
         (Ok(()), Some(sentence)) => Err(format!("the file is gone, and {sentence}")),
         (Err(error), elsewhere) if error.kind() == io::ErrorKind::NotFound => {
             Err(elsewhere.unwrap_or_else(|| format!("{session} is not held")))
@@ -191,7 +166,10 @@ mod tests {
         let (code, said) = ran(&args, Wish::Hold);
         assert!(code == 0 && said.contains("is held already"), "{said}");
         assert_eq!(recorder.retain(at(10_000), 1).unwrap().held, 1);
-        let json = Args { common: Common { format: Format::Json, ..Common::default() }, ..args.clone() };
+        let json = Args {
+            common: Common { format: crate::client::commands::Format::Json, ..Common::default() },
+            ..args.clone()
+        };
         let (code, said) = ran(&json, Wish::Release);
         let said: serde_json::Value = serde_json::from_str(&said).unwrap();
         assert_eq!((code, &said["did"], &said["file"]), (0, &json!("hold_lifted"), &json!(false)));

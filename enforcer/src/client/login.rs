@@ -1,8 +1,10 @@
 //! `leasehold login` and `logout`: a token of the gateway's identity provider, by a browser on this machine or by
 //! another device, kept by [`super::keeper`]. The token is never printed and never part of an error.
 
+use super::commands::Format;
 use super::connect::{self, Connect, Failure};
 use super::keeper::{self, Kept, Place};
+use super::tell::{Done, tell};
 use crate::api::after::SignIn;
 use aws_lc_rs::digest;
 use base64::Engine as _;
@@ -11,6 +13,7 @@ use lang::time::Timestamp;
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use serde_json::json;
 use std::io::{self, Write};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -111,55 +114,46 @@ async fn post<T: serde::de::DeserializeOwned>(
     serde_json::from_slice(&bytes).map_err(|_| unavailable("the identity provider's answer is not what is expected"))
 }
 
-/// Signs in; the exit code.
+/// Signs in; the exit code. What the person has to do goes to `notes`, as it comes.
 ///
 /// # Errors
-/// When `notes` cannot be written.
-pub async fn login(connect: &Connect, device: bool, notes: &mut dyn Write) -> io::Result<u8> {
-    match tokio::time::timeout(SIGN_IN_MAX, sign_in(connect, device, notes)).await {
+/// When `out` or `notes` cannot be written.
+pub async fn login(
+    connect: &Connect,
+    device: bool,
+    format: Format,
+    out: &mut dyn Write,
+    notes: &mut dyn Write,
+) -> io::Result<u8> {
+    let done = match tokio::time::timeout(SIGN_IN_MAX, sign_in(connect, device, notes)).await {
         Ok(Ok((seconds, place))) => {
-            let place = match place {
-                Place::Keyring => "the keyring",
-                Place::File => "a file that only this user reads",
+            let (word, place) = match place {
+                Place::Keyring => ("keyring", "the keyring"),
+                Place::File => ("file", "a file that only this user reads"),
             };
-            writeln!(
-                notes,
+            let sentence = format!(
                 "signed in for {} min; the token is in {place}, and this user's commands use it from now on",
                 seconds / 60
-            )?;
-            Ok(0)
+            );
+            Ok(Done::well(sentence, json!({ "signed_in": true, "seconds": seconds, "kept_in": word })))
         }
-        Ok(Err(failure)) => {
-            writeln!(notes, "error: {failure}")?;
-            Ok(failure.code())
-        }
-        Err(_) => {
-            writeln!(notes, "error: nobody signed in within {} min", SIGN_IN_MAX.as_secs() / 60)?;
-            Ok(4)
-        }
-    }
+        Ok(Err(failure)) => Err(failure),
+        Err(_) => Err(unavailable(format!("nobody signed in within {} min", SIGN_IN_MAX.as_secs() / 60))),
+    };
+    tell(done, format, out, notes)
 }
 
 /// Forgets the token; the exit code.
 ///
 /// # Errors
-/// When `notes` cannot be written.
-pub fn logout(connect: &Connect, notes: &mut dyn Write) -> io::Result<u8> {
-    let removed = connect::gateway(connect).map(|url| keeper::forget(&url));
-    match removed {
-        Ok(Err(error)) => {
-            writeln!(notes, "error: the token could not be removed: {error}")?;
-            Ok(4)
-        }
-        Ok(Ok(())) => {
-            writeln!(notes, "signed out on this machine")?;
-            Ok(0)
-        }
-        Err(failure) => {
-            writeln!(notes, "error: {failure}")?;
-            Ok(failure.code())
-        }
-    }
+/// When `out` or `notes` cannot be written.
+pub fn logout(connect: &Connect, format: Format, out: &mut dyn Write, notes: &mut dyn Write) -> io::Result<u8> {
+    let done = connect::gateway(connect).and_then(|url| {
+        let forgotten = keeper::forget(&url);
+        forgotten.map_err(|error| unavailable(format!("the token could not be removed: {error}")))?;
+        Ok(Done::well("signed out on this machine".to_owned(), json!({ "signed_in": false })))
+    });
+    tell(done, format, out, notes)
 }
 
 async fn sign_in(connect: &Connect, device: bool, notes: &mut dyn Write) -> Result<(i64, Place), Failure> {

@@ -20,4 +20,5 @@ pub mod search;
 mod show;
 pub mod simulate;
 mod steps;
+mod tell;
 pub mod verify;

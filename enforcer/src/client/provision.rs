@@ -3,6 +3,9 @@
 //!
 //! It must never print a secret but where `--secrets` asks for it, nor put the key of hashes into a statement of its own.
 
+use super::commands::Format;
+use super::connect::Failure;
+use super::tell::{Done, tell};
 use crate::config::{self, Config, Origin};
 use crate::core::limits::Limits;
 use crate::gateway::credentials::Credentials;
@@ -20,6 +23,7 @@ use pgsql::provision::names::{self, Names};
 use pgsql::provision::{self, Views, drift, script};
 use pgsql::snapshot::Catalog;
 use secrecy::{ExposeSecret, SecretBox, SecretString};
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -51,6 +55,9 @@ pub struct Args {
     /// Print the SQL that sets the roles' passwords and the key of hashes: it holds the key, so pipe it into psql
     #[arg(long)]
     pub secrets: bool,
+    /// The form of the answer
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: Format,
 }
 
 /// Runs the command; the exit code: 0 done, 1 the target differs, 3 it cannot be done.
@@ -65,15 +72,30 @@ pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<u8> {
         runtime.map_err(|error| error.to_string())?.block_on(work(&own))
     };
     let done = std::thread::Builder::new().stack_size(pgsql::bounds::STACK_BYTES).spawn(work)?.join();
-    match done.unwrap_or_else(|_| Err("the provisioning failed".to_owned())) {
-        Ok((text, code)) => {
+    match (done.unwrap_or_else(|_| Err("the provisioning failed".to_owned())), args.format) {
+        // SQL stays as it is, byte for byte.
+        (Ok((text, code)), Format::Human) => {
             out.write_all(text.as_bytes())?;
             Ok(code)
         }
-        Err(sentence) => {
-            writeln!(io::stderr(), "error: {sentence}")?;
-            Ok(3)
+        (Ok((text, code)), Format::Json) => {
+            let done = Done { sentence: String::new(), answer: answer(args, &text, code), code };
+            tell(Ok(done), args.format, out, &mut io::stderr())
         }
+        (Err(sentence), _) => tell(Err(Failure::Usage(sentence)), args.format, out, &mut io::stderr()),
+    }
+}
+
+/// What was done, for programs.
+fn answer(args: &Args, text: &str, code: u8) -> Value {
+    let connection = &args.connection;
+    if args.drift {
+        let differences: Vec<&str> = if code == 0 { Vec::new() } else { text.lines().collect() };
+        json!({ "connection": connection, "differences": differences })
+    } else if args.apply || args.remove {
+        json!({ "connection": connection, "done": text.trim_end() })
+    } else {
+        json!({ "connection": connection, "sql": text })
     }
 }
 

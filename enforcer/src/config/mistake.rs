@@ -1,6 +1,7 @@
 //! What is wrong with a configuration, shown all at once with the places. Nothing here stops at the first mistake.
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, Severity, SourceCode};
+use serde_json::json;
 use std::fmt;
 use std::io::{self, Write};
 use std::ops::Range;
@@ -71,6 +72,26 @@ impl Findings {
     /// The findings in the order of the file.
     pub fn list(&self) -> &[Mistake] {
         &self.list
+    }
+
+    /// Every finding with its place, lines and columns (in characters) from one.
+    pub fn json(&self) -> serde_json::Value {
+        let place = |at: usize| {
+            let before = self.text.get(..at).unwrap_or(&self.text);
+            let line = before.matches('\n').count().saturating_add(1);
+            let column = before.rsplit('\n').next().unwrap_or_default().chars().count().saturating_add(1);
+            json!({ "line": line, "column": column })
+        };
+        let finding = |mistake: &Mistake| {
+            let severity = match mistake.weight {
+                Weight::Error => "error",
+                Weight::Warning => "warning",
+            };
+            let start = mistake.place.as_ref().map(|range| place(range.start));
+            json!({ "severity": severity, "message": mistake.message, "help": mistake.help, "at": start })
+        };
+        let findings: Vec<_> = self.list.iter().map(finding).collect();
+        json!({ "file": self.file, "ok": !self.has_errors(), "findings": findings })
     }
 
     /// Shows every finding with its place.

@@ -203,6 +203,16 @@ pub fn check(file: &Path, out: &mut dyn Write) -> io::Result<bool> {
     Ok(config.is_some())
 }
 
+/// The same for programs: one object with every finding and its place.
+///
+/// # Errors
+/// When `out` cannot be written.
+pub fn check_json(file: &Path, out: &mut dyn Write) -> io::Result<bool> {
+    let (config, findings) = load(file);
+    writeln!(out, "{:#}", findings.json())?;
+    Ok(config.is_some())
+}
+
 /// Makes the state folder, with mode 0700.
 ///
 /// # Errors

@@ -186,6 +186,10 @@ fn all_mistakes_are_shown_at_once_in_the_order_of_the_file() {
         .collect();
     assert!(places.is_sorted(), "{shown}");
     assert!(shown.contains("did you mean `branch`?") && shown.contains("gateway.kdl:"), "{shown}");
+    let told = findings.json();
+    assert_eq!((told["ok"].as_bool(), told["findings"].as_array().map(Vec::len)), (Some(false), Some(6)));
+    let line = text.lines().position(|line| line.contains("brnach")).unwrap() + 1;
+    assert!(told["findings"].as_array().unwrap().iter().any(|one| one["at"]["line"] == line), "{told:#}");
 }
 
 #[test]

@@ -46,35 +46,7 @@ fn approved_by(visit: &Visit, request: &Request) -> bool {
 
 /// Everything that an approver should read, and what can be done.
 fn shown(body: &mut Html, visit: &Visit, request: &Request, in_list: bool) {
-    let what = match request.purpose.as_str() {
-        "extend" => "wants a window extended by",
-        "statement" => "wants to run one statement",
-        _ => "asks for",
-    };
-    // A statement asks for no time.
-    let lifetime = if request.statement.is_some() { "" } else { request.lifetime.as_str() };
-    if in_list {
-        html!(body, "<h2><a href=\"/requests/{}\">{}</a></h2>", request.id, request.connection);
-    }
-    html!(
-        body,
-        "<p class=\"sentence\"><strong>{}</strong> ({}) {} <strong>{}</strong> on <strong>{}</strong> via {}.</p>\n",
-        page::who(&request.subject),
-        request.kind,
-        what,
-        lifetime,
-        request.connection,
-        request.grant
-    );
-    match (&request.reason, &request.statement) {
-        (Some(reason), _) => html!(body, "<blockquote>{}</blockquote>\n", reason),
-        (None, None) => html!(body, "<blockquote>No reason was given.</blockquote>\n"),
-        // The statement speaks for itself.
-        (None, Some(_)) => {}
-    }
-    if let Some(held) = &request.statement {
-        statement(body, held);
-    }
+    wish(body, request, in_list);
     html!(body, "<dl>\n");
     page::fact(body, "State", &request.state);
     if let Some(ticket) = &request.ticket {
@@ -119,6 +91,39 @@ fn shown(body: &mut Html, visit: &Visit, request: &Request, in_list: bool) {
         body.add(&page::button(visit, &action, "Withdraw", "quiet", &Html::new()));
     }
     html!(body, "</div>\n");
+}
+
+/// Who wants what, and why.
+fn wish(body: &mut Html, request: &Request, in_list: bool) {
+    let what = match request.purpose.as_str() {
+        "extend" => "wants a window extended by",
+        "statement" => "wants to run one statement",
+        _ => "asks for",
+    };
+    // A statement asks for no time.
+    let lifetime = if request.statement.is_some() { "" } else { request.lifetime.as_str() };
+    if in_list {
+        html!(body, "<h2><a href=\"/requests/{}\">{}</a></h2>", request.id, request.connection);
+    }
+    html!(
+        body,
+        "<p class=\"sentence\"><strong>{}</strong> ({}) {} <strong>{}</strong> on <strong>{}</strong> via {}.</p>\n",
+        page::who(&request.subject),
+        request.kind,
+        what,
+        lifetime,
+        request.connection,
+        request.grant
+    );
+    match (&request.reason, &request.statement) {
+        (Some(reason), _) => html!(body, "<blockquote>{}</blockquote>\n", reason),
+        (None, None) => html!(body, "<blockquote>No reason was given.</blockquote>\n"),
+        // The statement speaks for itself.
+        (None, Some(_)) => {}
+    }
+    if let Some(held) = &request.statement {
+        statement(body, held);
+    }
 }
 
 /// What would run, exactly: the text, what stands behind the names in it, and the parameters.

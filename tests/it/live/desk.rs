@@ -122,14 +122,14 @@ impl<'a> Desk<'a> {
         let browser = self.browsed();
         assert!(ran.ok(), "{}\n{browser}", ran.said());
         assert!(browser.contains("You are signed in"), "{browser}");
-        assert!(ran.err.contains("a file that only this user reads"), "{}", ran.err);
+        assert!(ran.out.contains("a file that only this user reads"), "{}", ran.err);
     }
 
     /// The command line says where to go; somebody goes there with another browser.
     fn by_device(&self) {
         let file = self.home.join("login.log");
         let mut shell = Command::new("/bin/sh");
-        shell.args(["-c", "exec \"$0\" login --device 2> \"$1\""]).arg(self.program()).arg(&file);
+        shell.args(["-c", "exec \"$0\" login --device --format json 2> \"$1\""]).arg(self.program()).arg(&file);
         self.environment(&mut shell);
         let running = start(&mut shell).unwrap();
         let address = clock::wait_for("the address for the other device", Duration::from_secs(20), || {
@@ -140,6 +140,8 @@ impl<'a> Desk<'a> {
         must(browser.arg(address.unwrap())).unwrap();
         let ran = running.finish(Duration::from_secs(30)).unwrap();
         assert!(ran.ok(), "{}", std::fs::read_to_string(&file).unwrap());
+        let told: Value = serde_json::from_str(&ran.out).unwrap();
+        assert_eq!((&told["signed_in"], &told["kept_in"]), (&true.into(), &"file".into()), "{told}");
     }
 
     /// Approves the one request that waits.
@@ -236,7 +238,7 @@ fn a_desktop_keeps_the_sign_in_in_its_keyring() {
     std::fs::create_dir_all(&run).unwrap();
     session.env("XDG_RUNTIME_DIR", &run).current_dir(&paula.home);
     let ran = run_within(&mut session, RUN_MAX).unwrap();
-    assert!(ran.err.contains("the token is in the keyring"), "{}\n{}", ran.said(), paula.browsed());
+    assert!(ran.out.contains("the token is in the keyring"), "{}\n{}", ran.said(), paula.browsed());
     let lines: Vec<&str> = ran.out.lines().filter(|line| !line.starts_with("signed")).collect();
     assert_eq!(
         lines,
@@ -354,8 +356,8 @@ fn every_command_completes_and_has_a_page() {
         let ran = must(bash.args(["-c", &line])).unwrap();
         assert!(ran.out.split_whitespace().any(|word| word == name), "{name}: {}", ran.said());
     }
-    let formatless = ["login", "logout", "connect", "serve", "config", "man", "catalog", "completions", "provision"]
-        .map(str::to_owned);
+    // What becomes another program, serves, writes files, or has its form in a command below.
+    let formatless = ["connect", "serve", "config", "man", "catalog", "completions"].map(str::to_owned);
     for name in all.iter().filter(|name| !formatless.contains(name)) {
         assert!(desk.run(&[name, "--help"]).out.contains("--format"), "{name} answers programs too");
     }

@@ -59,6 +59,9 @@ fn a_target_masks_by_itself_and_what_changed_stays_closed_until_somebody_looked(
     assert!(refusal().contains("refused the gateway's login"), "{}", refusal());
     let differs = provision("--drift");
     assert!(differs.code == Some(1) && differs.out.contains("it does not exist"), "{}", differs.said());
+    let told = run(leasehold(&SCENE).args(["provision", CONNECTION, "--drift", "--format", "json"])).unwrap();
+    let answer: serde_json::Value = serde_json::from_str(&told.out).unwrap();
+    assert_eq!((told.code, answer["differences"].as_array().is_some_and(|all| !all.is_empty())), (Some(1), true));
     let made = provision("--apply");
     assert!(made.ok() && made.out.contains("1 roles and 1 schemas"), "{}", made.said());
     assert!(provision("--drift").ok(), "{}", provision("--drift").said());
