@@ -18,7 +18,7 @@ The project's own commands.
                               rows streamed at each level of recording, and one session of that size, replayed
   cargo xtask fuzz [TARGET] [--seconds N] [--seed S]
                               changes policies and bundles at random: kdl, format, compile, bundle
-  cargo xtask regress [--walk | FILE …]
+  cargo xtask regress [--walk | --from FILE | FILE …]
                               PostgreSQL's own regression suite: through the walk of statements, or through the gateway
   cargo xtask smith [SEED [QUERIES]]
                               random queries of sqlsmith: two worlds that differ in masked values, and directly

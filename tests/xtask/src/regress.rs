@@ -55,10 +55,18 @@ pub fn run(words: &[&str]) -> Outcome<ExitCode> {
     if words == ["--walk"] {
         return walk(&places, &suite);
     }
-    build(&places, "debug")?;
+    build(&places, "release")?;
+    let known = by_design(&places)?;
+    if let ["--from", first] = words {
+        // What the later files stand on is made past the gateway.
+        let all = schedule(&suite)?;
+        let at = all.iter().position(|file| file == first).ok_or_else(|| Fault::new(format!("no file `{first}`")))?;
+        let (before, files) = all.split_at(at);
+        return compare(&places, &suite, before, files, &known);
+    }
     let files =
         if words.is_empty() { schedule(&suite)? } else { words.iter().map(|word| (*word).to_owned()).collect() };
-    compare(&places, &suite, &files, &by_design(&places)?)
+    compare(&places, &suite, &[], &files, &known)
 }
 
 /// The folder `src/test/regress` of PostgreSQL 15's source.
@@ -179,8 +187,18 @@ enum Verdict {
     Unsteady,
 }
 
-fn compare(places: &Places, suite: &Path, files: &[String], by_design: &BTreeMap<String, String>) -> Outcome<ExitCode> {
+fn compare(
+    places: &Places,
+    suite: &Path,
+    before: &[String],
+    files: &[String],
+    by_design: &BTreeMap<String, String>,
+) -> Outcome<ExitCode> {
     let stage = Stage::start(places, suite)?;
+    for file in before.iter().filter(|file| *file != SET_UP) {
+        stage.directly(file)?;
+    }
+    stage.refresh()?;
     let mut verdicts: BTreeMap<&str, Verdict> = BTreeMap::new();
     let files: Vec<&String> = files.iter().filter(|file| *file != SET_UP).collect();
     for (at, file) in files.iter().enumerate() {
@@ -277,6 +295,7 @@ impl Stage {
         let names = direct.value("regression", NAMED_EXACTLY)?;
         let policy = POLICY.replace("NAMES", &format!("{names}\n"));
         let choice = Choice {
+            profile: "release",
             plaintext: true,
             policy_files: vec![("connections/regression.kdl".to_owned(), policy)],
             prepare: Some(Box::new(prepare)),
@@ -288,13 +307,19 @@ impl Stage {
         drop(std::fs::remove_dir_all(&out));
         std::fs::create_dir_all(out.join("results")).doing(|| format!("cannot make {}", out.display()))?;
         let stage = Self { scene, direct, token, out, suite: suite.to_path_buf() };
-        // What every file stands on is made past the gateway on both sides.
-        let script = stage.script(SET_UP)?;
-        for cluster in [&stage.direct, &stage.scene.cluster] {
-            stage.psql(&script, cluster.port, &cluster.writer_password)?.finish(FILE_MAX)?;
-        }
-        stage.refresh()?;
+        stage.directly(SET_UP)?;
         Ok(stage)
+    }
+
+    /// Runs a file past the gateway on both sides: what others stand on.
+    fn directly(&self, file: &str) -> Outcome<()> {
+        let script = self.script(file)?;
+        let both = [&self.direct, &self.scene.cluster]
+            .map(|cluster| self.psql(&script, cluster.port, &cluster.writer_password));
+        for running in both {
+            running?.finish(FILE_MAX)?;
+        }
+        Ok(())
     }
 
     /// Runs one file both ways. Where they differ, the target behind the gateway is put back and the file is run there
