@@ -115,6 +115,8 @@ fn ten_gigabytes() {
     session.close(at(9), &client_left()).unwrap();
     let folder = session.folder().to_owned();
     drop((session, recorder));
+    let stored: u64 = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
+    println!("{stored} bytes on the medium, peak {} kB", resident());
     let mut reader = read::Reader::open(&folder, Some(key().public())).unwrap();
     let mut bytes = 0_u64;
     while let Some(entry) = reader.next_entry().unwrap() {

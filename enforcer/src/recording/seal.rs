@@ -12,7 +12,7 @@ use crate::core::id::SessionId;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
@@ -26,8 +26,10 @@ pub(super) const WINDOW_LOG_MAX: u32 = 23;
 /// Frames of rows and statements come out as small as at level 3 within a few per cent, for half of the CPU time and less:
 /// `docs/performance.md` has the figures.
 const LEVEL: i32 = 1;
-/// Segments that wait for compression; more stay plain.
-const QUEUE_MAX: usize = 64;
+/// Segments that wait for compression, 128 GiB of them; more stay plain. A stream may be faster than the compression.
+const QUEUE_MAX: usize = 16_384;
+/// Segments that are still compressed when the recorder goes away; the rest stays plain, so that a stop does not wait.
+const LAST_MAX: usize = 64;
 
 /// A segment that will not grow any more.
 #[derive(Debug)]
@@ -57,15 +59,18 @@ pub(super) struct Sealed {
 pub(super) struct Sealer {
     jobs: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
+    stopping: Arc<AtomicBool>,
 }
 
 impl Sealer {
     pub(super) fn start(key: Arc<SigningKey>, disk: Arc<dyn Disk>, sealed: Sealed) -> io::Result<Self> {
         let (jobs, queue) = sync_channel(QUEUE_MAX);
+        let stopping: Arc<AtomicBool> = Arc::default();
+        let stops = Arc::clone(&stopping);
         let thread = std::thread::Builder::new()
             .name("recording-seal".into())
-            .spawn(move || work(&queue, &key, disk.as_ref(), &sealed))?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+            .spawn(move || work(&queue, &stops, &key, disk.as_ref(), &sealed))?;
+        Ok(Self { jobs: Some(jobs), thread: Some(thread), stopping })
     }
 
     /// Never waits: a segment that finds the queue full stays plain.
@@ -80,6 +85,7 @@ impl Sealer {
 
 impl Drop for Sealer {
     fn drop(&mut self) {
+        self.stopping.store(true, Ordering::Release);
         self.jobs = None;
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
@@ -89,9 +95,14 @@ impl Drop for Sealer {
     }
 }
 
-fn work(queue: &Receiver<Job>, key: &SigningKey, disk: &dyn Disk, sealed: &Sealed) {
+fn work(queue: &Receiver<Job>, stopping: &AtomicBool, key: &SigningKey, disk: &dyn Disk, sealed: &Sealed) {
     let usage = &sealed.usage;
+    let mut last = 0;
     for job in queue {
+        last += usize::from(stopping.load(Ordering::Acquire));
+        if last > LAST_MAX {
+            break;
+        }
         match seal(&job, key, disk) {
             Ok((before, after)) => {
                 usage.fetch_add(after, Ordering::Relaxed);

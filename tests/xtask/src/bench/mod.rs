@@ -57,11 +57,14 @@ struct Effort {
     masked: bool,
     /// Whether only streams are measured, with one session of so many gigabytes.
     gigabytes: Option<u32>,
+    /// Whether the programs of an earlier build are measured.
+    built: bool,
 }
 
 /// Runs it. `--seconds N` and `--rounds N` vary the effort; `--recording` adds what recording costs in each mode;
 /// `compiler` measures the compiler instead.
 /// `--masked` measures masks, new statements and streams with masks instead;
+/// `--built` measures the release programs that are there, and builds none.
 /// `--gigabytes N` measures streams at each level, and one session of that size, instead of the rest.
 pub fn run(words: &[&str]) -> Outcome<ExitCode> {
     if let ["compiler", sizes @ ..] = words {
@@ -69,8 +72,10 @@ pub fn run(words: &[&str]) -> Outcome<ExitCode> {
     }
     let effort = effort(words)?;
     let places = setup::run(Want::Everything)?;
-    say::step("build: release");
-    scene::build(&places, "release")?;
+    if !effort.built {
+        say::step("build: release");
+        scene::build(&places, "release")?;
+    }
     if let Some(gigabytes) = effort.gigabytes {
         return stream::run(&places, gigabytes).map(|()| ExitCode::SUCCESS);
     }
@@ -110,12 +115,13 @@ fn recording(places: &Places) -> Outcome<()> {
 }
 
 fn effort(words: &[&str]) -> Outcome<Effort> {
-    let mut effort = Effort { seconds: 4, rounds: 3, recording: false, masked: false, gigabytes: None };
+    let mut effort = Effort { seconds: 4, rounds: 3, recording: false, masked: false, gigabytes: None, built: false };
     let mut rest = words.iter();
     while let Some(word) = rest.next() {
         match *word {
             "--recording" => effort.recording = true,
             "--masked" => effort.masked = true,
+            "--built" => effort.built = true,
             word => numbered(&mut effort, word, rest.next())?,
         }
     }
