@@ -22,7 +22,7 @@ use lang::{
 use std::{path::Path, process::ExitCode, time::Instant};
 
 /// How often a short measurement is taken.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 /// How many decisions are timed.
 const DECISIONS: u32 = 200_000;
 /// The instant that counts as now: a Monday morning.
@@ -34,10 +34,7 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
-        ["check", folder] => {
-            check(folder);
-            Ok(())
-        }
+        ["check", folder] => check(folder),
         ["warm", folder, file] => warm(folder, file),
         ["diff", base, head] => diff(base, head),
         ["decide", folder] => decide(folder),
@@ -63,6 +60,21 @@ fn peak() -> Result<(), Failure> {
     Ok(())
 }
 
+/// The processor time that this process has taken, in milliseconds; the clock of the kernel ticks every 10.
+fn cpu() -> Result<f64, Failure> {
+    let status = std::fs::read_to_string("/proc/self/stat")?;
+    let fields = status.rsplit(") ").next().ok_or("no stat")?.split(' ').skip(11).take(2);
+    let ticks = fields.map(str::parse::<f64>).sum::<Result<f64, _>>()?;
+    Ok(ticks * 10.0)
+}
+
+/// Shows the processor time of one of several rounds that began at `before`.
+fn show_cpu(name: &str, before: f64, rounds: usize) -> Result<(), Failure> {
+    let rounds = u32::try_from(rounds).map_or(1.0, f64::from);
+    println!("{name} {:.1}", (cpu()? - before) / rounds);
+    Ok(())
+}
+
 fn show(name: &str, started: Instant) {
     println!("{name} {:.3}", started.elapsed().as_secs_f64() * 1e3);
 }
@@ -80,7 +92,8 @@ fn options() -> Options {
     Options { threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get) }
 }
 
-fn check(folder: &str) {
+fn check(folder: &str) -> Result<(), Failure> {
+    let before = cpu()?;
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let args = ["leaseholdc", "check", folder, "--at", NOW].map(Into::into);
     let started = Instant::now();
@@ -88,6 +101,7 @@ fn check(folder: &str) {
     show("check_ms", started);
     println!("exit {}", exit.code());
     println!("output_bytes {}", out.len());
+    show_cpu("check_cpu_ms", before, 1)
 }
 
 /// A folder of which one file has another text.
@@ -113,7 +127,7 @@ fn warm(folder: &str, file: &str) -> Result<(), Failure> {
     let mut parsed = Parsed::default();
     compile_again(&Os, folder, at, &options(), &mut parsed)?;
     show("first_ms", started);
-    let mut all = Vec::new();
+    let (before, mut all) = (cpu()?, Vec::new());
     for round in 0..ROUNDS {
         let text = format!(
             "{}\n// round {round}\n",
@@ -126,7 +140,7 @@ fn warm(folder: &str, file: &str) -> Result<(), Failure> {
         drop(compilation);
     }
     println!("warm_ms {:.3}", median(all));
-    Ok(())
+    show_cpu("warm_cpu_ms", before, ROUNDS)
 }
 
 fn compiled(folder: &str) -> Result<Compilation, Failure> {
@@ -145,8 +159,7 @@ fn revision<'r>(id: &'r str, compilation: &'r Compilation) -> Result<Revision<'r
 
 fn diff(base: &str, head: &str) -> Result<(), Failure> {
     let (old, new) = (compiled(base)?, compiled(head)?);
-    let mut all = Vec::new();
-    let mut changed = 0;
+    let (before, mut all, mut changed) = (cpu()?, Vec::new(), 0);
     for _ in 0..ROUNDS {
         let (old, new) = (revision("base", &old)?, revision("head", &new)?);
         let started = Instant::now();
@@ -156,7 +169,7 @@ fn diff(base: &str, head: &str) -> Result<(), Failure> {
     }
     println!("diff_ms {:.3}", median(all));
     println!("connections_changed {changed}");
-    Ok(())
+    show_cpu("diff_cpu_ms", before, ROUNDS)
 }
 
 /// A number below a bound from a place; the same for the same place (splitmix64).

@@ -297,6 +297,10 @@ fn timed(before: &Rules, after: &Rules) -> Vec<SettingChange> {
     rules.into_iter().map(change).collect()
 }
 
+fn ids(rules: &Rules) -> BTreeSet<&str> {
+    rules.grants.iter().map(|grant| grant.id.as_str()).collect()
+}
+
 /// Grants that got another id, and rules whose change has no effect at any connection.
 fn rest(before: &Rules, after: &Rules, connections: &[AtConnection]) -> (Vec<(String, String)>, Vec<String>) {
     let mut renamed = Vec::new();
@@ -306,10 +310,9 @@ fn rest(before: &Rules, after: &Rules, connections: &[AtConnection]) -> (Vec<(St
         grant.beside.clear();
         grant
     };
-    let ids = |rules: &'_ Rules| rules.grants.iter().map(|grant| grant.id.clone()).collect::<BTreeSet<String>>();
     let (old_ids, new_ids) = (ids(before), ids(after));
-    let come: Vec<_> = after.grants.iter().filter(|grant| !old_ids.contains(&grant.id)).collect();
-    for old in before.grants.iter().filter(|grant| !new_ids.contains(&grant.id)) {
+    let come: Vec<_> = after.grants.iter().filter(|grant| !old_ids.contains(grant.id.as_str())).collect();
+    for old in before.grants.iter().filter(|grant| !new_ids.contains(grant.id.as_str())) {
         // Most candidates are at another connection, which is seen without a copy.
         let same = come.iter().find(|new| new.on == old.on && anonymous(new) == anonymous(old));
         renamed.extend(same.map(|new| (old.id.clone(), new.id.clone())));
@@ -323,23 +326,29 @@ fn rest(before: &Rules, after: &Rules, connections: &[AtConnection]) -> (Vec<(St
     let all = |rules: &Rules| rules.connections.iter().map(|one| one.name.clone()).collect::<Vec<String>>();
     let (all_before, all_after) = (all(before), all(after));
     let (earlier, later) = (rules_of(before, &all_before), rules_of(after, &all_after));
+    let named = |(kind, name): (RuleKind, &str)| RuleId::new(kind, name);
     for (rule, (on, old)) in &earlier {
         let other = later.get(rule);
-        let same = other.is_some_and(|(_, new)| new == old);
-        let known = renamed.iter().any(|(a, _)| *a == rule.name);
+        if other.is_some_and(|(_, new)| new == old) {
+            continue;
+        }
+        let known = renamed.iter().any(|(a, _)| *a == rule.1);
         let mut on = on.iter().chain(other.iter().flat_map(|(on, _)| on.iter()));
-        if !same && !known && !on.any(|name| touched.contains(name.as_str())) {
-            quiet.push(format!("{rule} {}", if other.is_some() { "changed" } else { "removed" }));
+        if !known && !on.any(|name| touched.contains(name.as_str())) {
+            quiet.push(format!("{} {}", named(*rule), if other.is_some() { "changed" } else { "removed" }));
         }
     }
     for (rule, (on, _)) in &later {
-        let known = renamed.iter().any(|(_, b)| *b == rule.name);
-        if !earlier.contains_key(rule) && !known && !on.iter().any(|name| touched.contains(name.as_str())) {
-            quiet.push(format!("{rule} added"));
+        let known = || renamed.iter().any(|(_, b)| *b == rule.1);
+        if !earlier.contains_key(rule) && !known() && !on.iter().any(|name| touched.contains(name.as_str())) {
+            quiet.push(format!("{} added", named(*rule)));
         }
     }
     (renamed, quiet)
 }
+
+/// A rule, and the connections that it concerns.
+type Stands<'r> = (&'r [String], Deciding<'r>);
 
 /// A rule that decides.
 #[derive(PartialEq)]
@@ -351,20 +360,19 @@ enum Deciding<'r> {
     Mask(&'r Mask),
 }
 
-/// Every rule that decides, with its connections; `everywhere` are all of them.
-fn rules_of<'r>(rules: &'r Rules, everywhere: &'r [String]) -> BTreeMap<RuleId, (&'r [String], Deciding<'r>)> {
-    let grants = rules.grants.iter().map(|rule| (rule.rule(), (&*rule.on, Deciding::Grant(rule))));
-    let id = |kind: RuleKind, name: &String| RuleId::new(kind, name);
+/// Every rule that decides by kind and name, with its connections; `everywhere` are all of them.
+fn rules_of<'r>(rules: &'r Rules, everywhere: &'r [String]) -> BTreeMap<(RuleKind, &'r str), Stands<'r>> {
+    let grants = rules.grants.iter().map(|rule| ((rule.rule_kind(), &*rule.id), (&*rule.on, Deciding::Grant(rule))));
     let forbids = rules.forbids.iter();
-    let forbids = forbids.map(|rule| (id(RuleKind::Forbid, &rule.name), (&*rule.on, Deciding::Forbid(rule))));
+    let forbids = forbids.map(|rule| ((RuleKind::Forbid, &*rule.name), (&*rule.on, Deciding::Forbid(rule))));
     let limits = rules.limits.iter();
-    let limits = limits.map(|rule| (id(RuleKind::Limits, &rule.name), (&*rule.on, Deciding::Limits(rule))));
+    let limits = limits.map(|rule| ((RuleKind::Limits, &*rule.name), (&*rule.on, Deciding::Limits(rule))));
     let guards = rules.guards.iter();
-    let guards = guards.map(|rule| (id(RuleKind::Guard, &rule.name), (&*rule.on, Deciding::Guard(rule))));
-    let masks = rules.masks.iter().map(|rule| {
-        let on = rule.on.as_deref().unwrap_or(everywhere);
-        (id(RuleKind::Mask, &rule.name), (on, Deciding::Mask(rule)))
-    });
+    let guards = guards.map(|rule| ((RuleKind::Guard, &*rule.name), (&*rule.on, Deciding::Guard(rule))));
+    let masks = rules
+        .masks
+        .iter()
+        .map(|rule| ((RuleKind::Mask, &*rule.name), (rule.on.as_deref().unwrap_or(everywhere), Deciding::Mask(rule))));
     grants.chain(forbids).chain(limits).chain(guards).chain(masks).collect()
 }
 

@@ -76,7 +76,7 @@ impl<'r> Versus<'_, 'r> {
             for alternative in &row.to {
                 for who in self.people.joined(more.view, seed, &alternative.groups) {
                     if self.agrees(seed, &who) {
-                        self.explore(grant, Node { who, open: self.cells.all() }, &mut found);
+                        self.explore(grant, Node { who, open: more.everywhere().clone() }, &mut found);
                     }
                 }
             }
@@ -110,8 +110,7 @@ impl<'r> Versus<'_, 'r> {
             if wanted.is_empty() {
                 continue;
             }
-            let mine: Vec<Piece> =
-                more.offers(self.people, &who).into_iter().filter(|piece| piece.grant == grant).collect();
+            let mine = more.offers_by(grant, self.people, &who);
             if mine.is_empty() {
                 continue;
             }
@@ -259,14 +258,13 @@ impl<'r> Versus<'_, 'r> {
 
     fn explore_sessions(&self, grant: usize, start: Person, found: &mut Found) {
         let (Some(more), Some(less)) = (self.more, self.less) else { return };
-        let mut open = vec![Node { who: start, open: self.cells.all() }];
+        let mut open = vec![Node { who: start, open: more.everywhere().clone() }];
         while let Some(Node { who, open: wanted }) = open.pop() {
             let (wanted, first) = found.unvisited(grant, &who, wanted);
             if wanted.is_empty() {
                 continue;
             }
-            let mine: Vec<Piece> =
-                more.offers(self.people, &who).into_iter().filter(|piece| piece.grant == grant).collect();
+            let mine = more.offers_by(grant, self.people, &who);
             let theirs = less.offers(self.people, &who);
             for time in 0..self.cells.times().len() {
                 let now = self.cells.of_time(time);

@@ -149,8 +149,18 @@ impl<'r> Side<'r> {
 
     /// Everything that a seat is offered here.
     pub fn offers_to(&self, seat: &Seat) -> Vec<Piece> {
+        self.offered(seat, |_| true)
+    }
+
+    /// What somebody is offered by one grant.
+    pub fn offers_by(&self, grant: usize, people: &People, person: &Person) -> Vec<Piece> {
+        people.seat(self.view, person).map_or_else(Vec::new, |seat| self.offered(&seat, |at| at == grant))
+    }
+
+    fn offered(&self, seat: &Seat, asked: impl Fn(usize) -> bool) -> Vec<Piece> {
         let concerned = |row: &GrantRow<'_>| row.to.iter().any(|one| one.matches(seat));
-        if !self.grants.iter().any(concerned) {
+        let mut rows = self.grants.iter().enumerate().filter(|(at, row)| asked(*at) && concerned(row)).peekable();
+        if rows.peek().is_none() {
             return Vec::new();
         }
         let matched: Vec<&Restriction<'r>> = self.restrictions.iter().filter(|one| concerns(&one.whom, seat)).collect();
@@ -158,7 +168,6 @@ impl<'r> Side<'r> {
         for one in &matched {
             open.remove(&one.deny);
         }
-        let rows = self.grants.iter().enumerate().filter(|(_, row)| concerned(row));
         rows.flat_map(|(at, row)| self.pieces(at, row, &matched, &open, seat.kind)).collect()
     }
 
@@ -231,6 +240,11 @@ impl<'r> Side<'r> {
             }
         }
         split
+    }
+
+    /// Every cell in which something can happen.
+    pub const fn everywhere(&self) -> &Bits {
+        &self.everywhere
     }
 
     /// The position of the grant with this id.

@@ -561,8 +561,12 @@ impl Program {
 impl Grant {
     /// How decisions name this grant.
     pub fn rule(&self) -> RuleId {
-        let kind = if self.break_glass.is_some() { RuleKind::BreakGlass } else { RuleKind::Grant };
-        RuleId::new(kind, &self.id)
+        RuleId::new(self.rule_kind(), &self.id)
+    }
+
+    /// Whether it is a grant or a break-glass.
+    pub const fn rule_kind(&self) -> RuleKind {
+        if self.break_glass.is_some() { RuleKind::BreakGlass } else { RuleKind::Grant }
     }
 }
 

@@ -37,6 +37,10 @@ pub fn format(source: SourceId, text: &str) -> Result<String, FormatError> {
     let mut printer = Printer::new(text);
     printer.run();
     let out = printer.finish(&before);
+    // What did not change means what it meant.
+    if out == text {
+        return Ok(out);
+    }
     let after = tree::read(source, &out);
     let faithful = after.mistakes.is_empty()
         && same_nodes(&before.nodes, &after.nodes)

@@ -18,7 +18,9 @@ const SIZES: [usize; 3] = [1_000, 10_000, 50_000];
 const ESTATES: [(&str, u64); 3] = [("base", 0), ("one-percent", 10), ("everything", 1_000)];
 const SEED: u64 = 20_261_122;
 /// How often a process is started; the median counts.
-const TIMES: usize = 5;
+const TIMES: usize = 3;
+/// Larger estates are measured once.
+const ONCE_ABOVE: usize = 10_000;
 /// The longest that one measurement may take.
 const WITHIN: Duration = Duration::from_mins(15);
 
@@ -28,11 +30,14 @@ struct Figures {
     grants: usize,
     bytes: f64,
     check: f64,
-    process: f64,
+    check_cpu: f64,
     check_mb: f64,
     warm: f64,
+    warm_cpu: f64,
     diff_one: f64,
+    diff_one_cpu: f64,
     diff_all: f64,
+    diff_all_cpu: f64,
     diff_mb: f64,
     p50: f64,
     p99: f64,
@@ -42,8 +47,12 @@ struct Figures {
     kdl_mb: f64,
 }
 
-/// Measures and prints. Numbers of grants may be given instead of the usual ones.
+/// Measures and prints. Numbers of grants may be given instead of the usual ones; after `--built` nothing is built.
 pub(super) fn run(words: &[&str]) -> Outcome<ExitCode> {
+    let (built, words) = match words {
+        ["--built", rest @ ..] => (true, rest),
+        words => (false, words),
+    };
     let sizes = words
         .iter()
         .map(|word| word.replace([',', '_'], "").parse().doing(|| format!("`{word}` is no number of grants")))
@@ -56,10 +65,12 @@ pub(super) fn run(words: &[&str]) -> Outcome<ExitCode> {
             write(Estate { grants: *grants, seed: SEED, changed }, &folder(&places, *grants, name))?;
         }
     }
-    say::step("build: release");
-    let mut cargo = tools::cargo(&places);
-    cargo.args(["build", "--release", "--package", "compiler", "--bins", "--example", "cost"]);
-    must_within(&mut cargo, Duration::from_hours(1))?;
+    if !built {
+        say::step("build: release");
+        let mut cargo = tools::cargo(&places);
+        cargo.args(["build", "--release", "--package", "compiler", "--example", "cost"]);
+        must_within(&mut cargo, Duration::from_hours(1))?;
+    }
     let mut all = Vec::new();
     for grants in sizes {
         say::step(&format!("{grants} grants"));
@@ -77,23 +88,18 @@ fn measure(places: &Places, grants: usize) -> Outcome<Figures> {
         must_within(&mut command, WITHIN)
     };
     let often = |words: &[&str], folders: &[&Path], names: &[&str]| -> Outcome<Vec<f64>> {
-        let runs = (0..TIMES).map(|_| cost(words, folders)).collect::<Outcome<Vec<Ran>>>()?;
+        let times = if grants > ONCE_ABOVE { 1 } else { TIMES };
+        let runs = (0..times).map(|_| cost(words, folders)).collect::<Outcome<Vec<Ran>>>()?;
         names.iter().map(|name| Ok(median(runs.iter().map(|ran| figure(ran, name)).collect::<Outcome<_>>()?))).collect()
     };
     let pick = |all: &[f64], at: usize| all.get(at).copied().unwrap_or(f64::NAN);
-    let check = often(&["check"], &[&same], &["check_ms", "peak_mb", "exit"])?;
+    let check = often(&["check"], &[&same], &["check_ms", "peak_mb", "exit", "check_cpu_ms"])?;
     if pick(&check, 2) != 0.0 {
         return Err(Fault::new("the generated policy has errors: run `leaseholdc check` on it"));
     }
-    let mut process = Vec::new();
-    for _ in 0..TIMES {
-        let mut command = Command::new(places.built("release", "leaseholdc"));
-        command.arg("check").arg(&same).args(["--at", "2026-05-04T10:00:00+02:00"]);
-        process.push(must_within(&mut command, WITHIN)?.took.as_secs_f64() * 1e3);
-    }
-    let warm = often(&["warm", "teams/team-1/grants.kdl"], &[&same], &["warm_ms"])?;
-    let diff_one = often(&["diff"], &[&same, &one], &["diff_ms"])?;
-    let diff_all = often(&["diff"], &[&same, &all], &["diff_ms", "peak_mb"])?;
+    let warm = often(&["warm", "teams/team-1/grants.kdl"], &[&same], &["warm_ms", "warm_cpu_ms"])?;
+    let diff_one = often(&["diff"], &[&same, &one], &["diff_ms", "diff_cpu_ms"])?;
+    let diff_all = often(&["diff"], &[&same, &all], &["diff_ms", "peak_mb", "diff_cpu_ms"])?;
     let decide = often(&["decide"], &[&same], &["decide_p50_ns", "decide_p99_ns"])?;
     let reader = often(&["reader"], &[&same], &["parse_ms", "peak_mb", "bytes"])?;
     let kdl = often(&["kdl"], &[&same], &["parse_ms", "peak_mb"])?;
@@ -101,11 +107,14 @@ fn measure(places: &Places, grants: usize) -> Outcome<Figures> {
         grants,
         bytes: pick(&reader, 2),
         check: pick(&check, 0),
-        process: median(process),
+        check_cpu: pick(&check, 3),
         check_mb: pick(&check, 1),
         warm: pick(&warm, 0),
+        warm_cpu: pick(&warm, 1),
         diff_one: pick(&diff_one, 0),
+        diff_one_cpu: pick(&diff_one, 1),
         diff_all: pick(&diff_all, 0),
+        diff_all_cpu: pick(&diff_all, 2),
         diff_mb: pick(&diff_all, 1),
         p50: pick(&decide, 0),
         p99: pick(&decide, 1),
@@ -142,14 +151,13 @@ fn figure(ran: &Ran, name: &str) -> Outcome<f64> {
 /// A row of the table: what, how it is read from the figures, and the target at 10,000 grants.
 type Row = (&'static str, fn(&Figures) -> String, &'static str);
 
-const ROWS: [Row; 12] = [
+const ROWS: [Row; 11] = [
     ("policy text", |f| format!("{:.1} MB", f.bytes / 1e6), ""),
-    ("`check`, cold", |f| format!("{:.0} ms", f.check), "≤ 800 ms"),
-    ("… as a process, start to end", |f| format!("{:.0} ms", f.process), ""),
+    ("`check`, cold", |f| both(f.check, f.check_cpu), "≤ 800 ms"),
     ("… peak memory", |f| format!("{:.0} MB", f.check_mb), "≤ 200 MB"),
-    ("`check` again, one file changed, same process", |f| format!("{:.0} ms", f.warm), "≤ 50 ms"),
-    ("`diff` after load, 1 % of the grants changed", |f| format!("{:.1} ms", f.diff_one), "≤ 20 ms"),
-    ("`diff` after load, every grant changed", |f| format!("{:.0} ms", f.diff_all), "≤ 400 ms"),
+    ("`check` again, one file changed, same process", |f| both(f.warm, f.warm_cpu), "≤ 50 ms"),
+    ("`diff` after load, 1 % of the grants changed", |f| both(f.diff_one, f.diff_one_cpu), "≤ 20 ms"),
+    ("`diff` after load, every grant changed", |f| both(f.diff_all, f.diff_all_cpu), "≤ 400 ms"),
     ("… peak memory with both revisions", |f| format!("{:.0} MB", f.diff_mb), ""),
     ("decision, p50", |f| format!("{:.2} µs", f.p50 / 1e3), "≤ 1 µs"),
     ("decision, p99", |f| format!("{:.2} µs", f.p99 / 1e3), "≤ 5 µs"),
@@ -157,10 +165,15 @@ const ROWS: [Row; 12] = [
     ("reading: the `kdl` crate", |f| format!("{:.0} ms, {:.0} MB", f.kdl, f.kdl_mb), ""),
 ];
 
+/// By the clock on the wall, and on the processors.
+fn both(wall: f64, cpu: f64) -> String {
+    format!("{wall:.0} ms, CPU {cpu:.0} ms")
+}
+
 fn print(all: &[Figures]) {
     let columns: Vec<String> = all.iter().map(|figures| format!(" {} grants |", thousands(figures.grants))).collect();
     say::line("");
-    say::line(&format!("| medians of {TIMES} |{} target at 10,000 |", columns.concat()));
+    say::line(&format!("| medians of {TIMES}, above {ONCE_ABOVE} one run |{} target at 10,000 |", columns.concat()));
     say::line(&format!("|---|{}---|", "---:|".repeat(all.len())));
     for (what, read, target) in ROWS {
         let cells: Vec<String> = all.iter().map(|figures| format!(" {} |", read(figures))).collect();
