@@ -16,6 +16,7 @@ mod hashes;
 mod held;
 mod identity;
 mod killed;
+mod maker;
 mod masking;
 mod native;
 mod patterns;
