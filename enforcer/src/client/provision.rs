@@ -107,12 +107,18 @@ async fn work(args: &Args) -> Result<(String, u8), String> {
     let program = policy(&config, args.policy.as_deref())?;
     let name = &args.connection;
     let target = program.connection(name).ok_or_else(|| format!("the policy has no connection `{name}`"))?;
-    if target.masking != Masking::Database && !args.remove {
+    let makes_roles = target.credential.source == masking::ROLE_SOURCE;
+    if target.masking != Masking::Database && !args.remove && !(makes_roles && args.secrets) {
         return Err(format!("`{name}` does not say `masking database`"));
     }
     let key = config::mask_key(&config.mask_key)
         .map_err(|error| format!("the mask key {} cannot be used: {error}", config.mask_key.file.display()))?;
-    let roles = roles(&program, target)?;
+    let mut roles = roles(&program, target)?;
+    let count = roles.len();
+    if makes_roles {
+        // The account that makes a role for each session has a password as they have.
+        roles.insert(target.credential.user.clone());
+    }
     if args.secrets {
         return Ok((secrets(target, &roles, &key), 0));
     }
@@ -140,14 +146,7 @@ async fn work(args: &Args) -> Result<(String, u8), String> {
     run_in(&mut ready, &sql).await?;
     run_in(&mut ready, &format!("{}{}", passwords(&roles, &key), key_from_parameters(target))).await?;
     let views: BTreeSet<_> = classes.iter().map(|class| &class.names.schema).collect();
-    Ok((
-        format!(
-            "{} roles and {} schemas of masking views stand in the database of `{name}`\n",
-            roles.len(),
-            views.len()
-        ),
-        0,
-    ))
+    Ok((format!("{} roles and {} schemas of masking views stand in the database of `{name}`\n", count, views.len()), 0))
 }
 
 fn differences(
@@ -174,13 +173,20 @@ fn policy(config: &Config, revision: Option<&str>) -> Result<Program, String> {
 
 /// The roles of every class.
 fn roles(program: &Program, target: &Connection) -> Result<BTreeSet<String>, String> {
+    if target.masking != Masking::Database {
+        return Ok(BTreeSet::new());
+    }
     let classes = program.mask_classes(&target.name).map_err(|error| error.to_string())?;
     Ok(classes.keys().map(|class| Names::new(&target.name, class).role).collect())
 }
 
 async fn connect(target: &Connection, base: &Path, key: &SecretBox<[u8; 32]>) -> Result<Upstream<TcpStream>, String> {
     let address = Address::parse(&target.address).ok_or_else(|| format!("`{}` is not host:port", target.address))?;
-    let secret = Credentials::new(base).fetch(&target.credential).map_err(|error| error.to_string())?;
+    let secret = if target.credential.source == masking::ROLE_SOURCE {
+        masking::role_password(key, &target.credential.user)
+    } else {
+        Credentials::new(base).fetch(&target.credential).map_err(|error| error.to_string())?
+    };
     let target = Target {
         address,
         tls: UpstreamTls::from_policy(&target.tls).map_err(|error| error.to_string())?,
@@ -212,7 +218,7 @@ fn passwords(roles: &BTreeSet<String>, key: &SecretBox<[u8; 32]>) -> String {
         let password = masking::role_password(key, role);
         let kept = postgres_protocol::password::scram_sha_256(password.expose_secret().as_bytes());
         // Writing to a string cannot fail.
-        let _ = writeln!(out, "ALTER ROLE \"{role}\" PASSWORD '{kept}';");
+        let _ = writeln!(out, "ALTER ROLE \"{}\" PASSWORD '{kept}';", role.replace('"', "\"\""));
     }
     out
 }
@@ -229,6 +235,9 @@ fn key_from_parameters(target: &Connection) -> String {
 }
 
 fn secrets(target: &Connection, roles: &BTreeSet<String>, key: &SecretBox<[u8; 32]>) -> String {
+    if target.masking != Masking::Database {
+        return passwords(roles, key);
+    }
     let table = format!("\"{}key\".mask_key", names::prefix(&target.name));
     let blocks: Vec<(&str, SecretString)> = masking::key_blocks(key, &target.name);
     let values: Vec<String> =

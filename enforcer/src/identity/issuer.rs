@@ -49,6 +49,17 @@ pub(super) fn of(idp: &Idp) -> Vec<Issuer> {
     }
 }
 
+/// What a client is told that asks where to get a token: the address of the metadata, and what to ask for. An Entra idp
+/// is announced by its version 2.
+pub(crate) fn announced(idp: &Idp) -> Option<(String, String)> {
+    let metadata = of(idp).pop()?.metadata;
+    let scope = match &idp.flavour {
+        IdpFlavour::Entra { .. } => format!("{}/.default", idp.audiences.first()?),
+        IdpFlavour::Oidc { .. } => "openid".to_owned(),
+    };
+    Some((metadata, scope))
+}
+
 fn entra(tenant: &str, authority: Option<&str>) -> Vec<Issuer> {
     let issuer = |iss: String, base: &str, dialect: Dialect, loopback: bool| Issuer {
         metadata: well_known(base),

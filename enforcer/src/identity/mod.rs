@@ -6,7 +6,7 @@
 
 mod claims;
 mod fetch;
-mod issuer;
+pub(crate) mod issuer;
 mod json;
 mod jws;
 mod keys;

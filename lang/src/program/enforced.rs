@@ -43,7 +43,7 @@ pub const fn serves(kind: ConnectionKind) -> bool {
 
 /// Whether the gateway reads credentials from a source; the word is the annotation in a policy.
 pub fn reads_credential(source: &str) -> bool {
-    matches!(source, "env" | "file")
+    matches!(source, "env" | "file" | "postgres-role")
 }
 
 /// Why the gateway keeps a connection closed; `None` when it opens it.

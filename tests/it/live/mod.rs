@@ -5,6 +5,7 @@
 
 mod api;
 mod archive;
+mod bearer;
 mod canary;
 mod compare;
 mod console;
@@ -17,6 +18,8 @@ mod held;
 mod identity;
 mod killed;
 mod maker;
+mod kinds;
+mod large;
 mod masking;
 mod native;
 mod patterns;
@@ -24,6 +27,7 @@ mod people;
 mod provision;
 mod raw;
 mod recordings;
+mod roles;
 mod schema;
 mod smith;
 mod startup;

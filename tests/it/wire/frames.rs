@@ -128,13 +128,7 @@ pub(super) fn client(line: &str) -> BytesMut {
             cstr(&mut body, word(1));
             frame(b'p', &body)
         }
-        "Raw" => words
-            .iter()
-            .skip(1)
-            .map(|byte| u8::from_str_radix(byte, 16).unwrap())
-            .collect::<Vec<u8>>()
-            .as_slice()
-            .into(),
+        "Raw" => bytes(&words),
         other => panic!("unknown client message `{other}`"),
     }
 }
@@ -203,6 +197,7 @@ pub(super) fn server(line: &str) -> BytesMut {
             cstr(&mut body, word(2));
             frame(b'A', &body)
         }
+        "Raw" => bytes(&words),
         other => panic!("unknown server message `{other}`"),
     }
 }
@@ -216,6 +211,12 @@ pub(super) fn row(values: &[Option<String>]) -> BytesMut {
         body.extend_from_slice(value.as_deref().unwrap_or_default().as_bytes());
     }
     frame(b'D', &body)
+}
+
+/// `Raw 44 00 ff`
+fn bytes(words: &[String]) -> BytesMut {
+    let all: Vec<u8> = words.iter().skip(1).map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
+    all.as_slice().into()
 }
 
 /// What stands in bytes of complete messages, a line each.

@@ -101,3 +101,15 @@ fn a_refused_statement_is_recorded_unless_the_level_is_none() {
         assert_eq!(denied, 1);
     }
 }
+
+#[test]
+fn nothing_that_rests_on_the_catalog_runs_where_it_is_not_known() {
+    for policy in ["default", "masked"] {
+        for text in ["select * from public.events\0", "select lower('x') from public.events\0"] {
+            let (frames, denied) = recorded(policy, frame(b'Q', text.as_bytes()));
+            assert_eq!(denied, 1, "{policy}: {text}: {}", String::from_utf8_lossy(&frames));
+        }
+    }
+    // What touches nothing needs no catalog.
+    assert_eq!(recorded("default", frame(b'Q', b"begin\0")).1, 0);
+}

@@ -1,6 +1,7 @@
 //! From masks and a catalog to a plan: who inherits a mask, what is computed from a masked column, and what is closed.
 
 use super::expression::{Key, is_reserved, masked, quoted};
+use super::order::Access;
 use super::{Cover, Masks, Plan, Provided, RelationMasks, Treatment, rewrite};
 use crate::provision::names;
 use crate::session::SessionFacts;
@@ -138,7 +139,9 @@ impl Build {
             if let Some(why) = found.closed.clone().or_else(|| self.closed(relation, found)) {
                 self.plan.treatments.insert(name.clone(), Treatment::Closed(why.into()));
             } else if !found.columns.is_empty() {
-                let made = self.cover(name, relation, &found.columns, &source(name, false), &source(name, true));
+                let access = Access::of_table(&self.plan, relation);
+                let from = [source(name, false), source(name, true)];
+                let made = self.cover(name, relation, &found.columns, &from, access);
                 self.take(name, relation, made);
             }
         }
@@ -201,7 +204,7 @@ impl Build {
         if catalog.runs(relation.oid) {
             return self.close(name, "its query runs a routine of the database");
         }
-        let (mut covered, mut tainted) = (false, false);
+        let (mut covered, mut tainted, mut ordered) = (false, false, false);
         if let Some(definition) = &relation.definition {
             match read_by(definition, &self.plan.facts) {
                 Ok(read) => bases.extend(read),
@@ -217,7 +220,10 @@ impl Build {
                 Some(Treatment::Closed(_)) if base != name => {
                     return self.close(name, &format!("it reads `{}.{}`, which is closed", base.0, base.1));
                 }
-                Some(Treatment::Covered(_)) => covered = true,
+                Some(Treatment::Covered(cover)) => {
+                    covered = true;
+                    ordered |= cover.access.is_ordered();
+                }
                 Some(Treatment::Closed(_)) | None => {}
             }
         }
@@ -226,13 +232,13 @@ impl Build {
         }
         match relation.kind {
             Kind::Materialised if tainted => self.close(name, "it holds copies of rows with masked columns"),
-            Kind::View => self.cover_view(name, relation, covered),
+            Kind::View => self.cover_view(name, relation, covered, ordered),
             Kind::Materialised | Kind::Table | Kind::Partitioned | Kind::Foreign | Kind::Sequence | Kind::Toast => {}
         }
     }
 
     /// A view over masked relations becomes its own query over what stands in for them; its own masks lie on top.
-    fn cover_view(&mut self, name: &Name, relation: &Relation, covered: bool) {
+    fn cover_view(&mut self, name: &Name, relation: &Relation, covered: bool, ordered: bool) {
         let own = self.plan.masks.relations.get(name);
         if let Some(why) = own.and_then(|laid| laid.closed.clone()) {
             return self.close(name, &why);
@@ -258,7 +264,9 @@ impl Build {
         } else {
             source(name, false)
         };
-        let made = self.cover(name, relation, &effective.columns, &from, &from);
+        let computes = relation.definition.as_deref().is_none_or(rewrite::computes);
+        let access = Access::of_view(!effective.columns.is_empty(), ordered, computes);
+        let made = self.cover(name, relation, &effective.columns, &[from.clone(), from], access);
         if made.is_some() && !effective.columns.is_empty() {
             self.plan.masked.insert(relation.oid, effective.columns.keys().copied().collect());
         }
@@ -271,12 +279,12 @@ impl Build {
         name: &Name,
         relation: &Relation,
         masks: &BTreeMap<i16, MaskAs>,
-        from: &str,
-        from_only: &str,
+        from: &[String; 2],
+        access: Access,
     ) -> Option<Cover> {
         match &self.plan.masks.views {
-            Some(views) if !is_catalog(name) => cover(relation, masks, from, from_only, Key::Table(&views.keys)),
-            Some(_) | None => cover(relation, masks, from, from_only, Key::Parameters),
+            Some(views) if !is_catalog(name) => cover(relation, masks, from, access, Key::Table(&views.keys)),
+            Some(_) | None => cover(relation, masks, from, access, Key::Parameters),
         }
     }
 
@@ -367,18 +375,18 @@ fn source(name: &Name, only: bool) -> String {
 fn cover(
     relation: &Relation,
     masks: &BTreeMap<i16, MaskAs>,
-    from: &str,
-    from_only: &str,
+    [from, from_only]: &[String; 2],
+    access: Access,
     key_from: Key<'_>,
 ) -> Option<Cover> {
     let (mut shown, mut raw, mut columns) = (Vec::new(), Vec::new(), Vec::new());
     for column in &relation.columns {
         let name = quoted(&column.name);
         if let Some(mask) = masks.get(&column.number) {
-            shown.push(format!("{} AS {name}", masked(mask, column, key_from)));
+            shown.push((masked(mask, column, key_from), name));
         } else {
-            shown.push(format!("m.{name} AS {name}"));
-            raw.push(format!("m.{name} AS {name}"));
+            shown.push((format!("m.{name}"), name.clone()));
+            raw.push((format!("m.{name}"), name));
         }
         columns.push((column.name.clone(), column.groups));
     }
@@ -388,20 +396,24 @@ fn cover(
     let numbers: BTreeSet<i16> = masks.keys().copied().collect();
     let hashes = masks.iter().filter(|(_, mask)| **mask == MaskAs::Hash).map(|(number, _)| *number).collect();
     let key = relation.primary_key.as_ref().filter(|key| key.iter().all(|number| !numbers.contains(number)));
-    let order = order(relation, &numbers, key);
-    let shape =
-        |columns: &[String], from: &str| rewrite::shape(&format!("SELECT {} FROM {from}{order}", columns.join(", ")));
+    let shape = |columns: &[(String, String)], from: &str, inherits: bool| {
+        let values: Vec<&str> = columns.iter().map(|(value, _)| value.as_str()).collect();
+        let named: Vec<String> = columns.iter().map(|(value, name)| format!("{value} AS {name}")).collect();
+        let order = access.order(relation, key, inherits, &values);
+        rewrite::shape(&format!("SELECT {} FROM {from}{order}", named.join(", ")))
+    };
     Some(Cover {
-        whole: shape(&shown, from)?,
-        only: shape(&shown, from_only)?,
-        narrow: shape(&raw, from)?,
-        narrow_only: shape(&raw, from_only)?,
+        whole: shape(&shown, from, true)?,
+        only: shape(&shown, from_only, false)?,
+        narrow: shape(&raw, from, true)?,
+        narrow_only: shape(&raw, from_only, false)?,
         primary_key: key.map(|key| {
             key.iter().filter_map(|number| relation.column(*number)).map(|column| column.name.clone()).collect()
         }),
         masked: named(numbers),
         hashed: named(hashes),
         columns,
+        access,
     })
 }
 
@@ -424,30 +436,4 @@ fn reading(made: Cover, from: &str, from_only: &str) -> Option<Cover> {
 /// Whether a relation is the server's own: every account may read it, so that only the statement can mask it.
 fn is_catalog(name: &Name) -> bool {
     name.0.as_ref() == crate::catalog::PG_CATALOG
-}
-
-/// What keeps the order of rows from saying anything of a masked column.
-///
-/// An index that holds a masked column beside others gives rows in its order when the others are searched for, so rows
-/// are put in the order of the primary key, or of their place. An index over nothing else could only be read as a whole
-/// instead of the table (an index-only scan), which a condition on a system column forbids.
-fn order(relation: &Relation, masked: &BTreeSet<i16>, key: Option<&Vec<i16>>) -> String {
-    match relation.kind {
-        Kind::Table | Kind::Partitioned | Kind::Materialised => {}
-        Kind::View | Kind::Foreign | Kind::Sequence | Kind::Toast => return String::new(),
-    }
-    let concerned = || relation.indexes.iter().filter(|columns| !columns.is_disjoint(masked));
-    if concerned().next().is_none() {
-        return String::new();
-    }
-    if concerned().all(|columns| columns.is_subset(masked)) {
-        return " WHERE m.ctid IS NOT NULL".to_owned();
-    }
-    let columns: Option<Vec<String>> = key.map(|key| {
-        key.iter()
-            .filter_map(|number| relation.column(*number))
-            .map(|column| format!("m.{}", quoted(&column.name)))
-            .collect()
-    });
-    format!(" ORDER BY {}", columns.map_or_else(|| "m.tableoid, m.ctid".to_owned(), |columns| columns.join(", ")))
 }

@@ -6,13 +6,15 @@
 //! a sentence that says what to do instead.
 //!
 //! # What remains visible
-//! Whether a value is NULL (unless the mask is `nullify`), sizes of relations, the physical order of rows, what triggers
-//! of the target's own copy elsewhere, and time.
+//! Whether a value is NULL (unless the mask is `nullify`), sizes of relations, the physical order of rows as it was, what
+//! triggers of the target's own copy elsewhere, and time.
 
 mod build;
 pub mod expression;
+mod order;
 pub mod policy;
 mod prove;
+mod quiet;
 mod rewrite;
 #[cfg(test)]
 mod tests;
@@ -111,6 +113,8 @@ pub(crate) struct Cover {
     pub(crate) columns: Vec<(Box<str>, bool)>,
     /// Columns of the primary key, none of them masked.
     pub(crate) primary_key: Option<Vec<Box<str>>>,
+    /// How the server may come by the rows.
+    pub(crate) access: order::Access,
     /// Everything, masked.
     pub(crate) whole: Shape,
     /// The same without what inherits.

@@ -6,7 +6,7 @@
 //! rewriting ends in a refusal.
 
 use super::visit::{self, Change, Visitor, boxed};
-use super::{Plan, Treatment, rewrite};
+use super::{Plan, Treatment, order, rewrite};
 use crate::refusal::Refusal;
 use crate::statement::ObjectKind;
 use crate::walk::{Walked, Walker};
@@ -103,10 +103,12 @@ impl<'p> Eraser<'p> {
         let Some(E::SelectStmt(select)) = query.node.as_ref() else { return None };
         let [from] = select.from_clause.as_slice() else { return None };
         self.looks_left = self.looks_left.checked_sub(1)?;
-        let Some(E::RangeTableSample(sample)) = from.node.as_ref() else {
-            return rewrite::deparse(query).filter(|text| self.shapes.contains(text.as_str())).map(|_| Shape::Whole);
-        };
         let mut bare = select.as_ref().clone();
+        order::unfenced(&mut bare);
+        let Some(E::RangeTableSample(sample)) = from.node.as_ref() else {
+            let bare = pg::Node { node: Some(E::SelectStmt(Box::new(bare))) };
+            return rewrite::deparse(&bare).filter(|text| self.shapes.contains(text.as_str())).map(|_| Shape::Whole);
+        };
         *bare.from_clause.first_mut()? = sample.relation.as_deref()?.clone();
         let text = rewrite::deparse(&pg::Node { node: Some(E::SelectStmt(Box::new(bare))) })?;
         self.shapes.contains(text.as_str()).then(|| Shape::Sampled(sample.clone()))

@@ -4,7 +4,7 @@
 //! a masked relation but the queries made here.
 
 use super::visit::{self, Change, Visitor, boxed};
-use super::{Cover, Covered, Outcome, Plan, Shape, Treatment, expression, prove, write};
+use super::{Cover, Covered, Outcome, Plan, Shape, Treatment, expression, order, prove, quiet, write};
 use crate::refusal::Refusal;
 use crate::snapshot::{Name, TEMPORARY};
 use crate::statement::{Access, ObjectClass, ObjectKind, Statement};
@@ -47,6 +47,11 @@ pub(super) fn definition(plan: &Plan, text: &str) -> Option<String> {
         return None;
     }
     deparse(&tree)
+}
+
+/// Whether a view's query shows more than columns, or cannot be read.
+pub(super) fn computes(text: &str) -> bool {
+    parse_one(text).is_none_or(|tree| quiet::computes(&tree))
 }
 
 /// Which columns a statement may see.
@@ -100,7 +105,7 @@ fn statement(plan: &Plan, tree: &mut pg::Node, judged: &Statement) -> Result<Don
     }
     let mut top = tree.clone();
     let columns = if write::writes(judged) { Columns::Unmasked } else { Columns::All };
-    let mut rewriter = Rewriter::new(plan, columns);
+    let mut rewriter = Rewriter { quiet: quiet::is_quiet(&top), ..Rewriter::new(plan, columns) };
     let rewritten = rewriter.top(&mut top, judged);
     if let Some(why) = rewriter.refused.take() {
         return Ok(Done::Refused(why));
@@ -193,6 +198,8 @@ fn is_listed(plan: &Plan, access: &Access) -> bool {
 pub(super) struct Rewriter<'p> {
     pub(super) plan: &'p Plan,
     pub(super) columns: Columns,
+    /// Whether no condition of the statement could fail or do something.
+    quiet: bool,
     ctes: Vec<Box<str>>,
     /// Relations that were replaced under their own name: `schema.relation.column` must lose its schema.
     replaced: BTreeSet<Name>,
@@ -209,6 +216,7 @@ impl<'p> Rewriter<'p> {
         Self {
             plan,
             columns,
+            quiet: true,
             ctes: Vec::new(),
             replaced: BTreeSet::new(),
             aliases: Vec::new(),
@@ -245,6 +253,11 @@ impl<'p> Rewriter<'p> {
             }
             Some(E::SelectStmt(_) | E::InsertStmt(_) | E::UpdateStmt(_) | E::DeleteStmt(_) | E::MergeStmt(_)) => {
                 visit::node(self, tree).map(|()| true)
+            }
+            Some(E::ClusterStmt(_)) if touches(self.plan, judged) => {
+                let why = "CLUSTER would put the rows in the order of an index, and a masked column may be in it; \
+                           run it with an account of your own";
+                self.refuse(why).map(|()| false)
             }
             _ => self.utility(judged).map(|()| false),
         }
@@ -325,6 +338,21 @@ impl<'p> Rewriter<'p> {
         }
     }
 
+    /// Whether a query locks rows of what was replaced.
+    fn locks_covered(&self, select: &pg::SelectStmt) -> bool {
+        let here: Vec<&str> = select.from_clause.iter().flat_map(names_of).collect();
+        let is_covered = |name: &str| self.aliases.iter().any(|(alias, _)| **alias == *name);
+        select.locking_clause.iter().any(|item| match item.node.as_ref() {
+            Some(E::LockingClause(lock)) if !lock.locked_rels.is_empty() => {
+                lock.locked_rels.iter().any(|named| match named.node.as_ref() {
+                    Some(E::RangeVar(named)) => is_covered(&named.relname),
+                    _ => true,
+                })
+            }
+            _ => here.iter().any(|name| is_covered(name)),
+        })
+    }
+
     /// The item of FROM that takes a relation's place, under the name that the rest of the query uses.
     fn replacement(&mut self, relation: &pg::RangeVar, cover: &Arc<Cover>) -> pg::RangeSubselect {
         let alias = relation.alias.clone().unwrap_or_else(|| {
@@ -333,7 +361,10 @@ impl<'p> Rewriter<'p> {
         });
         self.aliases.push((alias.aliasname.as_str().into(), Arc::clone(cover)));
         self.covered += 1;
-        let query = self.shape_of(cover, relation.inh).tree.clone();
+        let mut query = self.shape_of(cover, relation.inh).tree.clone();
+        if cover.access.is_fenced(self.quiet) {
+            order::fence(&mut query);
+        }
         pg::RangeSubselect { lateral: false, subquery: Some(Box::new(query)), alias: Some(alias) }
     }
 }
@@ -351,8 +382,12 @@ pub(super) fn resolved(plan: &Plan, relation: &pg::RangeVar) -> Name {
 }
 
 impl Visitor for Rewriter<'_> {
-    fn change(&mut self, _: Change<'_>) -> Walked {
-        Ok(())
+    fn change(&mut self, mut change: Change<'_>) -> Walked {
+        let Some(target) = change.target() else { return visit::refused("a change without its relation") };
+        match self.plan.treatment(&resolved(self.plan, target)) {
+            Some(Treatment::Covered(cover)) => order::neutralise(cover, &mut change),
+            Some(Treatment::Closed(_)) | None => Ok(()),
+        }
     }
 
     fn relation(&mut self, node: &mut pg::Node) -> Walked {
@@ -377,6 +412,12 @@ impl Visitor for Rewriter<'_> {
         };
         let relation = relation.clone();
         let Some(cover) = self.cover_of(&relation)? else { return Ok(()) };
+        if !sample.args.iter().all(is_hundred) {
+            return self.refuse(
+                "which rows a sample holds says where they are kept, and so how long masked values are; use a condition \
+                 instead, for example `WHERE random() < 0.1`",
+            );
+        }
         let mut sample = sample.clone();
         let mut replacement = self.replacement(&relation, &cover);
         // The sample is taken of the relation itself, inside.
@@ -386,7 +427,10 @@ impl Visitor for Rewriter<'_> {
         };
         let Some(from) = query.from_clause.first_mut() else { return visit::refused("RangeTableSample") };
         if !matches!(&from.node, Some(E::RangeVar(table)) if !crate::provision::names::is_own(&table.schemaname)) {
-            return self.refuse("TABLESAMPLE takes tables only");
+            return self.refuse(
+                "TABLESAMPLE needs the table itself, which the target hides behind a masking view; use a condition \
+                 instead, for example `WHERE random() < 0.1`",
+            );
         }
         sample.relation = Some(Box::new(from.clone()));
         from.node = Some(E::RangeTableSample(sample));
@@ -412,12 +456,28 @@ impl Visitor for Rewriter<'_> {
     }
 
     fn selected(&mut self, select: &mut pg::SelectStmt) -> Walked {
+        if self.plan.masks.views.is_some() && self.locks_covered(select) {
+            self.refuse(
+                "a row lock (FOR UPDATE, FOR SHARE) needs a right on the table itself, which the target hides behind a \
+                 masking view; change the rows with UPDATE, which locks them, or name unmasked tables after OF",
+            )?;
+        }
         functional_dependency(&self.aliases, select);
         Ok(())
     }
 
     fn scope(&mut self) -> &mut Vec<Box<str>> {
         &mut self.ctes
+    }
+}
+
+/// Whether a sample is one of all rows.
+fn is_hundred(node: &pg::Node) -> bool {
+    match node.node.as_ref() {
+        Some(E::AConst(constant)) => {
+            matches!(&constant.val, Some(pg::a_const::Val::Ival(percent)) if percent.ival == 100)
+        }
+        _ => false,
     }
 }
 

@@ -44,6 +44,8 @@ pub(super) trait Visitor {
     fn subselect(&mut self, node: &mut pg::RangeSubselect) -> Result<bool, Refusal>;
     /// A column as the text names it.
     fn column(&mut self, column: &mut pg::ColumnRef);
+    /// The node of such a column, after that. It may be replaced.
+    fn named(&mut self, _: &mut pg::Node) {}
     /// A SELECT, once everything in it was visited.
     fn selected(&mut self, select: &mut pg::SelectStmt) -> Walked;
     /// The names that a WITH makes visible, and how to forget them.
@@ -81,6 +83,7 @@ pub(super) fn node<V: Visitor>(v: &mut V, item: &mut pg::Node) -> Walked {
         }
         Some(E::ColumnRef(n)) => {
             v.column(n);
+            v.named(item);
             Ok(())
         }
         Some(E::SelectStmt(n)) => select(v, n),

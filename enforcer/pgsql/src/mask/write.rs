@@ -53,6 +53,12 @@ pub(super) fn refused(plan: &Plan, tree: &pg::Node, judged: &Statement) -> Optio
     found.changes.iter().find_map(|change| target(plan, change)).or_else(|| found.reads())
 }
 
+/// The column of a row's place, which tells in what order rows were written and how long they are.
+const PLACE: &str = "ctid";
+
+/// Why it is neither tested nor shown by a statement that writes.
+const PLACES: &str = "the places of rows (`ctid`) say something of masked values; name rows by their key";
+
 /// The query inside a statement; `None` for a statement without one. COPY FROM has none, and is found to be an INSERT.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the tree's own enum; other statements hold no query that runs")]
 fn query_of<'t>(tree: &'t mut pg::Node, found: &mut Found<'_>) -> Option<&'t mut pg::Node> {
@@ -76,6 +82,7 @@ fn query_of<'t>(tree: &'t mut pg::Node, found: &mut Found<'_>) -> Option<&'t mut
                 relation: resolved(found.plan, &relation),
                 inserts: true,
                 deletes: false,
+                finds: false,
                 named,
             });
             None
@@ -90,6 +97,8 @@ struct Written {
     relation: Name,
     inserts: bool,
     deletes: bool,
+    /// Whether it looks for rows that are there.
+    finds: bool,
     /// The columns that the text names; `None` for all of them.
     named: Option<BTreeSet<Box<str>>>,
 }
@@ -141,6 +150,9 @@ impl Found<'_> {
                         return stores(&format!("a column of `{table}.*`"));
                     }
                 }
+                Some(table) if last.as_ref() == PLACE && covered.contains(&table.as_ref()) => {
+                    return Some(PLACES.to_owned());
+                }
                 Some(table) => {
                     if self.masked(table).is_some_and(|masked| masked.contains(last)) {
                         return stores(&format!("`{table}.{last}`"));
@@ -155,6 +167,7 @@ impl Found<'_> {
                         return stores(&format!("a column of `{alias}`, which `*` names,"));
                     }
                 }
+                None if last.as_ref() == PLACE && !covered.is_empty() => return Some(PLACES.to_owned()),
                 None => {
                     let of =
                         covered.iter().find(|alias| self.masked(alias).is_some_and(|masked| masked.contains(last)));
@@ -197,6 +210,7 @@ impl Visitor for Found<'_> {
         }
         self.relations.extend(rows.into_iter().map(|row| (row, relation.clone())));
         let (mut inserts, mut deletes, mut named) = (false, false, Some(BTreeSet::new()));
+        let finds = !matches!(change, Change::Insert(_));
         match change {
             Change::Insert(n) => {
                 inserts = true;
@@ -222,7 +236,7 @@ impl Visitor for Found<'_> {
                 }
             }
         }
-        self.changes.push(Written { relation, inserts, deletes, named });
+        self.changes.push(Written { relation, inserts, deletes, finds, named });
         Ok(())
     }
 
@@ -278,7 +292,8 @@ pub(super) fn refuses(
     deletes: bool,
     columns: &BTreeSet<Box<str>>,
 ) -> bool {
-    let written = Written { relation: relation.clone(), inserts, deletes, named: Some(columns.clone()) };
+    let finds = deletes || !inserts;
+    let written = Written { relation: relation.clone(), inserts, deletes, finds, named: Some(columns.clone()) };
     target(plan, &written).is_some()
 }
 
@@ -296,12 +311,19 @@ fn target(plan: &Plan, written: &Written) -> Option<String> {
         Some(Treatment::Covered(cover)) => {
             if relation.kind == Kind::View {
                 return Some(format!(
-                    "{name} is a view with masked columns, which cannot be written through; write to its table"
+                    "{name} is a view over what is masked for you, or is shown by a masking view of the target: it cannot be \
+                     written through; write to the table that it shows"
                 ));
             }
             if relation.triggers {
                 return Some(format!(
                     "{name} has masked columns and triggers, which would see and could repeat the real values; write with an account of your own"
+                ));
+            }
+            if written.finds && cover.access.scattered {
+                return Some(format!(
+                    "{name} is divided by a masked column, so that the order in which its rows are found tells of it; \
+                     change them with an account of your own"
                 ));
             }
             let named = |column: &str| written.named.as_ref().is_none_or(|named| named.contains(column));
@@ -316,7 +338,8 @@ fn target(plan: &Plan, written: &Written) -> Option<String> {
         None if relation.kind == Kind::View => {
             let bases = plan.catalog.bases_of(relation.oid).filter_map(|oid| plan.catalog.name_of(oid));
             for base in bases {
-                let through = Written { relation: base.clone(), inserts: true, deletes: true, named: None };
+                let through =
+                    Written { relation: base.clone(), inserts: true, deletes: true, finds: true, named: None };
                 if let Some(why) = target(plan, &through) {
                     return Some(why);
                 }
@@ -366,6 +389,33 @@ fn evaluated(plan: &Plan, relation: &Relation, written: &Written, name: &str) ->
     referred(plan, relation, written, &numbers, name)
 }
 
+/// A relation whose rows a foreign key writes anew along with this change, found in an order of masked values.
+fn moved_along<'p>(
+    plan: &'p Plan,
+    relation: &Relation,
+    written: &Written,
+    numbers: &BTreeSet<i16>,
+) -> Option<&'p Name> {
+    let refers = |other: &Relation| {
+        let rules = other.evaluated.iter().filter_map(|rule| rule.refers.as_ref());
+        rules.filter(|(table, _)| *table == relation.oid).any(|(_, columns)| !columns.is_disjoint(numbers))
+    };
+    let mut along = Vec::new();
+    if written.deletes {
+        along.extend(plan.catalog.changed_along(relation.oid, Operation::DeleteBounded));
+    }
+    along.extend(plan.catalog.changed_along(relation.oid, Operation::UpdateBounded).into_iter().filter(
+        |(other, _)| {
+            let other = plan.catalog.name_of(*other).and_then(|name| plan.catalog.relation(name));
+            written.finds && other.is_some_and(&refers)
+        },
+    ));
+    let written_anew = along.into_iter().filter(|(_, operation)| *operation == Operation::UpdateBounded);
+    written_anew
+        .filter_map(|(other, _)| plan.catalog.name_of(other))
+        .find(|name| matches!(plan.treatment(name), Some(Treatment::Covered(cover)) if cover.access.is_ordered()))
+}
+
 /// A deletion, or a change of a key, that a foreign key of another table judges by masked values.
 fn referred(
     plan: &Plan,
@@ -374,6 +424,13 @@ fn referred(
     numbers: &BTreeSet<i16>,
     name: &str,
 ) -> Option<String> {
+    if let Some(other) = moved_along(plan, relation, written, numbers) {
+        return Some(format!(
+            "this change makes the server change rows of `{}.{}` in the order of masked values; make it with an account \
+             of your own",
+            other.0, other.1
+        ));
+    }
     for (other, with) in plan.catalog.relations() {
         for rule in &with.evaluated {
             let Some((table, columns)) = &rule.refers else { continue };

@@ -5,10 +5,12 @@ use super::names::{self, Names};
 use crate::mask::Plan;
 use crate::mask::expression::literal;
 use crate::snapshot::{Kind, Unexpected};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Findings that are told.
 const FINDINGS_MAX: usize = 20;
+/// Rows that an answer may have.
+const ROWS_MAX: usize = 400_000;
 
 /// The questions about a role. Every row of an answer begins with the word that says what it is; see [`Held::row`].
 pub fn query(role: &str) -> String {
@@ -18,8 +20,10 @@ pub fn query(role: &str) -> String {
          ('createrole', r.rolcreaterole), ('createdb', r.rolcreatedb), ('replication', r.rolreplication), \
          ('bypassrls', r.rolbypassrls), ('inherit', r.rolinherit), ('no login', not r.rolcanlogin)) as v(w, has) \
          where r.rolname = {role} and v.has;\
-         select 'member', g.rolname from pg_catalog.pg_auth_members m join pg_catalog.pg_roles g on g.oid = m.roleid \
-         join pg_catalog.pg_roles r on r.oid = m.member where r.rolname = {role};\
+         with recursive g(oid) as (select m.roleid from pg_catalog.pg_auth_members m join pg_catalog.pg_roles r \
+         on r.oid = m.member where r.rolname = {role} \
+         union select m.roleid from pg_catalog.pg_auth_members m join g on m.member = g.oid) \
+         select 'member', r.rolname from g join pg_catalog.pg_roles r on r.oid = g.oid;\
          select 'creates', n.nspname from pg_catalog.pg_namespace n, pg_catalog.pg_roles r where r.rolname = {role} \
          and n.nspname !~ '^pg_(toast|temp)' and pg_catalog.has_schema_privilege(r.oid, n.oid, 'CREATE');\
          select 'owns', 'the database ' || d.datname from pg_catalog.pg_database d join pg_catalog.pg_roles r on r.oid = d.datdba \
@@ -52,7 +56,10 @@ pub fn query(role: &str) -> String {
 /// What a role holds.
 #[derive(Clone, Debug, Default)]
 pub struct Held {
+    rows: usize,
     exists: bool,
+    inherits: bool,
+    member_of: BTreeSet<Box<str>>,
     plainly_wrong: Vec<String>,
     relations: BTreeMap<u32, Relation>,
 }
@@ -69,17 +76,24 @@ impl Held {
     /// Takes one row of [`query`].
     ///
     /// # Errors
-    /// When it is not a row of it.
+    /// When it is not a row of it, or there are too many.
     pub fn row(&mut self, values: &[Option<&str>]) -> Result<(), Unexpected> {
+        self.rows += 1;
+        if self.rows > ROWS_MAX {
+            return Err(Unexpected);
+        }
         let text = |at: usize| values.get(at).copied().flatten().ok_or(Unexpected);
         let oid = || text(1)?.parse::<u32>().map_err(|_| Unexpected);
         let mut wrong = |sentence: String| self.plainly_wrong.push(sentence);
         match text(0)? {
             "role" => match text(1)? {
                 "exists" => self.exists = true,
+                "inherit" => self.inherits = true,
                 word => wrong(format!("it has the attribute {word}")),
             },
-            "member" => wrong(format!("it is a member of `{}`", text(1)?)),
+            "member" => {
+                self.member_of.insert(text(1)?.into());
+            }
             "creates" => wrong(format!("it may create objects in the schema `{}`", text(1)?)),
             "owns" => wrong(format!("it owns {}", text(1)?)),
             "definer" => wrong(format!(
@@ -102,6 +116,19 @@ impl Held {
         Ok(())
     }
 
+    fn memberships(&self, template: Option<&str>) -> Vec<String> {
+        let others = self.member_of.iter().filter(|role| Some(role.as_ref()) != template);
+        let mut found: Vec<String> = others.map(|role| format!("it is a member of `{role}`")).collect();
+        if let Some(template) = template {
+            if !self.member_of.contains(template) {
+                found.push(format!("it is no member of `{template}`"));
+            }
+        } else if self.inherits {
+            found.push("it has the attribute inherit".to_owned());
+        }
+        found
+    }
+
     /// Whether the role exists.
     pub fn exists(&self) -> bool {
         self.exists
@@ -112,9 +139,11 @@ impl Held {
         self.relations.contains_key(&oid)
     }
 
-    /// What the role holds that it must not; empty when nothing is wrong.
-    pub fn judge(&self, plan: &Plan, names: &Names) -> Vec<String> {
-        let mut found = self.plainly_wrong.clone();
+    /// What the role holds that it must not; empty when nothing is wrong. A role of one session is a member of its
+    /// template, and of nothing else.
+    pub fn judge(&self, plan: &Plan, names: &Names, template: Option<&str>) -> Vec<String> {
+        let mut found = self.memberships(template);
+        found.extend(self.plainly_wrong.iter().cloned());
         if !self.exists {
             found.push("it does not exist".to_owned());
         }
@@ -189,7 +218,31 @@ mod tests {
         for row in rows {
             held.row(&row.iter().map(|value| Some(*value)).collect::<Vec<_>>()).unwrap();
         }
-        held.judge(&plan(), &Names::new("c", &class))
+        held.judge(&plan(), &Names::new("c", &class), None)
+    }
+
+    #[test]
+    fn a_role_of_one_session_is_a_member_of_its_template_alone() {
+        let class = MaskClass { grant: "g".to_owned(), masks: vec!["pii".to_owned()], reveals: Vec::new() };
+        for (members, wrong) in
+            [(&["t"][..], None), (&[], Some("no member of `t`")), (&["t", "admins"], Some("a member of `admins`"))]
+        {
+            let mut held = Held::default();
+            for word in ["exists", "inherit"] {
+                held.row(&["role", word].map(Some)).unwrap();
+            }
+            members.iter().for_each(|member| held.row(&["member", member].map(Some)).unwrap());
+            let found = held.judge(&plan(), &Names::new("c", &class), Some("t"));
+            assert_eq!(found.is_empty(), wrong.is_none(), "{found:?}");
+            assert!(wrong.is_none_or(|wrong| found[0].contains(wrong)), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_without_end_is_no_answer() {
+        let mut held = Held::default();
+        let taken = (0..=ROWS_MAX).find(|_| held.row(&["member", "g"].map(Some)).is_err());
+        assert_eq!(taken, Some(ROWS_MAX));
     }
 
     #[test]
@@ -209,6 +262,7 @@ mod tests {
             (&["definer", "public", "f", "bigint"], "its owner's rights"),
             (&["creates", "public"], "create objects"),
             (&["role", "superuser"], "attribute superuser"),
+            (&["role", "inherit"], "attribute inherit"),
         ] {
             let found = judged(&[exists, part, row]);
             assert!(found.len() == 1 && found[0].contains(said), "{row:?}: {found:?}");

@@ -14,7 +14,9 @@ pub fn drift(connection: &str, classes: &[Class<'_>], catalog: &Catalog, held: &
     for class in classes {
         let role = &class.names.role;
         if let Some(held) = held.get(role) {
-            found.extend(held.judge(&class.plan, &class.names).into_iter().map(|what| format!("role {role}: {what}")));
+            found.extend(
+                held.judge(&class.plan, &class.names, None).into_iter().map(|what| format!("role {role}: {what}")),
+            );
             for (name, relation) in catalog.relations() {
                 if held.exists() && script::holds(class, name, relation) && !held.has(relation.oid) {
                     found.push(format!("role {role}: it may not use {}.{} yet", name.0, name.1));

@@ -9,6 +9,7 @@ pub mod check;
 pub mod drift;
 pub mod names;
 pub mod script;
+pub mod session;
 
 use crate::mask::{Plan, policy};
 use crate::session::SessionFacts;

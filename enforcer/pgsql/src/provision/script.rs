@@ -3,7 +3,7 @@
 //! It holds no secret: the passwords of the roles and the key of hashes are set by `leasehold provision`, never here.
 
 use super::Class;
-use super::names;
+use super::{names, session};
 use crate::mask::expression::{KEY_TABLE, literal, quoted};
 use crate::snapshot::{Catalog, Kind, Name, Relation};
 use lang::program::Object;
@@ -30,6 +30,10 @@ pub fn install(target: &Connection, classes: &[Class<'_>], catalog: &Catalog) ->
     }
     for class in classes {
         role(&mut out, target, class, catalog);
+    }
+    if target.credential.source == "postgres-role" {
+        let templates: Vec<&str> = classes.iter().map(|class| class.names.role.as_str()).collect();
+        out.push_str(&session::maker(&target.credential.user, &templates));
     }
     definers(&mut out, catalog);
     out.push_str("COMMIT;\n");
@@ -76,9 +80,12 @@ enum Keep {
 fn clean(out: &mut String, connection: &str, roles: &[&str], keep: Keep) {
     let prefix = names::prefix(connection);
     let all: Vec<String> = roles.iter().map(|role| literal(role)).collect();
-    let (key, owner) = match keep {
-        Keep::Key => (literal(&format!("{prefix}key")), literal(&format!("{prefix}owner"))),
-        Keep::Nothing => (literal(""), literal("")),
+    let (key, owner, sessions) = match keep {
+        Keep::Key => {
+            let sessions = format!(" AND rolname !~ {}", literal(session::FORM));
+            (literal(&format!("{prefix}key")), literal(&format!("{prefix}owner")), sessions)
+        }
+        Keep::Nothing => (literal(""), literal(""), String::new()),
     };
     let prefix = literal(&prefix);
     let _ = write!(
@@ -90,7 +97,7 @@ fn clean(out: &mut String, connection: &str, roles: &[&str], keep: Keep) {
          \x20   EXECUTE pg_catalog.format('DROP SCHEMA %I CASCADE', found);\n\
          \x20 END LOOP;\n\
          \x20 FOR found IN SELECT rolname FROM pg_catalog.pg_roles\n\
-         \x20   WHERE pg_catalog.starts_with(rolname::text, {prefix}) AND rolname <> {owner} LOOP\n\
+         \x20   WHERE pg_catalog.starts_with(rolname::text, {prefix}) AND rolname <> {owner}{sessions} LOOP\n\
          \x20   IF NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = CURRENT_USER) THEN\n\
          \x20     EXECUTE pg_catalog.format('GRANT %I TO CURRENT_USER', found);\n\
          \x20   END IF;\n\

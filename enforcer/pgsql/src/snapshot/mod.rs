@@ -78,8 +78,10 @@ pub struct Relation {
     pub triggers: bool,
     /// Columns of its primary key.
     pub primary_key: Option<Vec<i16>>,
-    /// Columns of each of its indexes.
+    /// Columns of each of its indexes, with those that its expressions and condition name.
     pub indexes: Vec<BTreeSet<i16>>,
+    /// Columns of the index in whose order its rows were once put.
+    pub clustered_by: BTreeSet<i16>,
     /// What is evaluated when a row is written.
     pub evaluated: Vec<Evaluated>,
     /// Columns by which it is divided; zero stands for an expression.
@@ -442,6 +444,7 @@ impl Builder {
             triggers: row.flag(9)?,
             primary_key: None,
             indexes: Vec::new(),
+            clustered_by: BTreeSet::new(),
             evaluated: Vec::new(),
             partitioned_by: Vec::new(),
             computed_from: BTreeMap::new(),
@@ -473,7 +476,15 @@ impl Builder {
         let keys = numbers(row.text(4)?)?;
         let mut columns: BTreeSet<i16> = keys.iter().copied().filter(|key| *key > 0).collect();
         columns.extend(numbers(row.text(5)?)?);
+        let clustered = row.flag(8)?;
         self.with(row.oid(1)?, |relation| {
+            if computed.contains(".*") {
+                // A whole row: the server notes no column of it.
+                columns.extend(relation.columns.iter().map(|column| column.number));
+            }
+            if clustered {
+                relation.clustered_by.clone_from(&columns);
+            }
             if primary && simple {
                 relation.primary_key = Some(keys);
             }

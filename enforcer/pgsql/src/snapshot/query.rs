@@ -42,7 +42,8 @@ select 'index', i.indrelid, i.indisprimary, i.indisunique or i.indisexclusion, i
  where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = i.indexrelid \
  and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjid = i.indrelid and d.refobjsubid > 0), ''), \
  i.indisvalid and i.indimmediate and i.indpred is null and i.indexprs is null, \
- pg_catalog.concat_ws(', ', pg_catalog.pg_get_expr(i.indpred, i.indrelid), pg_catalog.pg_get_expr(i.indexprs, i.indrelid)) \
+ pg_catalog.concat_ws(', ', pg_catalog.pg_get_expr(i.indpred, i.indrelid), pg_catalog.pg_get_expr(i.indexprs, i.indrelid)), \
+ i.indisclustered \
 from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indrelid \
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname !~ '^pg_';\
 select 'constraint', k.contype, k.conrelid, coalesce(pg_catalog.array_to_string(k.conkey, ' '), ''), \

@@ -9,8 +9,11 @@ use super::wire::write;
 use crate::core::limits::Limits;
 use bytes::BytesMut;
 use pgsql::provision::check::{self, Held};
-use pgsql::snapshot::{Builder, Catalog, query};
+use pgsql::snapshot::{Builder, Catalog, Unexpected, query};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// Values that a question of one column may have for an answer.
+const VALUES_MAX: usize = 1_000;
 
 /// A target that is ready for a query.
 #[derive(Debug)]
@@ -44,6 +47,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Ready<'_, S> {
         let done = self.ask(&check::query(role), &mut |values| held.row(values)).await;
         done.map_err(|why| format!("the role's privileges cannot be read: {why}"))?;
         Ok(held)
+    }
+
+    /// Runs a text of the gateway's own making that gives one column at most; its values.
+    ///
+    /// # Errors
+    /// With the target's own message, which is for the gateway's operators only.
+    pub async fn values(&mut self, sql: &str) -> Result<Vec<String>, String> {
+        let mut found = Vec::new();
+        let take = &mut |values: &[Option<&str>]| {
+            found.extend(values.first().copied().flatten().map(str::to_owned));
+            if found.len() > VALUES_MAX { Err(Unexpected) } else { Ok(()) }
+        };
+        self.ask(sql, take).await?;
+        Ok(found)
     }
 
     /// Runs a text and hands each row that comes back to `take`.

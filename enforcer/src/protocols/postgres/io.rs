@@ -8,7 +8,8 @@ use super::classify::{Texts, reads_only};
 use super::login::{Secret, Terms};
 use super::machine::{self, Parts};
 use super::masking::{self, CATALOG_MS_MAX, Known};
-use super::startup::{self, Arrival, Door, Login};
+use super::roles::SessionRole;
+use super::startup::{self, Arrival, Door, Login, Provider, Providers};
 use super::upstream::{self, Address, Target, Upstream};
 use super::wire::write::{self, Notice};
 use super::{reply, verdict};
@@ -24,6 +25,7 @@ use crate::gateway::shared::Shared;
 use crate::gateway::stream::Stream;
 use crate::gateway::tls::UpstreamTls;
 use crate::gateway::{clock, metrics::Metrics};
+use crate::identity::issuer;
 use crate::recording::{Pending, RecorderError, SessionRecorder};
 use bytes::BytesMut;
 use lang::program::enforced;
@@ -50,6 +52,18 @@ impl Refusal {
     }
 }
 
+/// The identity providers of the policy in force.
+struct InForce<'a>(&'a Shared);
+
+impl Providers for InForce<'_> {
+    fn provider(&self, idp: &str) -> Option<Provider> {
+        let active = self.0.policy.state().active?;
+        let found = active.program.rules().idps.iter().find(|known| known.name == idp)?;
+        let (metadata, scope) = issuer::announced(found)?;
+        Some(Provider { metadata, scope })
+    }
+}
+
 /// What a listener gives every connection.
 #[derive(Clone, Debug)]
 pub struct Listener {
@@ -66,7 +80,8 @@ pub async fn serve(listener: Listener, stream: TcpStream, peer: SocketAddr, ente
     let began = clock::mono_ms();
     let shared = Arc::clone(&listener.shared);
     let _ = stream.set_nodelay(true);
-    let door = Door { peer: peer.ip(), tls: listener.tls.as_ref(), limits: &shared.limits };
+    let providers = InForce(&shared);
+    let door = Door { peer: peer.ip(), tls: listener.tls.as_ref(), limits: &shared.limits, providers: &providers };
     match Box::pin(startup::arrive(stream, door)).await {
         Err(error) => {
             tracing::debug!(%peer, %error, "no login");
@@ -81,18 +96,24 @@ pub async fn serve(listener: Listener, stream: TcpStream, peer: SocketAddr, ente
                 deliver_cancel(&route, &shared).await;
             }
         }
-        Ok(Arrival::Login(mut login)) => match Box::pin(open(&listener, &login, peer)).await {
-            Err(refusal) => {
-                tracing::info!(%peer, connection = %login.asked.connection, cause = refusal.cause,
-                    sentence = %refusal.notice.message, "login refused");
-                shared.metrics.login_refused(refusal.cause);
-                startup::refuse(&mut login.stream, &refusal.notice, &shared.limits).await;
+        Ok(Arrival::Login(mut login)) => {
+            let mut role = None;
+            match Box::pin(open(&listener, &login, peer, &mut role)).await {
+                Err(refusal) => {
+                    tracing::info!(%peer, connection = %login.asked.connection, cause = refusal.cause,
+                        sentence = %refusal.notice.message, "login refused");
+                    shared.metrics.login_refused(refusal.cause);
+                    startup::refuse(&mut login.stream, &refusal.notice, &shared.limits).await;
+                }
+                Ok(ready) => {
+                    entered();
+                    Box::pin(run(listener, *login, *ready, peer, began)).await;
+                }
             }
-            Ok(ready) => {
-                entered();
-                Box::pin(run(listener, *login, *ready, peer, began)).await;
+            if let Some(role) = role {
+                Box::pin(role.end(&shared)).await;
             }
-        },
+        }
     }
 }
 
@@ -108,8 +129,14 @@ struct Ready {
     opened: Opened,
 }
 
-/// Everything that must hold before the client is let in, in order.
-async fn open(listener: &Listener, login: &Login<TcpStream>, peer: SocketAddr) -> Result<Box<Ready>, Refusal> {
+/// Everything that must hold before the client is let in, in order. A role that was made for it goes to `role`, to be
+/// dropped whatever comes.
+async fn open(
+    listener: &Listener,
+    login: &Login<TcpStream>,
+    peer: SocketAddr,
+    role: &mut Option<SessionRole>,
+) -> Result<Box<Ready>, Refusal> {
     let shared = &listener.shared;
     let lease = lease(shared, login).await?;
     let Some(target) = lease.target() else {
@@ -117,21 +144,20 @@ async fn open(listener: &Listener, login: &Login<TcpStream>, peer: SocketAddr) -
     };
     supported(target)?;
     let read_only = lease.grant().is_some_and(|grant| reads_only(grant.permit));
-    let (upstream, route) = connect(shared, &lease, target, login, read_only).await?;
-    let mut upstream = upstream;
+    let (mut upstream, route) = connect(shared, &lease, target, login, read_only, role).await?;
     let known = if verdict::needs_catalog(&lease) {
         let read = timeout(shared.limits.login_max, catalog(&mut upstream, shared, lease.connection())).await;
         match read {
             Ok(Ok(known)) => Some(known),
-            Ok(Err(sentence)) => return Err(Refusal::new("upstream", reply::not_now(&sentence))),
-            Err(_) => return Err(Refusal::new("upstream", reply::not_now("the target's catalog took too long"))),
+            Ok(Err(sentence)) => return Err(unusable(lease.connection(), &sentence)),
+            Err(_) => return Err(unusable(lease.connection(), "the target's catalog took too long")),
         }
     } else {
         None
     };
     let facts = SessionFacts::pinned(server_major(&upstream.parameters));
     if let Some(known) = &known {
-        self_check(&mut upstream, shared, &lease, known, &facts).await?;
+        self_check(&mut upstream, shared, &lease, known, &facts, role.as_ref()).await?;
     }
     let (recorder, opened) = record(shared, &lease, login, peer).await?;
     if let Err(error) = shared.book.session_opened(&opened, clock::wall()).await {
@@ -199,23 +225,21 @@ async fn connect(
     target: &Connection,
     login: &Login<TcpStream>,
     read_only: bool,
+    role: &mut Option<SessionRole>,
 ) -> Result<(Upstream<TcpStream>, Route), Refusal> {
-    let broken = |sentence: String| {
-        tracing::warn!(connection = %target.name, %sentence, "the target cannot be used");
-        Refusal::new(
-            "upstream",
-            reply::not_now("the gateway cannot use this connection; its operators have the details"),
-        )
-    };
+    let broken = |sentence: String| unusable(&target.name, &sentence);
     let address = Address::parse(&target.address).ok_or_else(|| broken("the address is not host:port".to_owned()))?;
     let tls = UpstreamTls::from_policy(&target.tls).map_err(|error| broken(chain(&error)))?;
     let names = masking::names(lease);
-    let (user, secret) = match &names {
-        Some(names) => (names.role.clone(), masking::role_password(&shared.mask_key, &names.role)),
-        None => (
-            target.credential.user.clone(),
-            shared.credentials.fetch(&target.credential).map_err(|error| broken(chain(&error)))?,
-        ),
+    let (user, secret) = if target.credential.source == masking::ROLE_SOURCE {
+        let template = names.as_ref().map_or(&target.credential.reference, |names| &names.role);
+        let made = Box::pin(SessionRole::make(shared, target, template, lease.ends(), role)).await;
+        made.map_err(broken)?
+    } else if let Some(names) = &names {
+        (names.role.clone(), masking::role_password(&shared.mask_key, &names.role))
+    } else {
+        let secret = shared.credentials.fetch(&target.credential).map_err(|error| broken(chain(&error)))?;
+        (target.credential.user.clone(), secret)
     };
     let terms = Terms {
         user,
@@ -247,7 +271,13 @@ async fn connect(
     }
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+/// A target that cannot be used: why is for operators, since the target's own words may stand in it.
+fn unusable(connection: &str, sentence: &str) -> Refusal {
+    tracing::warn!(%connection, %sentence, "the target cannot be used");
+    Refusal::new("upstream", reply::not_now("the gateway cannot use this connection; its operators have the details"))
+}
+
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -305,26 +335,27 @@ async fn self_check(
     lease: &Lease,
     known: &Known,
     facts: &SessionFacts,
+    made: Option<&SessionRole>,
 ) -> Result<(), Refusal> {
     let Some(names) = masking::names(lease) else { return Ok(()) };
-    let broken = |sentence: &str| Refusal::new("upstream", reply::not_now(sentence));
-    let held = match timeout(shared.limits.login_max, ready(upstream, shared).held(&names.role)).await {
+    let (role, template) = made.map_or((names.role.as_str(), None), |made| (made.name(), Some(names.role.as_str())));
+    let broken = |sentence: &str| unusable(lease.connection(), sentence);
+    let held = match timeout(shared.limits.login_max, ready(upstream, shared).held(role)).await {
         Ok(Ok(held)) => held,
         Ok(Err(sentence)) => return Err(broken(&sentence)),
         Err(_) => return Err(broken("the target took too long to say what the role may do")),
     };
     let plan = shared.catalogs.plan(&known.catalog, masking::masks(lease, &known.catalog), facts);
-    let found = held.judge(&plan, &names);
+    let found = held.judge(&plan, &names, template);
     if found.is_empty() {
         return Ok(());
     }
     let sentence = format!(
-        "the role `{}` at the target of `{}` holds more than the policy permits, so the session does not open: {}",
-        names.role,
+        "the role `{role}` at the target of `{}` holds more than the policy permits, so the session does not open: {}",
         lease.connection(),
         found.join("; ")
     );
-    tracing::warn!(connection = %lease.connection(), role = %names.role, findings = ?found, "the self-check refuses");
+    tracing::warn!(connection = %lease.connection(), role = %role, findings = ?found, "the self-check refuses");
     Err(Refusal::new("self-check", reply::session_refused(&sentence, reply::Rule::default(), None)))
 }
 

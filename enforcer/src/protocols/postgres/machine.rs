@@ -121,6 +121,8 @@ pub struct Postgres {
     pub(super) grace_mono_ms: Option<u64>,
     pub(super) lease_end_mono_ms: u64,
     pub(super) omitted: (u64, u64),
+    /// Bytes of a message of the target that are still to come and are not kept.
+    pub(super) passing_over: usize,
     pub(super) done: bool,
 }
 
@@ -186,6 +188,7 @@ pub fn start(now: Now, parts: Parts) -> Postgres {
         skipping: Skipping::No,
         grace_mono_ms: None,
         omitted: (0, 0),
+        passing_over: 0,
         done: false,
     };
     session.lay_masks();

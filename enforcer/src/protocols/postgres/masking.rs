@@ -21,6 +21,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// How long a catalog is trusted before a session reads it again, in milliseconds.
 pub const CATALOG_MS_MAX: u64 = 30_000;
+/// The source of credentials that makes a role for each session.
+pub const ROLE_SOURCE: &str = "postgres-role";
 /// Plans that are kept for sessions to share.
 const PLANS_MAX: usize = 64;
 

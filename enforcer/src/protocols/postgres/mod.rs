@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Refused, whoever asks: replication, GSSAPI encryption, protocol 2, `FunctionCall`, start-up options other than
-//! `-c leasehold.via=GRANT`, encodings other than UTF-8, MD5 and unverified clear-text passwords.
+//! `-c leasehold.via=GRANT` and `-c leasehold.idp=IDP`, encodings other than UTF-8, MD5 and unverified clear-text passwords.
 //!
 //! //= <https://www.postgresql.org/docs/18/protocol.html>
 
@@ -28,6 +28,7 @@ pub mod names;
 pub mod pipeline;
 mod replies;
 pub mod reply;
+mod roles;
 pub mod scan;
 pub mod scram;
 mod spent;

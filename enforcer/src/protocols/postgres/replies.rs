@@ -6,12 +6,14 @@ use super::pipeline::{Awaited, Freed, Run};
 use super::reply::{self, Rule};
 use super::scan::Shape;
 use super::spent::Returned;
-use super::wire::frame::{Format, Frame, ServerTag};
+use super::wire::WireError;
+use super::wire::frame::{Format, Frame, HEADER_BYTES, ServerTag};
 use super::wire::server::{CopyResponse, ParameterDescription, ParameterStatus, RowDescription, TransactionStatus};
-use super::wire::write::Notice;
+use super::wire::sqlstate::SqlState;
+use super::wire::write::{Notice, Severity};
 use crate::core::event::What;
 use crate::core::machine::{Cause, Close, Now, Outbox};
-use bytes::BytesMut;
+use bytes::{Buf as _, BytesMut};
 use lang::program::rules::Recorded;
 use std::sync::Arc;
 
@@ -38,8 +40,12 @@ impl Postgres {
     pub(super) fn server_bytes(&mut self, now: Now, input: &mut BytesMut, out: &mut Outbox) {
         let mut run = BytesMut::new();
         while !self.done {
+            if self.passes_over(now, input) {
+                break;
+            }
             match Frame::<ServerTag>::next(input, &self.limits) {
                 Ok(None) => break,
+                Err(error) if self.is_too_large(now, &error, out) => {}
                 Err(error) => {
                     let sentence = format!("the target broke the protocol: {error}");
                     self.flush_server_run(now, &mut run, out);
@@ -64,6 +70,42 @@ impl Postgres {
             }
         }
         self.flush_server_run(now, &mut run, out);
+    }
+
+    /// A value that is larger than any message may be ends its statement, not the session: what comes of it is passed
+    /// over as it comes, and never kept.
+    fn is_too_large(&mut self, now: Now, error: &WireError, out: &mut Outbox) -> bool {
+        let WireError::TooLong { tag, length, max } = error else { return false };
+        if ![ServerTag::DataRow.to_byte(), ServerTag::CopyData.to_byte()].contains(tag) {
+            return false;
+        }
+        if self.skipping == Skipping::No {
+            let Some(run) = self.pipeline.front_mut().and_then(Awaited::run_mut) else { return false };
+            if run.ending.is_none() {
+                let sentence =
+                    format!("a row of {length} bytes is more than the {max} bytes that this gateway carries");
+                let notice = Notice::new(Severity::Error, SqlState::PROGRAM_LIMIT_EXCEEDED, sentence)
+                    .with_hint("Ask for parts of the value, for example with substring().");
+                run.ending = Some(Box::new(notice));
+                out.cancel_upstream();
+            }
+        }
+        self.passing_over = length.saturating_add(HEADER_BYTES);
+        self.grace_mono_ms = Some(now.mono_ms.saturating_add(CANCEL_GRACE_MS));
+        true
+    }
+
+    /// Drops what has come of a message that is passed over; whether more of it must come first.
+    fn passes_over(&mut self, now: Now, input: &mut BytesMut) -> bool {
+        if self.passing_over == 0 {
+            return false;
+        }
+        let dropped = self.passing_over.min(input.len());
+        input.advance(dropped);
+        self.passing_over -= dropped;
+        // As long as it comes, the target is at work on the end of its statement.
+        self.grace_mono_ms = Some(now.mono_ms.saturating_add(CANCEL_GRACE_MS));
+        self.passing_over > 0
     }
 
     /// Hands a frame to the client, and to the recording as far as the level says.
@@ -184,7 +226,13 @@ impl Postgres {
         if matches!(self.pipeline.front(), Some(Awaited::Describe(_))) {
             self.answered(now);
         } else if self.scanner.is_some() {
-            self.shape = RowDescription::read(frame.body()).ok().map(|columns| Shape::of(&columns));
+            self.shape = None;
+            if frame.tag() == ServerTag::RowDescription {
+                match RowDescription::read(frame.body()) {
+                    Ok(columns) => self.shape = Some(Shape::of(&columns)),
+                    Err(error) => return target_at_fault(format!("the target broke the protocol: {error}")),
+                }
+            }
         }
         Fate::Pass
     }

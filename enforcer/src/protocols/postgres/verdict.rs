@@ -147,6 +147,9 @@ fn weigh(context: &Context<'_>, statement: &Classified) -> Result<Permitted, Box
         return Err(Denial::saying("the session is read-only, because its grant permits no write"));
     }
     let lease = context.lease;
+    if context.reach.is_none() && !statement.accesses.is_empty() && needs_catalog(lease) {
+        return Err(Denial::saying("the gateway does not know the target's catalog, and the policy rests on it"));
+    }
     let beyond = beyond(context.reach, &statement.accesses)?;
     let judgement = lease.judge(&statement.accesses, &beyond, context.at);
     let reviews = match judgement.verdict {

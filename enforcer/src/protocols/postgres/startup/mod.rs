@@ -3,6 +3,8 @@
 //! Only awaits; what a packet means is decided in `wire`. Every read is exact, so that nothing sent in plaintext is
 //! ever taken for something said within TLS, and every step has a deadline, so that nobody holds a place for free.
 
+mod bearer;
+
 use super::ALPN;
 use super::reply;
 use super::wire::frame::{ClientTag, HEADER_BYTES, peek};
@@ -30,8 +32,23 @@ const FORGOTTEN_BYTES_MAX: usize = 128 << 10;
 /// The longest wait for a refused client to leave.
 const FAREWELL_MAX: Duration = Duration::from_millis(500);
 
+/// Where a client gets a token of an identity provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provider {
+    /// The address of its metadata.
+    pub metadata: String,
+    /// What to ask it for.
+    pub scope: String,
+}
+
+/// The identity providers of the policy in force.
+pub trait Providers {
+    /// The one of this name.
+    fn provider(&self, idp: &str) -> Option<Provider>;
+}
+
 /// What a listener knows of a connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Door<'a> {
     /// The client's address.
     pub peer: IpAddr,
@@ -39,6 +56,14 @@ pub struct Door<'a> {
     pub tls: Option<&'a Arc<ServerConfig>>,
     /// The bounds.
     pub limits: &'a Limits,
+    /// Who issues tokens.
+    pub providers: &'a dyn Providers,
+}
+
+impl std::fmt::Debug for Door<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Door").field("peer", &self.peer).field("tls", &self.tls.is_some()).finish_non_exhaustive()
+    }
 }
 
 /// What came in.
@@ -198,9 +223,16 @@ where
     if let Some(unknown) = &asked.unknown_options {
         write::negotiate_protocol_version(&mut out, asked.minor, unknown);
     }
-    write::authentication_cleartext(&mut out);
-    send(&mut stream, &out, door.limits).await?;
-    match read_token(&mut stream, door.limits).await {
+    let shown = if let Some(idp) = &asked.idp {
+        bearer::offer(&mut out);
+        send(&mut stream, &out, door.limits).await?;
+        bearer::token(&mut stream, idp, door).await
+    } else {
+        write::authentication_cleartext(&mut out);
+        send(&mut stream, &out, door.limits).await?;
+        read_token(&mut stream, door.limits).await
+    };
+    match shown {
         Ok(token) => Ok(Box::new(Login { asked, token, stream })),
         Err(StartupError::Refused(notice)) => Err(tell(&mut stream, *notice, door).await),
         Err(error) => Err(error),
@@ -241,6 +273,15 @@ async fn read_token<S>(stream: &mut S, limits: &Limits) -> Result<SecretString, 
 where
     S: AsyncRead + Unpin,
 {
+    let body = read_password(stream, limits).await?;
+    token_of(&body).map_err(|notice| StartupError::Refused(Box::new(notice)))
+}
+
+/// The body of a password or SASL message.
+async fn read_password<S>(stream: &mut S, limits: &Limits) -> Result<Zeroizing<Vec<u8>>, StartupError>
+where
+    S: AsyncRead + Unpin,
+{
     const STEP: &str = "show its token";
     let mut header = [0; HEADER_BYTES];
     read(stream, &mut header, STEP, limits).await?;
@@ -251,7 +292,7 @@ where
     };
     let mut body = Zeroizing::new(vec![0; head.frame_bytes.saturating_sub(HEADER_BYTES)]);
     read(stream, &mut body, STEP, limits).await?;
-    token_of(&body).map_err(|notice| StartupError::Refused(Box::new(notice)))
+    Ok(body)
 }
 
 /// The text of a PasswordMessage: everything up to its only NUL.

@@ -18,6 +18,96 @@ const REMOTE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const SSL: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 const GSS: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 48];
 
+/// One identity provider.
+struct One;
+
+impl Providers for One {
+    fn provider(&self, idp: &str) -> Option<Provider> {
+        let (metadata, scope) = ("https://idp.example/.well-known/openid-configuration", "a\"b");
+        (idp == "main").then(|| Provider { metadata: metadata.to_owned(), scope: scope.to_owned() })
+    }
+}
+
+fn bearer_packet() -> Vec<u8> {
+    startup(&[("user", "me"), ("database", "prod-logs"), ("options", "-c leasehold.idp=main -c leasehold.via=x")])
+}
+
+fn first(response: &[u8]) -> Vec<u8> {
+    let mut out = BytesMut::new();
+    write::sasl_initial_response(&mut out, "OAUTHBEARER", response);
+    out.to_vec()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_shown_by_oauthbearer_as_rfc_7628_says() {
+    // RFC 7628, 4.1, with the host and port that it sends.
+    for said in [
+        "n,,\x01auth=Bearer vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg==\x01\x01",
+        "y,,\x01host=server.example.com\x01port=143\x01auth=bearer  vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg==\x01\x01",
+    ] {
+        let script = [bearer_packet(), first(said.as_bytes())].concat();
+        let (arrived, heard) = meet(LOOPBACK, None, async |client| say(client, &script).await).await;
+        let Ok(Arrival::Login(login)) = arrived else { panic!("{said:?}: {arrived:?}") };
+        assert_eq!(login.token.expose_secret(), "vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg==");
+        assert_eq!((login.asked.idp.as_deref(), login.asked.via.as_deref()), (Some("main"), Some("x")));
+        drop(heard);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_shows_no_token_is_told_where_to_get_one() {
+    // libpq 18: an empty `auth`, then one 0x01 after the server's answer.
+    let mut answer = BytesMut::new();
+    write::sasl_response(&mut answer, b"\x01");
+    let script = [bearer_packet(), first(b"n,,\x01auth=\x01\x01"), answer.to_vec()].concat();
+    let (arrived, heard) = meet(LOOPBACK, None, async |client| say(client, &script).await).await;
+    assert!(matches!(arrived, Err(StartupError::Refused(_))), "{arrived:?}");
+    let heard = frames(heard);
+    let steps: Vec<_> = heard.iter().filter(|frame| frame.tag() == ServerTag::Authentication).collect();
+    assert_eq!(Authentication::read(steps[0].body()), Ok(Authentication::Sasl(vec!["OAUTHBEARER"])));
+    let Ok(Authentication::SaslContinue(json)) = Authentication::read(steps[1].body()) else { panic!("{heard:?}") };
+    let expected = r#"{"status":"invalid_token","openid-configuration":"https://idp.example/.well-known/openid-configuration","scope":"a\"b"}"#;
+    assert_eq!(std::str::from_utf8(json).unwrap(), expected);
+    assert_eq!(heard.last().map(Frame::tag), Some(ServerTag::ErrorResponse));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_bearer_message_is_refused() {
+    let unknown = startup(&[("user", "me"), ("database", "prod-logs"), ("options", "-c leasehold.idp=other")]);
+    let script = [unknown, first(b"n,,\x01auth=\x01\x01")].concat();
+    let (arrived, heard) = meet(LOOPBACK, None, async |client| say(client, &script).await).await;
+    assert!(arrived.is_err());
+    assert_eq!(refusal(heard), "28000");
+    for said in [
+        &b""[..],
+        b"n,,",
+        b"n,,\x01\x01",
+        b"n,,\x01auth=Bearer x\x01",
+        b"n,,\x01auth=Bearer x\x01\x01x",
+        b"n,,\x01auth=Bearer x\x01auth=Bearer y\x01\x01",
+        b"n,,\x01auth=Basic x\x01\x01",
+        b"n,,\x01auth=Bearer\x01\x01",
+        b"n,,\x01auth=Bearer x y\x01\x01",
+        b"n,,\x01auth=Bearer =x\x01\x01",
+        b"n,,\x01auth=Bearer x\0y\x01\x01",
+        b"n,,\x01Auth1=Bearer x\x01\x01",
+        b"n,a=me,\x01auth=Bearer x\x01\x01",
+        b"p=tls-unique,,\x01auth=Bearer x\x01\x01",
+        b"\xff,,\x01auth=Bearer x\x01\x01",
+    ] {
+        let script = [bearer_packet(), first(said)].concat();
+        let (arrived, heard) = meet(LOOPBACK, None, async |client| say(client, &script).await).await;
+        assert!(matches!(arrived, Err(StartupError::Refused(_))), "{said:?}: {arrived:?}");
+        assert!(!refusal(heard).is_empty());
+    }
+    let mut scram = BytesMut::new();
+    write::sasl_initial_response(&mut scram, "SCRAM-SHA-256", b"n,,n=,r=x");
+    let (arrived, heard) =
+        meet(LOOPBACK, None, async |client| say(client, &[bearer_packet(), scram.to_vec()].concat()).await).await;
+    assert!(arrived.is_err());
+    assert_eq!(refusal(heard), "08P01");
+}
+
 struct Certificate {
     server: Arc<ServerConfig>,
     client: ClientConfig,
@@ -58,7 +148,7 @@ async fn meet<R>(
 ) -> (Result<Arrival<DuplexStream>, StartupError>, R) {
     let (gateway, client) = tokio::io::duplex(256 << 10);
     let limits = Limits::default();
-    tokio::join!(arrive(gateway, Door { peer, tls, limits: &limits }), script(client))
+    tokio::join!(arrive(gateway, Door { peer, tls, limits: &limits, providers: &One }), script(client))
 }
 
 /// Says everything at once, then listens until the gateway closes or falls silent for a second.
@@ -152,7 +242,7 @@ async fn a_step_and_a_whole_login_have_deadlines() {
     let (gateway, mut client) = tokio::io::duplex(1024);
     let limits = Limits::default();
     let began = Instant::now();
-    assert!(arrive(gateway, Door { peer: LOOPBACK, tls: None, limits: &limits }).await.is_err());
+    assert!(arrive(gateway, Door { peer: LOOPBACK, tls: None, limits: &limits, providers: &One }).await.is_err());
     assert_eq!(began.elapsed().as_secs(), limits.handshake_step_max.as_secs());
     assert!(client.write_all(b"x").await.is_err());
 
@@ -166,7 +256,7 @@ async fn a_step_and_a_whole_login_have_deadlines() {
         }
         tokio::time::sleep(Duration::from_mins(1)).await;
     };
-    let door = Door { peer: LOOPBACK, tls: None, limits: &limits };
+    let door = Door { peer: LOOPBACK, tls: None, limits: &limits, providers: &One };
     let arrived = async {
         let arrival = arrive(gateway, door).await;
         (arrival, began.elapsed())

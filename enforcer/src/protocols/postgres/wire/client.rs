@@ -162,6 +162,31 @@ impl<'a> CopyFail<'a> {
     }
 }
 
+/// `p`: the first message of a SASL exchange.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SaslInitialResponse<'a> {
+    /// The mechanism that the client chose.
+    pub mechanism: &'a str,
+    /// What it says at once, when it does.
+    pub response: Option<&'a [u8]>,
+}
+
+impl std::fmt::Debug for SaslInitialResponse<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SaslInitialResponse").field("mechanism", &self.mechanism).finish_non_exhaustive()
+    }
+}
+
+impl<'a> SaslInitialResponse<'a> {
+    /// Reads the body of a SASLInitialResponse.
+    pub fn read(body: &'a [u8]) -> Result<Self, WireError> {
+        let mut reader = Reader::new(body, "SASLInitialResponse");
+        let (mechanism, response) = (reader.cstr()?, reader.value()?);
+        reader.end()?;
+        Ok(Self { mechanism, response })
+    }
+}
+
 /// `F`: a call of a function by its OID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FunctionCall {
@@ -230,6 +255,7 @@ mod tests {
             let _ = Execute::read(&body);
             let _ = CopyFail::read(&body);
             let _ = FunctionCall::read(&body);
+            let _ = SaslInitialResponse::read(&body);
         }
     }
 }

@@ -28,6 +28,8 @@ pub struct Asked {
     pub connection: String,
     /// The grant, when the client names one.
     pub via: Option<String>,
+    /// The identity provider whose token the client shows by OAUTHBEARER; `None` for a token as a password.
+    pub idp: Option<String>,
     /// Free text of the client: recorded, never passed on.
     pub user: String,
     /// What the client calls itself.
@@ -63,6 +65,7 @@ impl Asked {
         Ok(Self {
             connection,
             via,
+            idp: fields.idp,
             user,
             application_name: fields.application_name.filter(|name| !name.is_empty()),
             settings: fields.settings,
@@ -79,6 +82,7 @@ struct Fields {
     user: Option<String>,
     database: Option<(String, Option<String>)>,
     via: Option<String>,
+    idp: Option<String>,
     application_name: Option<String>,
     settings: Vec<(&'static str, String)>,
     unknown_options: Vec<String>,
@@ -99,7 +103,7 @@ impl Fields {
             "database" => self.database = Some(database(value)?),
             "application_name" => self.application_name = Some(plain("application_name", value)?.to_owned()),
             "client_encoding" => utf8_only(value)?,
-            "options" => self.via = options(value)?,
+            "options" => self.options(value)?,
             "replication" => {
                 return Err(refusal(
                     SqlState::FEATURE_NOT_SUPPORTED,
@@ -114,6 +118,24 @@ impl Fields {
             }
         }
         self.seen.push(folded);
+        Ok(())
+    }
+
+    /// `-c leasehold.via=GRANT` and `-c leasehold.idp=IDP`, in any order, or nothing.
+    fn options(&mut self, value: &str) -> Result<(), Notice> {
+        let mut words = value.split(' ').filter(|word| !word.is_empty());
+        while let Some(word) = words.next() {
+            let assignment = (word == "-c").then(|| words.next()).flatten().and_then(|text| text.split_once('='));
+            let (place, name) = match assignment {
+                Some(("leasehold.via", grant)) => (&mut self.via, grant),
+                Some(("leasehold.idp", idp)) => (&mut self.idp, idp),
+                Some(_) | None => return Err(bad_options()),
+            };
+            if place.is_some() || !is_ident(name) {
+                return Err(bad_options());
+            }
+            *place = Some(name.to_owned());
+        }
         Ok(())
     }
 }
@@ -131,22 +153,10 @@ fn database(value: &str) -> Result<(String, Option<String>), Notice> {
     }
 }
 
-/// `-c leasehold.via=GRANT`, or nothing.
-fn options(value: &str) -> Result<Option<String>, Notice> {
-    let words: Vec<&str> = value.split(' ').filter(|word| !word.is_empty()).collect();
-    match words.as_slice() {
-        [] => Ok(None),
-        ["-c", assignment] => assignment
-            .strip_prefix("leasehold.via=")
-            .filter(|grant| is_ident(grant))
-            .map(|grant| Some(grant.to_owned()))
-            .ok_or_else(bad_options),
-        _ => Err(bad_options()),
-    }
-}
-
 fn bad_options() -> Notice {
-    refusal(SqlState::FEATURE_NOT_SUPPORTED, "of the start-up options only `-c leasehold.via=GRANT` is accepted")
+    let sentence =
+        "of the start-up options only `-c leasehold.via=GRANT` and `-c leasehold.idp=IDP` are accepted, each once";
+    refusal(SqlState::FEATURE_NOT_SUPPORTED, sentence)
         .with_hint("Change other settings with SET after connecting, as far as the policy allows it.")
 }
 

@@ -134,6 +134,25 @@ pub fn authentication_cleartext(out: &mut BytesMut) {
     frame(out, ServerTag::Authentication.to_byte(), |out| out.put_u32(3));
 }
 
+/// `AuthenticationSASL` with the mechanisms that are offered.
+pub fn authentication_sasl(out: &mut BytesMut, mechanisms: &[&'static str]) {
+    frame(out, ServerTag::Authentication.to_byte(), |out| {
+        out.put_u32(10);
+        for mechanism in mechanisms {
+            put_text(out, mechanism);
+        }
+        out.put_u8(0);
+    });
+}
+
+/// `AuthenticationSASLContinue`.
+pub fn authentication_sasl_continue(out: &mut BytesMut, challenge: &[u8]) {
+    frame(out, ServerTag::Authentication.to_byte(), |out| {
+        out.put_u32(11);
+        out.put_slice(challenge);
+    });
+}
+
 /// ParameterStatus.
 pub fn parameter_status(out: &mut BytesMut, name: &str, value: &str) {
     frame(out, ServerTag::ParameterStatus.to_byte(), |out| {
