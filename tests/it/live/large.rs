@@ -4,7 +4,7 @@ use super::masking::{Mode, SCENE, through};
 use super::raw::Message;
 
 /// Bytes that the gateway may take beside what it took before.
-const MORE_KIB_MAX: u64 = 160 << 10;
+const MORE_KIB_MAX: u64 = 64 << 10;
 
 /// The most memory that the gateway has had, in KiB.
 fn memory_kib() -> u64 {
@@ -18,18 +18,18 @@ fn a_value_that_is_too_large_ends_its_statement_and_is_never_kept() {
     let mut raw = through("hashed");
     assert_eq!(raw.query("select 1").unwrap(), ["1"]);
     let before = memory_kib();
-    for mode in [Mode::Simple, Mode::Extended, Mode::Binary] {
-        mode.send(&mut raw, "select 1, repeat('x', 500000000)");
+    for mode in [Mode::Simple, Mode::Binary] {
+        mode.send(&mut raw, "select 1, repeat('x', 100000000)");
         let answer = raw.until_ready();
         assert!(answer.iter().all(|message| message.tag != 'D'), "{mode:?}");
         let refusal = answer.iter().find_map(Message::refusal).expect("an error");
         assert_eq!((refusal.severity.as_str(), refusal.code.as_str()), ("ERROR", "54000"), "{mode:?}: {refusal:?}");
-        assert!(refusal.whole.contains("a row of 5000000") && refusal.whole.contains("substring"), "{refusal:?}");
+        assert!(refusal.whole.contains("a row of 1000000") && refusal.whole.contains("substring"), "{refusal:?}");
         assert_eq!(raw.query("select 'goes on'").unwrap(), ["goes on"], "{mode:?}");
     }
-    let refusal = raw.query("copy (select repeat('x', 500000000)) to stdout").expect_err("too large");
+    let refusal = raw.query("copy (select repeat('x', 100000000)) to stdout").expect_err("too large");
     assert_eq!(refusal.code, "54000");
-    assert_eq!(raw.query("select length(repeat('x', 500000000))").unwrap(), ["500000000"]);
+    assert_eq!(raw.query("select length(repeat('x', 100000000))").unwrap(), ["100000000"]);
     let more = memory_kib() - before;
     assert!(more < MORE_KIB_MAX, "the gateway took {more} KiB more");
 }

@@ -157,7 +157,7 @@ fn configure(data: &Path, port: u16, certificates: Option<&Certificates>, user: 
         )
     });
     let settings = format!(
-        "\nlisten_addresses = '127.0.0.1,127.0.0.2,127.0.0.3,127.0.0.4,127.0.0.5,127.0.0.6,127.0.0.7,127.0.0.8,127.0.0.9,127.0.0.10,127.0.0.11'\nport = {port}\nunix_socket_directories = ''\n\
+        "\nlisten_addresses = '127.0.0.1,127.0.0.2,127.0.0.3,127.0.0.4,127.0.0.5,127.0.0.6,127.0.0.7,127.0.0.8,127.0.0.9,127.0.0.10,127.0.0.11,127.0.0.12,127.0.0.13'\nport = {port}\nunix_socket_directories = ''\n\
          max_connections = 100\n{tls}password_encryption = 'scram-sha-256'\nfsync = off\nsynchronous_commit = off\n\
          log_min_messages = warning\ntimezone = 'UTC'\nlog_timezone = 'UTC'\njit = off\n"
     );
