@@ -231,7 +231,9 @@ mod tests {
             for word in ["exists", "inherit"] {
                 held.row(&["role", word].map(Some)).unwrap();
             }
-            members.iter().for_each(|member| held.row(&["member", member].map(Some)).unwrap());
+            for member in members {
+                held.row(&["member", member].map(Some)).unwrap();
+            }
             let found = held.judge(&plan(), &Names::new("c", &class), Some("t"));
             assert_eq!(found.is_empty(), wrong.is_none(), "{found:?}");
             assert!(wrong.is_none_or(|wrong| found[0].contains(wrong)), "{found:?}");
