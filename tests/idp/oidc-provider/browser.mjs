@@ -7,6 +7,12 @@ const [login, start] = process.argv.slice(2);
 const STEPS_MAX = 30;
 const jar = new Map();
 
+/** The cookies that an answer sets. Older versions of Node give them as one line, in which dates have commas as well. */
+function cookiesOf(headers) {
+  if (typeof headers.getSetCookie === 'function') return headers.getSetCookie();
+  return (headers.get('set-cookie') ?? '').split(/,\s*(?=[^;,\s=]+=)/).filter(Boolean);
+}
+
 async function visit(url, form) {
   const origin = new URL(url).origin;
   const cookies = [...(jar.get(origin) ?? new Map())].map(([name, value]) => `${name}=${value}`).join('; ');
@@ -17,7 +23,7 @@ async function visit(url, form) {
     body: form,
   });
   const held = jar.get(origin) ?? new Map();
-  for (const cookie of answer.headers.getSetCookie()) {
+  for (const cookie of cookiesOf(answer.headers)) {
     const [name, ...value] = cookie.split(';')[0].split('=');
     held.set(name, value.join('='));
   }
