@@ -191,13 +191,17 @@ where
 
     /// Writes the last words to both peers and closes, within a bounded time.
     async fn farewell(mut self, cause: Cause, goodbye: &dyn Fn(&mut BytesMut)) {
-        if cause != Cause::Client && !self.upstream.pending.is_empty() {
-            // What the target has not taken must not run once access has ended. A message may be cut in two by this, so
-            // that no goodbye could follow it: the connection just ends.
-            self.upstream.pending.clear();
-        } else {
-            goodbye(&mut self.upstream.pending);
+        let unsent = !self.upstream.pending.is_empty() || self.upstream.unflushed;
+        if cause != Cause::Client && unsent {
+            // What the target has not taken must not run once access has ended, nor what lies in a TLS record that was
+            // not sent, which closing in good order would send. A message may be cut in two by this, so that no
+            // goodbye could follow it: the connection just ends.
+            drop(self.upstream);
+            // A peer that takes no last words loses them.
+            let _ = timeout(FAREWELL_MAX, self.client.leave()).await;
+            return;
         }
+        goodbye(&mut self.upstream.pending);
         let both = async { tokio::join!(self.client.leave(), self.upstream.leave()) };
         // A peer that takes no last words loses them.
         let _ = timeout(FAREWELL_MAX, both).await;
