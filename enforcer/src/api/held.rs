@@ -1,5 +1,6 @@
 //! A statement that waits for people, as the API shows it: exactly what would run.
 
+use crate::access::Caller;
 use crate::core::hold;
 use crate::store;
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ pub struct Statement {
     pub text: String,
     /// Texts that it runs by name: prepared statements, cursors.
     pub named: Vec<Named>,
-    /// The values of `$1`, `$2` and so on.
+    /// The values of `$1`, `$2` and so on; none for whoever neither sent nor decides it.
     pub parameters: Vec<Parameter>,
     /// Operations with their objects.
     pub accesses: Vec<String>,
@@ -47,9 +48,12 @@ pub struct Parameter {
 
 impl Statement {
     /// The statement of a request, when it is for one.
-    pub fn of(request: &store::Request) -> Option<Self> {
+    pub fn of(caller: &Caller, request: &store::Request) -> Option<Self> {
         let statement = request.asked.purpose.statement()?;
         let shown = &statement.shown;
+        // Whoever may look at requests learns that it waits and what it does, not the values in it.
+        let sees_values = request.asked.subject == caller.identity.subject || !caller.lines(request).is_empty();
+        let parameters = if sees_values { shown.parameters.as_slice() } else { &[] };
         Some(Self {
             session: statement.session.to_string(),
             text: shown.text.clone(),
@@ -58,7 +62,7 @@ impl Statement {
                 .iter()
                 .map(|named| Named { name: named.name.clone(), text: named.text.clone() })
                 .collect(),
-            parameters: shown.parameters.iter().map(Parameter::of).collect(),
+            parameters: parameters.iter().map(Parameter::of).collect(),
             accesses: statement.accesses.clone(),
             rules: statement.rules.clone(),
             in_transaction: statement.in_transaction,

@@ -238,7 +238,7 @@ impl Request {
                 note: settled.note.clone(),
             }),
             window: request.window.as_ref().or(extends).map(ToString::to_string),
-            statement: Statement::of(request),
+            statement: Statement::of(caller, request),
             may_decide: pending && !caller.lines(request).is_empty(),
             commit: asked.commit.clone(),
         }

@@ -2,6 +2,7 @@
 
 use super::world::{World, active, approval, at, minutes, person, rules};
 use enforcer::access::{Did, Refused};
+use enforcer::api::held::Statement;
 use enforcer::core::event::Opened;
 use enforcer::core::hold::{Held, HoldAnswer, HoldId, Named, Parameter, Shown};
 use enforcer::core::id::{RequestId, SessionId};
@@ -79,6 +80,23 @@ fn refused(answer: Option<HoldAnswer>) -> String {
     match answer {
         Some(HoldAnswer::Refused { sentence }) => sentence,
         other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn values_are_for_whoever_sent_or_decides_them() {
+    let world = World::new();
+    let mut own = rules();
+    own.approvals[1] = approval("solo", true, &[(1, &["leads"])], minutes(60));
+    world.publish(own, "c2");
+    let dana = person("dana", &["devs"]);
+    live(&world, &dana, &session(1)).await;
+    let request = asked(&world, &dana, 1, "d1").await;
+    for (who, values) in [(&dana, 1), (&person("lea", &["leads"]), 1), (&person("sam", &["security"]), 0)] {
+        let caller = world.access.caller(who).unwrap();
+        assert!(caller.sees_request(&request, at(2).wall));
+        let shown = Statement::of(&caller, &request).unwrap();
+        assert_eq!((shown.text.as_str(), shown.parameters.len()), ("execute p (1)", values), "{}", who.subject.id);
     }
 }
 
