@@ -1,5 +1,6 @@
 //! From masks and a catalog to a plan: who inherits a mask, what is computed from a masked column, and what is closed.
 
+use super::effects::Effects;
 use super::expression::{Key, is_reserved, masked, quoted};
 use super::order::Access;
 use super::{Cover, Masks, Plan, Provided, RelationMasks, Treatment, rewrite};
@@ -40,12 +41,15 @@ pub(super) fn plan(catalog: Arc<Catalog>, masks: Masks, mut facts: SessionFacts)
         masked: numbers,
         tainted: BTreeSet::new(),
         provided: Vec::new(),
+        effects: Effects::default(),
         masks,
     };
     let mut builder = Build { plan, done: BTreeSet::new() };
     builder.tables(&effective);
     builder.views();
-    builder.plan
+    let mut plan = builder.plan;
+    plan.effects = Effects::new(&plan);
+    plan
 }
 
 /// The masks of every table, with what it inherits and what is computed from masked columns.

@@ -6,10 +6,11 @@
 //! a sentence that says what to do instead.
 //!
 //! # What remains visible
-//! Whether a value is NULL (unless the mask is `nullify`), sizes of relations, the physical order of rows as it was, what
-//! triggers of the target's own copy elsewhere, and time.
+//! Whether a value is NULL (unless the mask is `nullify`), sizes of relations, the physical order of rows as it was, and
+//! time.
 
 mod build;
+mod effects;
 pub mod expression;
 mod order;
 pub mod policy;
@@ -146,6 +147,8 @@ pub struct Plan {
     tainted: BTreeSet<Name>,
     /// The gateway's own views, each after those that it reads.
     provided: Vec<Provided>,
+    /// What runs by itself when statements write.
+    effects: effects::Effects,
     masks: Masks,
 }
 
@@ -206,6 +209,16 @@ impl Plan {
     /// Whether a column of this origin is masked: no answer of the target may ever show one.
     pub fn is_masked(&self, table: u32, column: i16) -> bool {
         self.masked.get(&table).is_some_and(|columns| columns.contains(&column))
+    }
+
+    /// Whether a parameter may have this type: making a value of it runs nothing that could read what is masked.
+    pub fn takes(&self, parameter: u32) -> bool {
+        !self.effects.checks(parameter)
+    }
+
+    /// Whether an operation makes the server run a routine that may read what is masked.
+    pub fn is_loud(&self, relation: &Name, operation: lang::protocol::Operation) -> bool {
+        self.catalog.relation(relation).is_some_and(|found| effects::loud(self, found.oid, operation).is_some())
     }
 
     /// Whether a relation is shown in the same way under another plan.

@@ -4,7 +4,7 @@
 //! a masked relation but the queries made here.
 
 use super::visit::{self, Change, Visitor, boxed};
-use super::{Cover, Covered, Outcome, Plan, Shape, Treatment, expression, order, prove, quiet, write};
+use super::{Cover, Covered, Outcome, Plan, Shape, Treatment, effects, expression, order, prove, quiet, write};
 use crate::refusal::Refusal;
 use crate::snapshot::{Name, TEMPORARY};
 use crate::statement::{Access, ObjectClass, ObjectKind, Statement};
@@ -165,7 +165,10 @@ fn forbidden(plan: &Plan, tree: &pg::Node, judged: &Statement) -> Option<String>
     if shown.to_ascii_lowercase().contains("\"leasehold.") {
         return Some("parameters that begin with `leasehold.` are the gateway's own".to_owned());
     }
-    let mut names = plan.catalog.operators.iter().chain(&plan.catalog.types);
+    if let Some(why) = effects::refused(plan, tree, judged, &shown) {
+        return Some(why);
+    }
+    let mut names = plan.catalog.operators.iter().chain(&plan.catalog.types).chain(&plan.effects.types);
     let found = names.find(|name| shown.contains(&format!("sval: {:?}", name.as_ref())))?;
     Some(format!(
         "`{found}` runs a routine of the database, and the gateway cannot see what it reads; this connection has masks"

@@ -80,10 +80,10 @@ fn query_of<'t>(tree: &'t mut pg::Node, found: &mut Found<'_>) -> Option<&'t mut
             let named = (!n.attlist.is_empty()).then(|| n.attlist.iter().filter_map(string).map(Into::into).collect());
             found.changes.push(Written {
                 relation: resolved(found.plan, &relation),
-                inserts: true,
+                inserted: named.map_or(Named::All, Named::These),
+                updated: Named::Nothing,
                 deletes: false,
                 finds: false,
-                named,
             });
             None
         }
@@ -92,15 +92,60 @@ fn query_of<'t>(tree: &'t mut pg::Node, found: &mut Found<'_>) -> Option<&'t mut
     }
 }
 
+/// The columns that a statement gives values.
+#[derive(Clone, Debug)]
+enum Named {
+    Nothing,
+    All,
+    These(BTreeSet<Box<str>>),
+}
+
+impl Named {
+    fn any(&self) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::All => true,
+            Self::These(columns) => !columns.is_empty(),
+        }
+    }
+
+    fn has(&self, column: &str) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::All => true,
+            Self::These(columns) => columns.contains(column),
+        }
+    }
+
+    fn also(&mut self, other: Self) {
+        *self = match (std::mem::replace(self, Self::Nothing), other) {
+            (Self::All, _) | (_, Self::All) => Self::All,
+            (Self::These(mut one), Self::These(more)) => {
+                one.extend(more);
+                Self::These(one)
+            }
+            (one, Self::Nothing) | (Self::Nothing, one) => one,
+        };
+    }
+}
+
 /// What one statement writes.
+#[derive(Clone, Debug)]
 struct Written {
     relation: Name,
-    inserts: bool,
+    /// What rows that it makes are given. A row may be made of defaults alone: an insertion names all then.
+    inserted: Named,
+    /// What it changes in rows that are there.
+    updated: Named,
     deletes: bool,
     /// Whether it looks for rows that are there.
     finds: bool,
-    /// The columns that the text names; `None` for all of them.
-    named: Option<BTreeSet<Box<str>>>,
+}
+
+impl Written {
+    fn inserts(&self) -> bool {
+        !matches!(self.inserted, Named::Nothing)
+    }
 }
 
 /// Everything that the statement names.
@@ -209,34 +254,31 @@ impl Visitor for Found<'_> {
             }
         }
         self.relations.extend(rows.into_iter().map(|row| (row, relation.clone())));
-        let (mut inserts, mut deletes, mut named) = (false, false, Some(BTreeSet::new()));
+        let (mut inserted, mut updated, mut deletes) = (Named::Nothing, Named::Nothing, false);
         let finds = !matches!(change, Change::Insert(_));
         match change {
             Change::Insert(n) => {
-                inserts = true;
-                named = names(&n.cols);
-                if let (Some(named), Some(conflict)) = (&mut named, &n.on_conflict_clause) {
-                    named.extend(names(&conflict.target_list).into_iter().flatten());
+                inserted = names(&n.cols);
+                if let Some(conflict) = n.on_conflict_clause.as_ref().filter(|one| !one.target_list.is_empty()) {
+                    updated = names(&conflict.target_list);
                 }
             }
-            Change::Update(n) => named = names(&n.target_list),
+            Change::Update(n) => updated = names(&n.target_list),
             Change::Delete(_) => deletes = true,
             Change::Merge(n) => {
                 for item in &n.merge_when_clauses {
                     let Some(E::MergeWhenClause(when)) = item.node.as_ref() else { continue };
-                    if when.command_type == pg::CmdType::CmdInsert as i32 {
-                        inserts = true;
-                    }
-                    deletes |= when.command_type == pg::CmdType::CmdDelete as i32;
-                    match (&mut named, names(&when.target_list)) {
-                        (Some(named), Some(more)) => named.extend(more),
-                        (_, None) if when.command_type == pg::CmdType::CmdInsert as i32 => named = None,
-                        _ => {}
+                    match pg::CmdType::try_from(when.command_type) {
+                        Ok(pg::CmdType::CmdInsert) => inserted.also(names(&when.target_list)),
+                        Ok(pg::CmdType::CmdUpdate) => updated.also(names(&when.target_list)),
+                        Ok(pg::CmdType::CmdDelete) => deletes = true,
+                        Ok(pg::CmdType::CmdNothing) => {}
+                        _ => return visit::refused("a MERGE that does something unknown"),
                     }
                 }
             }
         }
-        self.changes.push(Written { relation, inserts, deletes, finds, named });
+        self.changes.push(Written { relation, inserted, updated, deletes, finds });
         Ok(())
     }
 
@@ -275,13 +317,13 @@ impl Visitor for Found<'_> {
     }
 }
 
-/// The columns that a list of targets names; `None` for an empty list, which stands for all.
-fn names(targets: &[pg::Node]) -> Option<BTreeSet<Box<str>>> {
+/// The columns that a list of targets names; an empty list stands for all.
+fn names(targets: &[pg::Node]) -> Named {
     let named = targets.iter().filter_map(|target| match target.node.as_ref() {
         Some(E::ResTarget(target)) => Some(target.name.as_str().into()),
         _ => None,
     });
-    (!targets.is_empty()).then(|| named.collect())
+    if targets.is_empty() { Named::All } else { Named::These(named.collect()) }
 }
 
 /// Whether a relation may not be written so, whatever the statement reads.
@@ -292,8 +334,14 @@ pub(super) fn refuses(
     deletes: bool,
     columns: &BTreeSet<Box<str>>,
 ) -> bool {
-    let finds = deletes || !inserts;
-    let written = Written { relation: relation.clone(), inserts, deletes, finds, named: Some(columns.clone()) };
+    let given = || Named::These(columns.clone());
+    let written = Written {
+        relation: relation.clone(),
+        inserted: if inserts { given() } else { Named::Nothing },
+        updated: if inserts || deletes { Named::Nothing } else { given() },
+        deletes,
+        finds: deletes || !inserts,
+    };
     target(plan, &written).is_some()
 }
 
@@ -326,9 +374,8 @@ fn target(plan: &Plan, written: &Written) -> Option<String> {
                      change them with an account of your own"
                 ));
             }
-            let named = |column: &str| written.named.as_ref().is_none_or(|named| named.contains(column));
-            let writes_values = written.inserts || written.named.as_ref().is_some_and(|named| !named.is_empty());
-            if writes_values && let Some(column) = cover.hashed.iter().find(|column| named(column)) {
+            let named = |column: &str| written.inserted.has(column) || written.updated.has(column);
+            if let Some(column) = cover.hashed.iter().find(|column| named(column)) {
                 return Some(format!(
                     "`{column}` of {name} is shown as a keyed hash, and whoever writes it learns the hash of a chosen value; leave it out"
                 ));
@@ -338,8 +385,13 @@ fn target(plan: &Plan, written: &Written) -> Option<String> {
         None if relation.kind == Kind::View => {
             let bases = plan.catalog.bases_of(relation.oid).filter_map(|oid| plan.catalog.name_of(oid));
             for base in bases {
-                let through =
-                    Written { relation: base.clone(), inserts: true, deletes: true, finds: true, named: None };
+                let through = Written {
+                    relation: base.clone(),
+                    inserted: Named::All,
+                    updated: Named::All,
+                    deletes: true,
+                    finds: true,
+                };
                 if let Some(why) = target(plan, &through) {
                     return Some(why);
                 }
@@ -347,21 +399,63 @@ fn target(plan: &Plan, written: &Written) -> Option<String> {
         }
         None => {}
     }
-    evaluated(plan, relation, written, &name)
+    beside(plan, relation, written, &mut BTreeSet::new())
+}
+
+/// Why the server may not do to a relation, to what inherits from it and to what foreign keys change along with it what
+/// the change asks for.
+fn beside(plan: &Plan, relation: &Relation, written: &Written, seen: &mut BTreeSet<u32>) -> Option<String> {
+    if !seen.insert(relation.oid) {
+        return None;
+    }
+    let name = format!("`{}.{}`", written.relation.0, written.relation.1);
+    if let Some(why) = evaluated(plan, relation, written, &name) {
+        return Some(why);
+    }
+    let mut others: Vec<Written> = along(plan, relation, written)
+        .into_iter()
+        .filter_map(|(other, operation)| {
+            let deletes = operation == Operation::DeleteBounded;
+            let updated = if deletes { Named::Nothing } else { Named::These(keys(plan, &other, relation.oid)?) };
+            Some(Written { relation: other, inserted: Named::Nothing, updated, deletes, finds: true })
+        })
+        .collect();
+    let below = plan.catalog.children_of(relation.oid).filter_map(|oid| plan.catalog.name_of(oid));
+    others.extend(below.map(|child| Written { relation: child.clone(), ..written.clone() }));
+    others.iter().find_map(|other| {
+        let found = plan.catalog.relation(&other.relation)?;
+        if found.triggers && plan.is_tainted(&other.relation) {
+            return Some(format!(
+                "this change of {name} makes the server change rows of `{}.{}`, which has masked columns and triggers; \
+                 make it with an account of your own",
+                other.relation.0, other.relation.1
+            ));
+        }
+        beside(plan, found, other, seen)
+    })
+}
+
+/// The columns by which a relation refers to another.
+fn keys(plan: &Plan, name: &Name, referred: u32) -> Option<BTreeSet<Box<str>>> {
+    let relation = plan.catalog.relation(name)?;
+    let rules = relation.evaluated.iter().filter(|rule| matches!(rule.refers, Some((table, _)) if table == referred));
+    let numbers = rules.flat_map(|rule| rule.columns.iter());
+    Some(numbers.filter_map(|number| relation.column(*number)).map(|column| column.name.clone()).collect())
 }
 
 /// Constraints and indexes are evaluated on raw values: success and failure tell something of them.
 fn evaluated(plan: &Plan, relation: &Relation, written: &Written, name: &str) -> Option<String> {
-    let numbers: BTreeSet<i16> = match &written.named {
-        None => relation.columns.iter().map(|column| column.number).collect(),
-        Some(named) => {
-            relation.columns.iter().filter(|column| named.contains(&column.name)).map(|column| column.number).collect()
-        }
-    };
+    let updated: BTreeSet<i16> = relation
+        .columns
+        .iter()
+        .filter(|column| written.updated.has(&column.name))
+        .map(|column| column.number)
+        .collect();
     let computed = relation.computed_from.iter().map(|(column, from)| Evaluated {
         what: "a generated column",
         columns: from.iter().copied().chain([*column]).collect(),
         refers: None,
+        validated: true,
     });
     for rule in relation.evaluated.iter().cloned().chain(computed) {
         let masked: BTreeSet<i16> =
@@ -375,10 +469,11 @@ fn evaluated(plan: &Plan, relation: &Relation, written: &Written, name: &str) ->
         if masked.is_empty() && !refers_to_masked {
             continue;
         }
-        let touched = written.inserts || !rule.columns.is_disjoint(&numbers);
-        // What rests on the written values alone tells nothing.
-        let own = !compares && (written.inserts || masked.is_subset(&numbers));
-        if touched && !own {
+        // What rests on the written values alone tells nothing: those of a new row, or all masked ones of a changed row.
+        let by_insertion = written.inserts() && compares;
+        let evaluates = !rule.columns.is_disjoint(&updated) || !rule.validated && !compares;
+        let by_change = written.updated.any() && evaluates && (compares || !masked.is_subset(&updated));
+        if by_insertion || by_change {
             return Some(format!(
                 "this write would make the server evaluate {} of {name} on masked values, and its outcome would tell of \
                  them; change other columns only, or write with an account of your own",
@@ -386,33 +481,34 @@ fn evaluated(plan: &Plan, relation: &Relation, written: &Written, name: &str) ->
             ));
         }
     }
-    referred(plan, relation, written, &numbers, name)
+    referred(plan, relation, written, &updated, name)
 }
 
-/// A relation whose rows a foreign key writes anew along with this change, found in an order of masked values.
-fn moved_along<'p>(
-    plan: &'p Plan,
-    relation: &Relation,
-    written: &Written,
-    numbers: &BTreeSet<i16>,
-) -> Option<&'p Name> {
+/// What foreign keys change along with a change, and how.
+fn along(plan: &Plan, relation: &Relation, written: &Written) -> Vec<(Name, Operation)> {
     let refers = |other: &Relation| {
         let rules = other.evaluated.iter().filter_map(|rule| rule.refers.as_ref());
-        rules.filter(|(table, _)| *table == relation.oid).any(|(_, columns)| !columns.is_disjoint(numbers))
+        let named = |columns: &BTreeSet<i16>| {
+            columns.iter().filter_map(|number| relation.column(*number)).any(|column| written.updated.has(&column.name))
+        };
+        rules.filter(|(table, _)| *table == relation.oid).any(|(_, columns)| named(columns))
     };
     let mut along = Vec::new();
     if written.deletes {
         along.extend(plan.catalog.changed_along(relation.oid, Operation::DeleteBounded));
     }
     along.extend(plan.catalog.changed_along(relation.oid, Operation::UpdateBounded).into_iter().filter(
-        |(other, _)| {
-            let other = plan.catalog.name_of(*other).and_then(|name| plan.catalog.relation(name));
-            written.finds && other.is_some_and(&refers)
-        },
+        |(other, _)| plan.catalog.name_of(*other).and_then(|name| plan.catalog.relation(name)).is_some_and(refers),
     ));
-    let written_anew = along.into_iter().filter(|(_, operation)| *operation == Operation::UpdateBounded);
-    written_anew
-        .filter_map(|(other, _)| plan.catalog.name_of(other))
+    let named = |(other, operation)| plan.catalog.name_of(other).map(|name| (name.clone(), operation));
+    along.into_iter().filter_map(named).collect()
+}
+
+/// A relation whose rows a foreign key writes anew along with this change, found in an order of masked values.
+fn moved_along(plan: &Plan, relation: &Relation, written: &Written) -> Option<Name> {
+    let anew =
+        along(plan, relation, written).into_iter().filter(|(_, operation)| *operation == Operation::UpdateBounded);
+    anew.map(|(name, _)| name)
         .find(|name| matches!(plan.treatment(name), Some(Treatment::Covered(cover)) if cover.access.is_ordered()))
 }
 
@@ -424,7 +520,7 @@ fn referred(
     numbers: &BTreeSet<i16>,
     name: &str,
 ) -> Option<String> {
-    if let Some(other) = moved_along(plan, relation, written, numbers) {
+    if let Some(other) = moved_along(plan, relation, written) {
         return Some(format!(
             "this change makes the server change rows of `{}.{}` in the order of masked values; make it with an account \
              of your own",
@@ -439,7 +535,7 @@ fn referred(
             }
             let masked = rule.columns.iter().any(|column| plan.is_masked(with.oid, *column))
                 || columns.iter().any(|column| plan.is_masked(*table, *column));
-            let touched = written.deletes || (!written.inserts && !columns.is_disjoint(numbers));
+            let touched = written.deletes || !columns.is_disjoint(numbers);
             if masked && touched {
                 return Some(format!(
                     "the foreign key of `{}.{}` refers to {name} by masked values, so that the outcome of this change \

@@ -225,9 +225,14 @@ fn rights(class: &Class<'_>, name: &Name, relation: &Relation) -> Vec<(String, S
         if reads(class) || changes.any() && writable {
             add("SELECT");
         }
-        let granted = [(changes.inserts, "INSERT"), (changes.updates, "UPDATE"), (changes.deletes, "DELETE")];
-        for (permitted, privilege) in granted.into_iter().chain([(changes.truncates, "TRUNCATE")]) {
-            if permitted && writable {
+        let granted = [
+            (changes.inserts, "INSERT", Operation::Insert),
+            (changes.updates, "UPDATE", Operation::UpdateBounded),
+            (changes.deletes, "DELETE", Operation::DeleteBounded),
+            (changes.truncates, "TRUNCATE", Operation::Truncate),
+        ];
+        for (permitted, privilege, operation) in granted {
+            if permitted && writable && !class.plan.is_loud(name, operation) {
                 add(privilege);
             }
         }

@@ -4,8 +4,13 @@
 //! It holds definitions, never a row of a user's table. What it does not know counts as unknown, and an unknown
 //! relation is refused wherever masks stand.
 
+pub mod body;
+mod builder;
 pub mod query;
 
+pub use builder::{Builder, Unexpected};
+
+use body::Body;
 use lang::protocol::Operation;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -57,6 +62,17 @@ pub struct Evaluated {
     pub columns: BTreeSet<i16>,
     /// The relation and columns that a foreign key refers to.
     pub refers: Option<(u32, BTreeSet<i16>)>,
+    /// Whether rows that are there satisfy it: one that does not is found out by any change of its row.
+    pub validated: bool,
+}
+
+/// A type of which a check runs somebody's routine whenever a value of it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckedType {
+    /// The type.
+    pub oid: u32,
+    /// The routine.
+    pub routine: u32,
 }
 
 /// One relation.
@@ -156,8 +172,14 @@ pub struct Catalog {
     pub casts_everywhere: bool,
     /// Names of operators that run somebody's routine.
     pub operators: BTreeSet<Box<str>>,
-    /// Names of types of which a cast or a check runs somebody's routine.
+    /// Names of types of which a cast runs somebody's routine.
     pub types: BTreeSet<Box<str>>,
+    /// Types of which a check runs somebody's routine, or that hold values of such a type, by name.
+    pub checked: BTreeMap<Box<str>, Vec<CheckedType>>,
+    /// What runs when rows of a relation are written: what it is, and somebody's routine.
+    on_write: BTreeMap<u32, BTreeSet<(&'static str, u32)>>,
+    /// What the texts of those routines name.
+    bodies: BTreeMap<u32, Body>,
     /// Routines that are not built in.
     pub routines: BTreeSet<Routine>,
     /// Operators that run somebody's volatile routine.
@@ -169,6 +191,9 @@ pub struct Catalog {
     /// Extensions with their versions.
     pub extensions: BTreeMap<Box<str>, Box<str>>,
 }
+
+/// What runs when rows are removed as well.
+pub const TRIGGER: &str = "a trigger";
 
 /// The schema that stands for the session's own temporary tables.
 pub const TEMPORARY: &str = "pg_temp";
@@ -257,6 +282,17 @@ impl Catalog {
         self.runs.contains(&oid)
     }
 
+    /// What runs when rows of a relation are written: what it is, and the text of somebody's routine.
+    pub fn runs_on_write(&self, oid: u32) -> impl Iterator<Item = (&'static str, &Body)> {
+        let found = self.on_write.get(&oid).into_iter().flatten();
+        found.map(|(what, routine)| (*what, self.body_of(*routine)))
+    }
+
+    /// What the text of a routine names that runs without its own name in a statement.
+    pub fn body_of(&self, routine: u32) -> &Body {
+        self.bodies.get(&routine).unwrap_or(&Body::Unread)
+    }
+
     /// What stands on one of the gateway's own views: which query it was made with.
     pub fn provisioned(&self, oid: u32) -> Option<&str> {
         self.provisioned.get(&oid).map(AsRef::as_ref)
@@ -298,281 +334,4 @@ impl Catalog {
         let called = self.routines.iter().filter(near).filter(|routine| routine.of_row && !routine.listed);
         called.map(|routine| routine.name.clone()).collect()
     }
-}
-
-/// A row of the catalog that is not what [`query::TEXT`] asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a row of the catalog has an unexpected shape")]
-pub struct Unexpected;
-
-/// Builds a snapshot, row by row.
-#[derive(Debug, Default)]
-pub struct Builder {
-    catalog: Catalog,
-    rows: usize,
-}
-
-impl Builder {
-    /// Takes one row of [`query::TEXT`].
-    ///
-    /// # Errors
-    /// When it is not a row of it, or there are too many.
-    pub fn row(&mut self, values: &[Option<&str>]) -> Result<(), Unexpected> {
-        self.rows += 1;
-        if self.rows > query::ROWS_MAX {
-            return Err(Unexpected);
-        }
-        let row = Row(values);
-        match row.text(0)? {
-            "relation" => self.relation(row),
-            "column" => self.column(row),
-            "inherits" => {
-                let (child, parent) = (row.oid(1)?, row.oid(2)?);
-                self.catalog.inherits.entry(parent).or_default().insert(child);
-                self.catalog.parents.entry(child).or_default().insert(parent);
-                Ok(())
-            }
-            "derives" => {
-                self.catalog.derives.entry(row.oid(1)?).or_default().insert(row.oid(2)?);
-                Ok(())
-            }
-            "index" => self.index(row),
-            "constraint" => self.constraint(row),
-            "generated" => self.generated(row),
-            "volatile" => self.volatile(row),
-            "along" => self.along(row),
-            "policy" => {
-                let read = (row.maybe(2)?.map(parsed).transpose()?, row.number(3)?);
-                self.with(row.oid(1)?, |relation| relation.policy_reads.push(read));
-                Ok(())
-            }
-            "partitioned" => {
-                let by = numbers(row.text(2)?)?;
-                self.with(row.oid(1)?, |relation| relation.partitioned_by = by);
-                Ok(())
-            }
-            "routine" => self.routine(row),
-            "cast" => self.cast(row),
-            "runs" => {
-                self.catalog.runs.insert(row.oid(1)?);
-                Ok(())
-            }
-            "provisioned" => {
-                self.catalog.provisioned.insert(row.oid(1)?, row.text(2)?.into());
-                Ok(())
-            }
-            "operator" => {
-                self.catalog.operators.insert(row.text(1)?.into());
-                Ok(())
-            }
-            "type" => {
-                self.catalog.types.insert(row.text(1)?.into());
-                Ok(())
-            }
-            "extension" => {
-                self.catalog.extensions.insert(row.text(1)?.into(), row.text(2)?.into());
-                Ok(())
-            }
-            _ => Err(Unexpected),
-        }
-    }
-
-    /// The snapshot.
-    pub fn build(self) -> Catalog {
-        self.catalog
-    }
-
-    fn with(&mut self, oid: u32, change: impl FnOnce(&mut Relation)) {
-        if let Some(relation) = self.catalog.names.get(&oid).and_then(|name| self.catalog.relations.get_mut(name)) {
-            change(relation);
-        }
-    }
-
-    fn volatile(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
-        let names = match row.text(1)? {
-            "operator" => &mut self.catalog.volatile_operators,
-            _ => &mut self.catalog.volatile_types,
-        };
-        names.insert(row.text(2)?.into());
-        Ok(())
-    }
-
-    fn along(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
-        let change = |text: &str| match text {
-            "c" => Change::Cascades,
-            "n" | "d" => Change::Sets,
-            _ => Change::None,
-        };
-        let (on_delete, on_update) = (change(row.text(3)?), change(row.text(4)?));
-        let along = self.catalog.along.entry(row.oid(1)?).or_default();
-        along.insert((row.oid(2)?, on_delete, on_update));
-        Ok(())
-    }
-
-    fn cast(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
-        match row.oid(1)? {
-            0 => self.catalog.casts_everywhere = true,
-            relation => {
-                self.catalog.casts.insert(relation);
-            }
-        }
-        Ok(())
-    }
-
-    fn relation(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
-        let kind = match row.text(4)? {
-            "r" => Kind::Table,
-            "p" => Kind::Partitioned,
-            "v" => Kind::View,
-            "m" => Kind::Materialised,
-            "f" => Kind::Foreign,
-            "S" => Kind::Sequence,
-            "t" => Kind::Toast,
-            _ => return Err(Unexpected),
-        };
-        let oid = row.oid(1)?;
-        let schema = if row.flag(5)? { TEMPORARY } else { row.text(2)? };
-        let name: Name = (schema.into(), row.text(3)?.into());
-        self.catalog.names.insert(oid, name.clone());
-        let relation = Relation {
-            oid,
-            kind,
-            columns: Vec::new(),
-            definition: row.maybe(10)?.map(Into::into),
-            row_security: row.flag(6)?,
-            rules: row.flag(8)?,
-            triggers: row.flag(9)?,
-            primary_key: None,
-            indexes: Vec::new(),
-            clustered_by: BTreeSet::new(),
-            evaluated: Vec::new(),
-            partitioned_by: Vec::new(),
-            computed_from: BTreeMap::new(),
-            policy_reads: Vec::new(),
-        };
-        self.catalog.relations.insert(name, relation);
-        Ok(())
-    }
-
-    fn column(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
-        let column = Column {
-            number: row.number(2)?,
-            name: row.text(3)?.into(),
-            kind: row.text(4)?.into(),
-            text: row.flag(5)?,
-            generated: row.flag(6)?,
-            groups: row.flag(7)?,
-        };
-        self.with(row.oid(1)?, |relation| {
-            if relation.column(column.number).is_none() {
-                relation.columns.push(column);
-            }
-        });
-        Ok(())
-    }
-
-    fn index(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
-        let (primary, unique, simple, computed) = (row.flag(2)?, row.flag(3)?, row.flag(6)?, row.text(7)?.to_owned());
-        let keys = numbers(row.text(4)?)?;
-        let mut columns: BTreeSet<i16> = keys.iter().copied().filter(|key| *key > 0).collect();
-        columns.extend(numbers(row.text(5)?)?);
-        let clustered = row.flag(8)?;
-        self.with(row.oid(1)?, |relation| {
-            if computed.contains(".*") {
-                // A whole row: the server notes no column of it.
-                columns.extend(relation.columns.iter().map(|column| column.number));
-            }
-            if clustered {
-                relation.clustered_by.clone_from(&columns);
-            }
-            if primary && simple {
-                relation.primary_key = Some(keys);
-            }
-            if unique {
-                let what = "a unique index or constraint";
-                relation.evaluated.push(Evaluated { what, columns: columns.clone(), refers: None });
-            } else if !computed.is_empty() {
-                // Columns that the expressions and the condition may name; too many rather than too few.
-                let named = relation.columns.iter().filter(|column| computed.contains(column.name.as_ref()));
-                let columns = named.map(|column| column.number).collect();
-                relation.evaluated.push(Evaluated { what: "an index over an expression", columns, refers: None });
-            }
-            relation.indexes.push(columns);
-        });
-        Ok(())
-    }
-
-    fn constraint(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
-        let what = match row.text(1)? {
-            "c" => "a check constraint",
-            "f" => "a foreign key",
-            "x" => "an exclusion constraint",
-            _ => return Err(Unexpected),
-        };
-        let columns: BTreeSet<i16> = numbers(row.text(3)?)?.into_iter().collect();
-        let referred = row.oid(4)?;
-        let refers = if referred == 0 { None } else { Some((referred, numbers(row.text(5)?)?.into_iter().collect())) };
-        self.with(row.oid(2)?, |relation| relation.evaluated.push(Evaluated { what, columns, refers }));
-        Ok(())
-    }
-
-    fn generated(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
-        let (column, from) = (row.number(2)?, row.number(3)?);
-        self.with(row.oid(1)?, |relation| {
-            relation.computed_from.entry(column).or_default().insert(from);
-        });
-        Ok(())
-    }
-
-    fn routine(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
-        self.catalog.routines.insert(Routine {
-            schema: row.text(1)?.into(),
-            name: row.text(2)?.into(),
-            listed: row.flag(3)?,
-            of_row: row.flag(4)?,
-            security_definer: row.flag(5)?,
-            kind: row.text(6)?.into(),
-            volatility: row.text(7)?.into(),
-            arguments: row.text(9)?.into(),
-        });
-        Ok(())
-    }
-}
-
-/// The values of one row.
-#[derive(Clone, Copy)]
-struct Row<'a>(&'a [Option<&'a str>]);
-
-impl<'a> Row<'a> {
-    fn maybe(self, at: usize) -> Result<Option<&'a str>, Unexpected> {
-        self.0.get(at).copied().ok_or(Unexpected)
-    }
-
-    fn text(self, at: usize) -> Result<&'a str, Unexpected> {
-        self.maybe(at)?.ok_or(Unexpected)
-    }
-
-    fn flag(self, at: usize) -> Result<bool, Unexpected> {
-        match self.maybe(at)? {
-            Some("t") => Ok(true),
-            Some("f") | None => Ok(false),
-            Some(_) => Err(Unexpected),
-        }
-    }
-
-    fn oid(self, at: usize) -> Result<u32, Unexpected> {
-        parsed(self.text(at)?)
-    }
-
-    fn number(self, at: usize) -> Result<i16, Unexpected> {
-        parsed(self.text(at)?)
-    }
-}
-
-fn parsed<T: std::str::FromStr>(text: &str) -> Result<T, Unexpected> {
-    text.parse().map_err(|_| Unexpected)
-}
-
-fn numbers(text: &str) -> Result<Vec<i16>, Unexpected> {
-    text.split_ascii_whitespace().map(parsed).collect()
 }

@@ -47,7 +47,7 @@ select 'index', i.indrelid, i.indisprimary, i.indisunique or i.indisexclusion, i
 from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indrelid \
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname !~ '^pg_';\
 select 'constraint', k.contype, k.conrelid, coalesce(pg_catalog.array_to_string(k.conkey, ' '), ''), \
- k.confrelid, coalesce(pg_catalog.array_to_string(k.confkey, ' '), '') \
+ k.confrelid, coalesce(pg_catalog.array_to_string(k.confkey, ' '), ''), k.convalidated \
 from pg_catalog.pg_constraint k where k.contype in ('c', 'f', 'x') and k.conrelid <> 0;\
 select distinct 'generated', d.objid, d.objsubid, d.refobjsubid from pg_catalog.pg_depend d \
 join pg_catalog.pg_attribute a on a.attrelid = d.objid and a.attnum = d.objsubid and a.attgenerated <> '' \
@@ -117,12 +117,38 @@ held(oid) as (select t.oid from made m join pg_catalog.pg_type t on t.oid in (m.
 select distinct 'cast', a.attrelid from held h join pg_catalog.pg_attribute a on a.atttypid = h.oid and a.attnum > 0 \
 union select 'cast', t.typrelid from held h join pg_catalog.pg_type t on t.oid = h.oid and t.typrelid <> 0 \
 union select 'cast', '0' from made m where m.source < 16384 and m.target < 16384 and not m.asked;\
-select 'type', t.typname from pg_catalog.pg_type t where exists (select from pg_catalog.pg_constraint k \
- join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass and d.objid = k.oid \
- and d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass where k.contypid = t.oid) \
-union select 'type', t.typname from pg_catalog.pg_cast k join pg_catalog.pg_type t on t.oid in (k.castsource, k.casttarget) \
+select 'type', t.typname from pg_catalog.pg_cast k join pg_catalog.pg_type t on t.oid in (k.castsource, k.casttarget) \
  and (t.oid >= 16384 or k.castsource < 16384 and k.casttarget < 16384) where k.oid >= 16384 and k.castfunc >= 16384 and not exists (select from pg_catalog.pg_depend d \
  where d.classid = 'pg_catalog.pg_cast'::pg_catalog.regclass and d.objid = k.oid and d.deptype = 'e');\
+with recursive uses(class, object, routine) as (\
+ select d.classid, d.objid, p.oid from pg_catalog.pg_depend d \
+ left join pg_catalog.pg_operator o on d.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass and o.oid = d.refobjid \
+ join pg_catalog.pg_proc p on p.oid = case when d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass then d.refobjid else o.oprcode end \
+ where d.refclassid in ('pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass) \
+ and d.classid in ('pg_catalog.pg_trigger'::pg_catalog.regclass, 'pg_catalog.pg_constraint'::pg_catalog.regclass, \
+ 'pg_catalog.pg_attrdef'::pg_catalog.regclass, 'pg_catalog.pg_class'::pg_catalog.regclass) and p.oid >= 16384 \
+ and not exists (select from pg_catalog.pg_depend b join pg_catalog.pg_extension e on e.oid = b.refobjid \
+ where b.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and b.objid = p.oid and b.deptype = 'e' \
+ and e.extname in ('btree_gin','btree_gist','citext','cube','earthdistance','fuzzystrmatch','hstore','intarray','isn',\
+'ltree','pg_trgm','pgcrypto','seg','unaccent','uuid-ossp'))), \
+holds(oid, routine) as (select k.contypid, u.routine from uses u join pg_catalog.pg_constraint k on k.oid = u.object \
+ where u.class = 'pg_catalog.pg_constraint'::pg_catalog.regclass and k.contypid <> 0 \
+ union select t.oid, h.routine from holds h join pg_catalog.pg_type t on t.typelem = h.oid or t.typbasetype = h.oid \
+ or exists (select from pg_catalog.pg_attribute a where a.attrelid = t.typrelid and a.atttypid = h.oid and not a.attisdropped) \
+ or exists (select from pg_catalog.pg_range r where r.rngsubtype = h.oid and t.oid in (r.rngtypid, r.rngmultitypid))) \
+select 'written', t.tgrelid::pg_catalog.text, 'trigger', u.routine::pg_catalog.text from uses u join pg_catalog.pg_trigger t \
+ on u.class = 'pg_catalog.pg_trigger'::pg_catalog.regclass and t.oid = u.object where not t.tgisinternal \
+union select 'written', k.conrelid::pg_catalog.text, 'constraint', u.routine::pg_catalog.text from uses u join pg_catalog.pg_constraint k \
+ on u.class = 'pg_catalog.pg_constraint'::pg_catalog.regclass and k.oid = u.object where k.conrelid <> 0 \
+union select 'written', f.adrelid::pg_catalog.text, 'default', u.routine::pg_catalog.text from uses u join pg_catalog.pg_attrdef f \
+ on u.class = 'pg_catalog.pg_attrdef'::pg_catalog.regclass and f.oid = u.object \
+union select 'written', i.indrelid::pg_catalog.text, 'index', u.routine::pg_catalog.text from uses u join pg_catalog.pg_index i \
+ on u.class = 'pg_catalog.pg_class'::pg_catalog.regclass and i.indexrelid = u.object \
+union select 'written', a.attrelid::pg_catalog.text, 'type', h.routine::pg_catalog.text from holds h join pg_catalog.pg_attribute a \
+ on a.atttypid = h.oid and a.attnum > 0 and not a.attisdropped \
+union select 'checked', t.oid::pg_catalog.text, t.typname::pg_catalog.text, h.routine::pg_catalog.text from holds h join pg_catalog.pg_type t on t.oid = h.oid \
+union select 'body', p.oid::pg_catalog.text, l.lanname::pg_catalog.text, case when p.prosqlbody is null and pg_catalog.length(p.prosrc) <= 65536 then p.prosrc end \
+ from uses u join pg_catalog.pg_proc p on p.oid = u.routine join pg_catalog.pg_language l on l.oid = p.prolang;\
 select 'extension', e.extname, e.extversion from pg_catalog.pg_extension e";
 
 /// Rows that are read at the most.

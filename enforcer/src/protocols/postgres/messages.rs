@@ -151,6 +151,14 @@ impl Postgres {
             Err(error) => return self.broken(now, &error, out),
         };
         let judged = self.text(parse.sql).and_then(|text| {
+            if let Some(plan) = &self.plan
+                && let Some(kind) = parse.parameter_types.iter().find(|kind| !plan.takes(**kind))
+            {
+                return Err(Denial::saying(format!(
+                    "checks of the type {kind} of a parameter run a routine, and the gateway cannot see what it reads; \
+                     this connection has masks"
+                )));
+            }
             let permitted = self.judge_text(now, &text)?;
             self.learn(&text)?;
             let meanings: Meanings = text.statements.clone();
