@@ -401,9 +401,13 @@ fn where_the_target_masks_legitimate_statements_give_the_same() {
     legitimate(Masking::Database);
 }
 
+/// Words with which statements begin that leave nothing behind.
+const READS: [&str; 7] = ["select", "SELECT", "with", "values", "table", "show", "copy"];
+
 fn legitimate(masking: Masking) {
     let text = std::fs::read_to_string(fixtures().join("legitimate.sql")).unwrap();
     let (mut count, mut left, mut different) = (0, 0, Vec::new());
+    let mut sessions: [Option<[Raw; 2]>; 3] = [None, None, None];
     for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let (line, elsewhere) = line.split_once(" -- rewrite only: ").unwrap_or((line, ""));
         if masking == Masking::Database && !elsewhere.is_empty() {
@@ -413,10 +417,14 @@ fn legitimate(masking: Masking) {
         let (sql, masked) = line.split_once(" -- masked: ").unwrap_or((line, ""));
         let masked: BTreeSet<usize> =
             masked.split_whitespace().map(|number| number.parse::<usize>().unwrap() - 1).collect();
-        for mode in [Mode::Simple, Mode::Extended, Mode::Binary] {
+        for (mode, kept) in [Mode::Simple, Mode::Extended, Mode::Binary].into_iter().zip(&mut sessions) {
             count += 1;
-            let seen = [direct(WORLDS[0]), through(masking.connections()[0])]
-                .map(|mut raw| comparable(&mut raw, sql, mode, &masked));
+            let both = kept.get_or_insert_with(|| [direct(WORLDS[0]), through(masking.connections()[0])]);
+            let seen = both.each_mut().map(|raw| comparable(raw, sql, mode, &masked));
+            // A session that may have kept something is not used again.
+            if !READS.iter().any(|word| sql.starts_with(word)) {
+                *kept = None;
+            }
             if seen[0] != seen[1] {
                 different.push(format!("{mode:?}: {line}\n  direct:  {}\n  through: {}", seen[0], seen[1]));
             }

@@ -186,10 +186,14 @@ fn casts(plan: &Plan, judged: &Statement) -> Option<String> {
     Some(format!("`{}.{}` holds a type that the database casts by a routine of its own, and {why}", name.0, name.1))
 }
 
-/// Whether every routine of this name belongs to an extension that reads its arguments only.
+/// Whether every routine of this name reads its arguments only: built-ins that act on sequences, locks and snapshots, and
+/// those of known extensions.
 fn is_listed(plan: &Plan, access: &Access) -> bool {
     let Some(object) = access.object.as_ref().filter(|object| object.kind == ObjectKind::Routine) else { return false };
     let schema = object.schema.as_deref().unwrap_or_default();
+    if schema == crate::catalog::PG_CATALOG {
+        return object.class == ObjectClass::Ordinary && !plan.facts.overloads.contains(&object.name);
+    }
     let same = |routine: &&crate::snapshot::Routine| *routine.schema == *schema && routine.name == object.name;
     let mut named = plan.catalog.routines.iter().filter(same).peekable();
     object.class != ObjectClass::Sensitive

@@ -230,10 +230,16 @@ fn unmasked(context: &Context<'_>, statement: &Classified) -> Result<(), Box<Den
     };
     for (relation, creates) in &statement.relations {
         if !creates && !plan.knows(relation) {
-            let sentence = format!(
-                "the gateway does not know the relation `{}.{}`, and this connection has masks; if it is new, try again after the transaction",
-                relation.0, relation.1
-            );
+            let (schema, name) = relation;
+            let sentence = if schema.as_ref() == "pg_catalog" {
+                format!(
+                    "`{schema}.{name}` may hold values of relations or statements of other sessions, and this connection has masks"
+                )
+            } else {
+                format!(
+                    "the gateway does not know the relation `{schema}.{name}`, and this connection has masks; if it is new, try again after the transaction"
+                )
+            };
             return Err(Denial::saying(sentence));
         }
     }
