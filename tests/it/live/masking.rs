@@ -466,3 +466,28 @@ fn comparable(raw: &mut Raw, text: &str, mode: Mode, masked: &BTreeSet<usize>) -
     }
     out
 }
+
+/// The check of a domain runs whenever a value of it is made, and a parameter's type is named outside the statement.
+#[test]
+fn a_parameters_type_runs_no_routine_that_reads_masked_columns() {
+    let probe = |raw: &mut Raw| -> Vec<String> {
+        Mode::Simple.send(raw, "select oid from pg_type where typname like 'know_'");
+        let rows = raw.until_ready();
+        let row = rows.iter().find(|answer| answer.tag == 'D').expect("the type is there");
+        let oid: u32 = String::from_utf8_lossy(cells(&row.body)[0].as_deref().unwrap()).parse().unwrap();
+        let mut all = message(b'P', &[b"\0select $1\0".as_slice(), &[0, 1], &oid.to_be_bytes()].concat());
+        let value = b"likes 3";
+        all.extend(message(b'B', &[b"\0\0\0\0\0\x01\0\0\0\x07".as_slice(), value, &[0, 0]].concat()));
+        all.extend(message(b'E', b"\0\0\0\0\0"));
+        all.extend(message(b'S', b""));
+        raw.send(&all);
+        raw.until_ready().iter().map(shown).collect()
+    };
+    let [past_a, past_b] = WORLDS.map(|database| probe(&mut direct(database)));
+    assert_ne!(past_a, past_b, "it shows nothing here");
+    for masking in [Masking::Rewrite, Masking::Database] {
+        let seen = masking.connections().map(|connection| probe(&mut through(connection)));
+        assert_eq!(seen[0], seen[1], "{masking:?}");
+        assert!(seen[0].iter().any(|answer| answer.contains("C=42501")), "{masking:?}: {seen:?}");
+    }
+}

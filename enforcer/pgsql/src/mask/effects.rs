@@ -110,12 +110,8 @@ fn is_harmless(name: &str) -> bool {
 
 /// Why a statement does not run: what the server would run by itself may read what is masked.
 pub(super) fn refused(plan: &Plan, tree: &pg::Node, judged: &Statement, shown: &str) -> Option<String> {
-    if retypes(tree) {
-        return Some(
-            "the server would test every column of this type, masked ones included; change the type with an account of \
-             your own"
-                .to_owned(),
-        );
+    if let Some(why) = defines(tree) {
+        return Some(format!("{why}; this connection has masks: do it with an account of your own"));
     }
     if !plan.effects.types.is_empty() && CHECKS_TEXT.iter().any(|name| shown.contains(&format!("sval: {name:?}"))) {
         return Some(
@@ -127,12 +123,26 @@ pub(super) fn refused(plan: &Plan, tree: &pg::Node, judged: &Statement, shown: &
     judged.accesses.iter().find_map(|access| written(plan, access))
 }
 
-/// Whether a change of a type makes the server look at the values of columns that have it.
-fn retypes(tree: &pg::Node) -> bool {
+/// What a definition would open or test that the masks do not reach.
+fn defines(tree: &pg::Node) -> Option<&'static str> {
     match tree.node.as_ref() {
-        Some(E::AlterDomainStmt(alter)) => !matches!(alter.subtype.as_str(), "T" | "N" | "X"),
-        Some(E::AlterTableStmt(alter)) => alter.objtype == pg::ObjectType::ObjectType as i32,
-        _ => false,
+        Some(E::AlterDomainStmt(alter)) if !matches!(alter.subtype.as_str(), "T" | "N" | "X") => {
+            Some("the server would test every column of this type, masked ones included")
+        }
+        Some(E::AlterTableStmt(alter)) if alter.objtype == pg::ObjectType::ObjectType as i32 => {
+            Some("the server would convert every column of this type, masked ones included")
+        }
+        Some(
+            E::CreateForeignServerStmt(_)
+            | E::AlterForeignServerStmt(_)
+            | E::CreateUserMappingStmt(_)
+            | E::AlterUserMappingStmt(_)
+            | E::CreateForeignTableStmt(_)
+            | E::ImportForeignSchemaStmt(_),
+        ) => Some("a foreign table could read this database past the masks"),
+        Some(E::AlterExtensionContentsStmt(_)) => Some("a routine of an extension counts as one that is known"),
+        Some(E::CreateEventTrigStmt(_)) => Some("an event trigger would run for other sessions"),
+        _ => None,
     }
 }
 

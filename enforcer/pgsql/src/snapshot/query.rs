@@ -126,13 +126,16 @@ with recursive uses(class, object, routine) as (\
  join pg_catalog.pg_proc p on p.oid = case when d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass then d.refobjid else o.oprcode end \
  where d.refclassid in ('pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass) \
  and d.classid in ('pg_catalog.pg_trigger'::pg_catalog.regclass, 'pg_catalog.pg_constraint'::pg_catalog.regclass, \
- 'pg_catalog.pg_attrdef'::pg_catalog.regclass, 'pg_catalog.pg_class'::pg_catalog.regclass) and p.oid >= 16384 \
+ 'pg_catalog.pg_attrdef'::pg_catalog.regclass, 'pg_catalog.pg_class'::pg_catalog.regclass, \
+ 'pg_catalog.pg_type'::pg_catalog.regclass) and p.oid >= 16384 \
  and not exists (select from pg_catalog.pg_depend b join pg_catalog.pg_extension e on e.oid = b.refobjid \
  where b.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and b.objid = p.oid and b.deptype = 'e' \
  and e.extname in ('btree_gin','btree_gist','citext','cube','earthdistance','fuzzystrmatch','hstore','intarray','isn',\
 'ltree','pg_trgm','pgcrypto','seg','unaccent','uuid-ossp'))), \
 holds(oid, routine) as (select k.contypid, u.routine from uses u join pg_catalog.pg_constraint k on k.oid = u.object \
  where u.class = 'pg_catalog.pg_constraint'::pg_catalog.regclass and k.contypid <> 0 \
+ union select t.oid, u.routine from uses u join pg_catalog.pg_type t on t.oid = u.object and t.typtype = 'd' \
+ where u.class = 'pg_catalog.pg_type'::pg_catalog.regclass \
  union select t.oid, h.routine from holds h join pg_catalog.pg_type t on t.typelem = h.oid or t.typbasetype = h.oid \
  or exists (select from pg_catalog.pg_attribute a where a.attrelid = t.typrelid and a.atttypid = h.oid and not a.attisdropped) \
  or exists (select from pg_catalog.pg_range r where r.rngsubtype = h.oid and t.oid in (r.rngtypid, r.rngmultitypid))) \
