@@ -46,18 +46,31 @@ pub struct Reach {
 
 impl Reach {
     /// Reads every view's query. Needs a stack as [`crate::judge`] does.
-    pub fn new(catalog: Arc<Catalog>, mut facts: SessionFacts) -> Self {
+    pub fn new(catalog: Arc<Catalog>, facts: SessionFacts) -> Self {
+        Self::after(None, catalog, facts)
+    }
+
+    /// The same; of an earlier catalog it keeps what views touch that would be read in the same way again.
+    pub fn after(before: Option<&Self>, catalog: Arc<Catalog>, mut facts: SessionFacts) -> Self {
         facts.overloads = catalog.overloads(&facts.default_schema);
         facts.row_routines = catalog.row_routines(&facts.default_schema);
         facts.operators.clone_from(&catalog.volatile_operators);
         facts.types.clone_from(&catalog.volatile_types);
+        let before = before.filter(|before| before.facts == facts && before.catalog.routines == catalog.routines);
         let mut views = BTreeMap::new();
         for (name, relation) in catalog.relations() {
             if matches!(relation.kind, Kind::View | Kind::Materialised) {
-                views.insert(name.clone(), below(&catalog, relation, &facts));
+                let kept = before.and_then(|before| before.read_before(name, relation));
+                views.insert(name.clone(), kept.unwrap_or_else(|| below(&catalog, relation, &facts)));
             }
         }
         Self { catalog, facts, views }
+    }
+
+    /// What a view of this name and query touched in this catalog.
+    fn read_before(&self, name: &Name, relation: &Relation) -> Option<Vec<Below>> {
+        self.catalog.relation(name).filter(|before| before.definition == relation.definition)?;
+        self.views.get(name).cloned()
     }
 
     /// The catalog that it rests on.
@@ -220,4 +233,57 @@ fn writes(operation: Operation) -> bool {
         Operation::CopyIn,
     ];
     writes.contains(&operation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Operation, Reach};
+    use crate::session::SessionFacts;
+    use crate::snapshot::{Builder, Catalog};
+    use std::sync::Arc;
+
+    /// A table, a view of this query and a routine of this volatility.
+    fn catalog(query: &str, volatility: &str) -> Arc<Catalog> {
+        let relation = |oid, name, kind, query| {
+            [Some("relation"), Some(oid), Some("public"), Some(name), Some(kind)]
+                .into_iter()
+                .chain([Some("f"); 5])
+                .chain([query])
+                .collect::<Vec<_>>()
+        };
+        let routine = ["routine", "public", "f", "f", "f", "f", "f", volatility, "f", ""].map(Some).to_vec();
+        let mut builder = Builder::default();
+        for row in [relation("1", "t", "r", None), relation("2", "v", "v", Some(query)), routine] {
+            builder.row(&row).unwrap();
+        }
+        Arc::new(builder.build())
+    }
+
+    fn below(reach: &Reach) -> String {
+        let found = reach.beyond(Operation::Select, "public", "v");
+        found.iter().map(|found| format!("{} {};", found.operation, found.name.1)).collect()
+    }
+
+    #[test]
+    fn what_is_kept_of_an_earlier_catalog_is_what_would_be_read_again() {
+        let facts = SessionFacts::pinned(15);
+        let stages = [
+            ("SELECT public.f(t.id) FROM public.t", "i"),
+            ("SELECT public.f(t.id) FROM public.t", "i"),
+            ("SELECT public.f(t.id) FROM public.t", "v"),
+            ("SELECT public.f(1)", "v"),
+            ("SELECT 1", "v"),
+            ("SELECT public.f(1)", "i"),
+        ];
+        let mut said = Vec::new();
+        let mut before: Option<Reach> = None;
+        for (query, volatility) in stages {
+            let catalog = catalog(query, volatility);
+            let after = Reach::after(before.as_ref(), Arc::clone(&catalog), facts.clone());
+            assert_eq!(below(&after), below(&Reach::new(catalog, facts.clone())), "{query}");
+            said.push(below(&after));
+            before = Some(after);
+        }
+        assert_eq!(said, ["select t;", "select t;", "call f;select t;", "call f;", "", ""]);
+    }
 }

@@ -302,10 +302,11 @@ impl Lease {
             || self.grant().is_none_or(|grant| !grant.permit.contains(Operation::Call))
     }
 
-    /// Whether the grant or a guard names tables.
+    /// Whether the grant or a guard names tables. A grant of `*.*` has every object, whatever a name leads to.
     pub fn names_objects(&self) -> bool {
+        let everything = |tables: &[String]| tables.is_empty() || tables.iter().any(|pattern| pattern == "*.*");
         self.active.program.has_guards(&self.connection).1
-            || self.grant().is_none_or(|grant| !grant.scope.tables.is_empty())
+            || self.grant().is_none_or(|grant| !everything(&grant.scope.tables))
     }
 
     /// The end of the lease at this instant, as a close.

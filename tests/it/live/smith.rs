@@ -1,15 +1,19 @@
 //! Queries made at random, in two worlds that differ only in masked values: `cargo xtask smith [SEED [QUERIES]]`.
 //!
-//! So many of our own making ([`super::maker`]), and a quarter as many of `sqlsmith`, of which most are refused because they
-//! call whatever the catalog has. Of each query: through the gateway both worlds must give the same; and where it reads no
-//! masked column, the same as past the gateway, rows or class of error. What the gateway refuses is counted.
+//! So many of our own making ([`super::maker`]), and as many of `sqlsmith`, which sees no routine that never runs where masks
+//! stand, and none that it cannot call (`SMITH_ALL=1` shows it all of them). Of each query: through the gateway both worlds
+//! must give the same; and where it reads no masked column, the same as past the gateway, rows or class of error. What the
+//! gateway refuses is counted, with its reasons.
 
 use super::fresh;
 use super::maker::Maker;
 use super::raw::{Message, Raw, message, startup};
+use pgsql::session::SessionFacts;
+use pgsql::statement::ObjectClass;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 use xtask::cast::PAULA;
 use xtask::command::{must, run_within};
@@ -20,6 +24,10 @@ use xtask::tools::Places;
 
 const PROBE: &str = "probe";
 const WORLDS: [(&str, &str); 2] = [("world_a", "world-a"), ("world_b", "world-b")];
+/// Where `sqlsmith` looks for names; nothing runs there.
+const SOURCE: &str = "smith_source";
+/// Queries of one run of `sqlsmith`.
+const RUN: u64 = 2_000;
 
 /// Relations with masks, or that lead to one.
 const MASKED: [&str; 16] = [
@@ -40,12 +48,13 @@ const MASKED: [&str; 16] = [
     "peek",
     "name_of",
 ];
-/// What gives something else each time, or elsewhere.
-const VOLATILE: [&str; 14] = [
+/// What gives something else each time, or elsewhere; `pg_catalog.` is taken out before.
+const VOLATILE: [&str; 21] = [
     "random",
-    "clock_timestamp",
     "timeofday",
-    "timestamp",
+    "_timestamp",
+    "localtime",
+    "current_time",
     "now(",
     "uuid",
     "pg_",
@@ -53,6 +62,12 @@ const VOLATILE: [&str; 14] = [
     "xid",
     "inet_",
     "current_database",
+    "current_query",
+    "current_user",
+    "session_user",
+    "getpgusername",
+    "_privilege",
+    "table_to_",
     "sample",
     "ctid",
     "version()",
@@ -83,18 +98,57 @@ fn prepare(cluster: &Cluster) -> Outcome<()> {
     Ok(())
 }
 
+/// Makes the database that `sqlsmith` reads names from: the world without routines that the gateway refuses whatever they are
+/// called with, and without routines and operators of types that `sqlsmith` takes for types of their own.
+fn make_source(cluster: &Cluster) {
+    cluster.value("postgres", &format!("create database {SOURCE} template {}", WORLDS[0].0)).unwrap();
+    if std::env::var_os("SMITH_ALL").is_some() {
+        return;
+    }
+    let names = "select string_agg(distinct proname, ' ') from pg_proc where pronamespace = 'pg_catalog'::regnamespace";
+    let names = cluster.value(SOURCE, names).unwrap();
+    let facts = SessionFacts::pinned(15);
+    let never = |name: &&str| {
+        let judged = pgsql::judge(&format!("select pg_catalog.\"{name}\"()"), &facts).unwrap();
+        let mut objects =
+            judged.iter().flat_map(|statement| &statement.accesses).filter_map(|access| access.object.as_ref());
+        objects.any(|object| object.class == ObjectClass::Sensitive)
+    };
+    let never: Vec<&str> = names.split(' ').filter(never).collect();
+    assert!(never.len() > 100 && never.len() < names.split(' ').count(), "{} routines never run", never.len());
+    let pseudo = "(array['anyrange', 'anymultirange', 'anycompatiblerange', 'anycompatiblemultirange', 'anyenum', 'cstring', \
+        'internal', 'record', '\"any\"']::regtype[]::oid[])";
+    // `sqlsmith` takes no window functions, and no operators without a result. Some routines it calls itself.
+    let hide = format!(
+        "set allow_system_table_mods = on; update pg_proc set prokind = 'w' \
+         where proname not in ('format', 'quote_ident', 'version') and (proname = any('{{{}}}') \
+         or proargtypes::oid[] && {pseudo} or prorettype = any{pseudo}); \
+         update pg_operator set oprresult = 0 where oprleft = any{pseudo} or oprright = any{pseudo}",
+        never.join(",")
+    );
+    cluster.value(SOURCE, &hide).unwrap();
+}
+
 /// The queries of one run: a text of `sqlsmith`, parted at the semicolons that end lines.
-fn queries(scene: &Scene, seed: u64, count: u64) -> Vec<String> {
+fn queries(port: u16, seed: u64, count: u64) -> Vec<String> {
     let mut smith = Command::new("sqlsmith");
     smith.args(["--dry-run", "--exclude-catalog", &format!("--seed={seed}"), &format!("--max-queries={count}")]);
-    smith.arg(format!(
-        "--target=host=127.0.0.1 port={} dbname={} user={PROBE} password={PROBE}",
-        scene.cluster.port, WORLDS[0].0
-    ));
+    smith.arg(format!("--target=host=127.0.0.1 port={port} dbname={SOURCE} user={PROBE} password={PROBE}"));
     let made =
         run_within(&mut smith, Duration::from_mins(10)).expect("sqlsmith is installed: apt-get install sqlsmith");
     let texts = made.out.split(";\n").map(|text| text.trim().to_owned());
     texts.filter(|text| text.starts_with("select") || text.starts_with("WITH") || text.starts_with("with")).collect()
+}
+
+/// As many queries in runs, each with a seed of its own; some are made while those before them are run.
+fn drawn(port: u16, seed: u64, count: u64) -> Receiver<Vec<String>> {
+    let (give, take) = sync_channel(2);
+    std::thread::spawn(move || {
+        let runs = (0..count.div_ceil(RUN)).map(|run| queries(port, seed * 1_000 + run, RUN.min(count - run * RUN)));
+        // Nobody takes more once the test has failed.
+        let _ended = runs.map(|made| give.send(made)).find(Result::is_err);
+    });
+    take
 }
 
 /// What a query gives, in no order: its rows, or the class of its error.
@@ -102,19 +156,126 @@ fn queries(scene: &Scene, seed: u64, count: u64) -> Vec<String> {
 enum Given {
     Rows(Vec<Vec<u8>>),
     Error(String),
-    Refused,
+    Refused(String),
+    Ended,
 }
 
-fn ask(raw: &mut Raw, sql: &str) -> Given {
-    raw.send(&message(b'Q', format!("{sql}\0").as_bytes()));
-    let answers = raw.until_ready();
+/// Runs a query on each connection at once.
+fn ask<const N: usize>(connections: [&mut Raw; N], sql: &str) -> [Given; N] {
+    let text = message(b'Q', format!("{sql}\0").as_bytes());
+    let sent = connections.map(|raw| {
+        raw.send(&text);
+        raw
+    });
+    sent.map(|raw| given(raw.until_ready()))
+}
+
+fn given(answers: Vec<Message>) -> Given {
+    if answers.last().is_none_or(|last| last.tag != 'Z') {
+        return Given::Ended;
+    }
     if let Some(refusal) = answers.iter().find_map(Message::refusal) {
-        return if refusal.code == "42501" { Given::Refused } else { Given::Error(refusal.code[..2].to_owned()) };
+        let class = refusal.code[..2].to_owned();
+        return if refusal.code == "42501" { Given::Refused(reason(&refusal.whole)) } else { Given::Error(class) };
     }
     let mut rows: Vec<Vec<u8>> =
         answers.into_iter().filter(|answer| answer.tag == 'D').map(|answer| answer.body).collect();
     rows.sort();
     Given::Rows(rows)
+}
+
+/// The sentence of a refusal without the names in it.
+fn reason(whole: &str) -> String {
+    let said = whole.split('\0').find_map(|field| field.strip_prefix('M')).unwrap_or_default();
+    let parts = said.split('`').enumerate().map(|(at, part)| if at % 2 == 0 { part } else { "…" });
+    parts.collect()
+}
+
+/// What became of the queries so far.
+#[derive(Default)]
+struct Tally {
+    counted: BTreeMap<String, usize>,
+    reasons: BTreeMap<String, (usize, String)>,
+    wrong: Vec<String>,
+}
+
+impl Tally {
+    fn add(&mut self, source: &str, what: &str) {
+        *self.counted.entry(format!("{source}: {what}")).or_default() += 1;
+    }
+
+    fn refused(&mut self, source: &str, why: &str, sql: &str) {
+        self.add(source, "refused");
+        let entry = self.reasons.entry(format!("{source}: {why}")).or_insert_with(|| (0, sql.to_owned()));
+        entry.0 += 1;
+        if sql.len() < entry.1.len() {
+            sql.clone_into(&mut entry.1);
+        }
+    }
+}
+
+/// The connections: past the gateway, and through it to each world.
+struct Ways {
+    past: Raw,
+    via: [Raw; 2],
+}
+
+impl Ways {
+    fn open(scene: &Scene) -> Self {
+        let mut past = Raw::connect(scene.cluster.port);
+        let search_path = ("search_path", "public, pg_temp");
+        past.send(&startup(&[("user", PROBE), ("database", WORLDS[0].0), ("client_encoding", "UTF8"), search_path]));
+        past.authenticate(PROBE).expect("the probe logs in");
+        let token = scene.token(&PAULA).unwrap();
+        let mut via =
+            WORLDS.map(|(_, connection)| Raw::login(scene.gateway.port, connection, &token).expect("the login works"));
+        for raw in [&mut past].into_iter().chain(&mut via) {
+            raw.query("set statement_timeout = '700ms'").unwrap();
+        }
+        Self { past, via }
+    }
+
+    /// Runs one query every way that says something; whether the connections go on.
+    fn run(&mut self, source: &str, sql: &str, masked: bool, tally: &mut Tally) -> bool {
+        let bare = sql.replace("pg_catalog.", "");
+        let steady = !VOLATILE.iter().any(|word| bare.contains(word));
+        let [via_a, via_b] = &mut self.via;
+        let (a, b, directly) = if steady && !masked {
+            let [a, b, directly] = ask([via_a, via_b, &mut self.past], sql);
+            (a, b, Some(directly))
+        } else {
+            let [a, b] = ask([via_a, via_b], sql);
+            (a, b, None)
+        };
+        tally.add(source, "queries");
+        let all = || [Some(&a), Some(&b), directly.as_ref()].into_iter().flatten();
+        if all().any(|given| *given == Given::Ended) {
+            tally.wrong.push(format!("a session ended: {sql}"));
+            return false;
+        }
+        if all().any(|given| *given == Given::Error("57".to_owned())) {
+            tally.add(source, "ran too long");
+        } else if let (Given::Refused(why), _) | (_, Given::Refused(why)) = (&a, &b) {
+            tally.refused(source, why, sql);
+            if a != b {
+                tally.wrong.push(format!("refused in one world only: {sql}"));
+            }
+        } else if !steady {
+            tally.add(source, "volatile");
+        } else if a != b {
+            tally.wrong.push(format!("the worlds differ: {sql}\n  {a:?}\n  {b:?}"));
+        } else if let Some(given) = directly {
+            let rows = matches!(given, Given::Rows(_));
+            tally.add(source, if rows { "rows as directly" } else { "class of error as directly" });
+            if given != a {
+                tally.wrong.push(format!("not as directly: {sql}\n  {given:?}\n  {a:?}"));
+            }
+        } else {
+            let rows = matches!(a, Given::Rows(_));
+            tally.add(source, if rows { "masked, rows as in the other world" } else { "masked, errors as there" });
+        }
+        true
+    }
 }
 
 #[test]
@@ -129,68 +290,34 @@ fn random_queries_show_no_masked_value_and_otherwise_what_they_show_directly() {
         ..Choice::default()
     };
     let scene = fresh("smith", &choice).unwrap();
-    let (seed, count) = (number("SMITH_SEED", 1), number("SMITH_QUERIES", 3_000));
-    let direct = |database: &str| {
-        let mut raw = Raw::connect(scene.cluster.port);
-        let search_path = ("search_path", "public, pg_temp");
-        raw.send(&startup(&[("user", PROBE), ("database", database), ("client_encoding", "UTF8"), search_path]));
-        raw.authenticate(PROBE).expect("the probe logs in");
-        raw
-    };
-    let token = scene.token(&PAULA).unwrap();
-    let through = |connection: &str| Raw::login(scene.gateway.port, connection, &token).expect("the login works");
-    let mut past = direct(WORLDS[0].0);
-    let mut via = WORLDS.map(|(_, connection)| through(connection));
-    for raw in [&mut past].into_iter().chain(&mut via) {
-        raw.query("set statement_timeout = '2s'").unwrap();
-    }
-    let mut counted: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut wrong = Vec::new();
+    make_source(&scene.cluster);
+    let (seed, count) = (number("SMITH_SEED", 1), number("SMITH_QUERIES", 2_000));
+    let mut ways = Ways::open(&scene);
+    let mut tally = Tally::default();
     let mut maker = Maker::new(seed);
-    let made = (0..count).map(|_| maker.query());
-    let drawn = queries(&scene, seed, count / 4).into_iter().map(|sql| {
+    let made = (0..count).map(|_| maker.query()).map(|(sql, masked)| ("made", sql, masked));
+    let drawn = drawn(scene.cluster.port, seed, count).into_iter().flatten().map(|sql| {
         let masked = MASKED.iter().any(|name| sql.contains(name));
-        (sql, masked)
+        ("sqlsmith", sql, masked)
     });
-    for (at, (sql, masked)) in made.chain(drawn).enumerate() {
+    for (at, (source, sql, masked)) in made.chain(drawn).enumerate() {
         if at % 1_000 == 999 {
-            eprintln!("{} queries: {counted:?}, {} wrong", at + 1, wrong.len());
+            eprintln!("{} queries: {:?}, {} wrong", at + 1, tally.counted, tally.wrong.len());
         }
-        let mut add = |what| *counted.entry(what).or_default() += 1;
-        add("queries");
-        let [a, b] = [0, 1].map(|world| ask(&mut via[world], &sql));
-        if [&a, &b].iter().any(|given| **given == Given::Error("57".to_owned())) {
-            add("ran too long");
-            continue;
-        }
-        let steady = !VOLATILE.iter().any(|word| sql.contains(word));
-        if a == Given::Refused || b == Given::Refused {
-            add("refused");
-            if a != b {
-                wrong.push(format!("refused in one world only: {sql}"));
-            }
-            continue;
-        }
-        if steady && a != b {
-            wrong.push(format!("the worlds differ: {sql}\n  {a:?}\n  {b:?}"));
-        }
-        if !steady {
-            add("volatile");
-        } else if masked {
-            add("read masked relations: the worlds are equal");
-        } else {
-            let given = ask(&mut past, &sql);
-            if given == Given::Error("57".to_owned()) {
-                add("ran too long");
-                continue;
-            }
-            add(if matches!(given, Given::Rows(_)) { "rows as directly" } else { "class of error as directly" });
-            if given != a {
-                wrong.push(format!("not as directly: {sql}\n  {given:?}\n  {a:?}"));
-            }
+        if !ways.run(source, &sql, masked, &mut tally) {
+            ways = Ways::open(&scene);
         }
     }
-    eprintln!("seed {seed}: {counted:?}, {} wrong", wrong.len());
-    assert!(counted.get("queries").is_some_and(|queries| *queries > 50), "{counted:?}");
+    let Tally { counted, reasons, wrong } = tally;
+    let mut reasons: Vec<_> = reasons.into_iter().map(|(why, (count, sql))| (count, why, sql)).collect();
+    reasons.sort();
+    for (count, why, sql) in reasons.iter().rev() {
+        eprintln!("refused {count}: {why}\n    {}", sql.replace('\n', " "));
+    }
+    for (what, count) in &counted {
+        eprintln!("{what}: {count}");
+    }
+    eprintln!("seed {seed}: {} wrong", wrong.len());
+    assert!(counted.get("made: queries").is_some_and(|queries| *queries > 50), "{counted:?}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -121,6 +121,11 @@ fn rules(name: &str) -> Rules {
         "narrow" => rules.grants[0].scope.tables = vec!["public.t".into()],
         "gone" => rules.grants.clear(),
         "write" => rules.grants[0].permit = ops(&["read", "write", "export"]),
+        "everything" => {
+            rules.guards.clear();
+            rules.grants[0].permit = ops(&["read", "write", "export", "ddl", "routine"]);
+            rules.grants[0].scope.tables = vec!["*.*".into()];
+        }
         "metadata" => {
             rules.grants[0].recorded = Recorded::Metadata;
             rules.limits.clear();

@@ -23,9 +23,9 @@ bases(oid, top, typmod) as (\
 select 'column', a.attrelid, a.attnum, a.attname, \
  pg_catalog.format_type(b.top, case when t.typtype = 'd' then b.typmod else a.atttypmod end), \
  bt.typcategory = 'S' and bt.typtype = 'b' and bt.typname <> 'name', a.attgenerated <> '', \
- exists (select from pg_catalog.pg_opclass o join pg_catalog.pg_am m on m.oid = o.opcmethod \
- where m.amname in ('btree', 'hash') and o.opcdefault and (o.opcintype = b.top \
- or bt.typcategory in ('A', 'E', 'R', 'S') or bt.typtype in ('e', 'r', 'm'))) \
+ bt.typcategory in ('A', 'E', 'R', 'S') or bt.typtype in ('e', 'r', 'm') or b.top in (select o.opcintype \
+ from pg_catalog.pg_opclass o join pg_catalog.pg_am m on m.oid = o.opcmethod \
+ where m.amname in ('btree', 'hash') and o.opcdefault) \
 from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid \
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace join pg_catalog.pg_type t on t.oid = a.atttypid \
 join bases b on b.oid = t.oid join pg_catalog.pg_type bt on bt.oid = b.top and bt.typtype <> 'd' \
@@ -110,10 +110,15 @@ with recursive made(source, target, asked) as (\
  on e.oid = d.refobjid where d.classid = 'pg_catalog.pg_cast'::pg_catalog.regclass and d.objid = k.oid and d.deptype = 'e' \
  and e.extname in ('btree_gin','btree_gist','citext','cube','earthdistance','fuzzystrmatch','hstore','intarray','isn',\
 'ltree','pg_trgm','pgcrypto','seg','unaccent','uuid-ossp'))), \
+within(inner_type, outer_type) as materialized (\
+ select t.typelem, t.oid from pg_catalog.pg_type t where t.typelem <> 0 \
+ union all select t.typbasetype, t.oid from pg_catalog.pg_type t where t.typbasetype <> 0 \
+ union all select a.atttypid, t.oid from pg_catalog.pg_type t join pg_catalog.pg_attribute a on a.attrelid = t.typrelid \
+ where not a.attisdropped \
+ union all select r.rngsubtype, r.rngtypid from pg_catalog.pg_range r \
+ union all select r.rngsubtype, r.rngmultitypid from pg_catalog.pg_range r), \
 held(oid) as (select t.oid from made m join pg_catalog.pg_type t on t.oid in (m.source, m.target) and t.oid >= 16384 \
- union select t.oid from held h join pg_catalog.pg_type t on t.typelem = h.oid or t.typbasetype = h.oid \
- or exists (select from pg_catalog.pg_attribute a where a.attrelid = t.typrelid and a.atttypid = h.oid and not a.attisdropped) \
- or exists (select from pg_catalog.pg_range r where r.rngsubtype = h.oid and t.oid in (r.rngtypid, r.rngmultitypid))) \
+ union select w.outer_type from held h join within w on w.inner_type = h.oid) \
 select distinct 'cast', a.attrelid from held h join pg_catalog.pg_attribute a on a.atttypid = h.oid and a.attnum > 0 \
 union select 'cast', t.typrelid from held h join pg_catalog.pg_type t on t.oid = h.oid and t.typrelid <> 0 \
 union select 'cast', '0' from made m where m.source < 16384 and m.target < 16384 and not m.asked;\

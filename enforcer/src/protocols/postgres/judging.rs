@@ -50,7 +50,7 @@ impl Postgres {
                 Refusal::UnknownNode { .. } | Refusal::NeverRuns { .. } => SqlState::INSUFFICIENT_PRIVILEGE,
             };
             let mut denial = Denial::saying(refusal.to_string()).with_code(code);
-            denial.hint = Some("What the gateway cannot analyse does not run.".to_owned());
+            denial.hint = Some(hint_of(&refusal).to_owned());
             denial
         })
     }
@@ -106,7 +106,12 @@ impl Postgres {
             named(self.statements.meanings(name), unknown(STATEMENT, name))?;
         }
         if let Action::Fetch { cursor } | Action::Move { cursor } = &statement.action {
-            named(self.portals.meanings(cursor), unknown("cursor", cursor))?;
+            let meanings = self.portals.meanings(cursor);
+            // A cursor that only a routine can have opened shows what the routine may show, where any routine may run
+            // and nothing that it reads is narrowed, guarded or masked.
+            if meanings.is_some() || verdict::needs_catalog(&self.lease) {
+                named(meanings, unknown("cursor", cursor))?;
+            }
             permitted.fetches.push(cursor.clone());
         }
         if let Action::DeclareCursor { name, .. } = &statement.action {
@@ -280,6 +285,20 @@ fn frees(statement: &Classified) -> Vec<Freed> {
 pub(super) fn unknown(what: &str, name: &str) -> Box<Denial> {
     let code = if what == STATEMENT { SqlState::INVALID_STATEMENT_NAME } else { SqlState::INVALID_CURSOR_NAME };
     Denial::saying(format!("{what} \"{name}\" does not exist in this session")).with_code(code)
+}
+
+/// The way out of a text that was not judged: the grammar's own, where it has one.
+fn hint_of(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::Unparsed { message } if message.starts_with("missing argument at ") => {
+            "Use NONE to denote the missing argument of a unary operator."
+        }
+        Refusal::Unparsed { .. }
+        | Refusal::TooLong { .. }
+        | Refusal::TooDeep { .. }
+        | Refusal::UnknownNode { .. }
+        | Refusal::NeverRuns { .. } => "What the gateway cannot analyse does not run.",
+    }
 }
 
 pub(super) fn too_many() -> Box<Denial> {

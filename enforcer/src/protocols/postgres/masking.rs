@@ -78,7 +78,8 @@ impl Catalogs {
         if let Some(reach) = reaches.iter().find(same) {
             return Arc::clone(reach);
         }
-        let reach = Arc::new(Reach::new(Arc::clone(catalog), facts.clone()));
+        let newest = reaches.last().map(Arc::as_ref);
+        let reach = Arc::new(Reach::after(newest, Arc::clone(catalog), facts.clone()));
         if reaches.len() >= PLANS_MAX {
             reaches.remove(0);
         }
