@@ -290,7 +290,7 @@ pub(super) fn unknown(what: &str, name: &str) -> Box<Denial> {
 /// The way out of a text that was not judged: the grammar's own, where it has one.
 fn hint_of(refusal: &Refusal) -> &'static str {
     match refusal {
-        Refusal::Unparsed { message } if message.starts_with("missing argument at ") => {
+        Refusal::Unparsed { message } if message.as_ref() == "missing argument" => {
             "Use NONE to denote the missing argument of a unary operator."
         }
         Refusal::Unparsed { .. }
