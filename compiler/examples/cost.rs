@@ -8,9 +8,9 @@
 #![expect(clippy::disallowed_methods, reason = "it measures, so it reads the clock")]
 
 use compiler::{
-    analyze::report::{Revision, compare},
+    analyze::report::compare,
     compile::{Compilation, Options, compile, compile_again},
-    load::Parsed,
+    kept::Kept,
     system::{Entry, Os, Source, SystemError},
 };
 use lang::{
@@ -124,8 +124,8 @@ fn warm(folder: &str, file: &str) -> Result<(), Failure> {
     let at = now()?;
     let original = std::fs::read_to_string(Path::new(folder).join(file))?;
     let started = Instant::now();
-    let mut parsed = Parsed::default();
-    compile_again(&Os, folder, at, &options(), &mut parsed)?;
+    let mut kept = Kept::default();
+    compile_again(&Os, folder, at, &options(), &mut kept)?;
     show("first_ms", started);
     let (before, mut all) = (cpu()?, Vec::new());
     for round in 0..ROUNDS {
@@ -135,7 +135,7 @@ fn warm(folder: &str, file: &str) -> Result<(), Failure> {
         );
         let changed = Changed { file, text: text.into_bytes() };
         let started = Instant::now();
-        let compilation = compile_again(&changed, folder, at, &options(), &mut parsed)?;
+        let compilation = compile_again(&changed, folder, at, &options(), &mut kept)?;
         all.push(started.elapsed().as_secs_f64() * 1e3);
         drop(compilation);
     }
@@ -148,20 +148,17 @@ fn compiled(folder: &str) -> Result<Compilation, Failure> {
     if compilation.program.is_none() { Err(format!("`{folder}` has errors").into()) } else { Ok(compilation) }
 }
 
-fn revision<'r>(id: &'r str, compilation: &'r Compilation) -> Result<Revision<'r>, Failure> {
-    Ok(Revision {
-        id,
-        program: compilation.program.as_ref().ok_or("no program")?,
-        policy: compilation.policy.as_ref().ok_or("no policy")?,
-        documents: &compilation.documents,
-    })
-}
-
 fn diff(base: &str, head: &str) -> Result<(), Failure> {
     let (old, new) = (compiled(base)?, compiled(head)?);
+    let started = Instant::now();
+    for one in [&old, &new] {
+        one.revision("a revision", options().threads).ok_or("no program")?;
+    }
+    show("profile_ms", started);
     let (before, mut all, mut changed) = (cpu()?, Vec::new(), 0);
     for _ in 0..ROUNDS {
-        let (old, new) = (revision("base", &old)?, revision("head", &new)?);
+        let revision = |one| Compilation::revision(one, "a revision", options().threads).ok_or("no program");
+        let (old, new) = (revision(&old)?, revision(&new)?);
         let started = Instant::now();
         let report = compare(old, new, now()?, &[], None, options().threads)?;
         all.push(started.elapsed().as_secs_f64() * 1e3);

@@ -4,7 +4,9 @@
 //! at once; the tables exist only when nothing is an error, and [`Checked`] is the evidence.
 
 use crate::{
+    analyze::{profile::Profile, report::Revision},
     check::{self, Ctx},
+    kept::{Kept, Memos},
     load::{Parsed, load_again},
     lower::lower,
     policy_test,
@@ -23,7 +25,7 @@ use lang::{
     time::Timestamp,
 };
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// How to compile.
 #[derive(Clone, Copy, Debug)]
@@ -58,9 +60,9 @@ impl<T> Checked<T> {
 #[derive(Clone, Debug)]
 pub struct PolicySet {
     /// The canonical tables.
-    pub rules: Rules,
+    pub rules: Arc<Rules>,
     /// Where the rules stand.
-    pub sources: SourceTable,
+    pub sources: Arc<SourceTable>,
     /// The digest of all policy files, in hexadecimal.
     pub source_digest: String,
     /// How much was found.
@@ -107,12 +109,22 @@ pub struct Compilation {
     pub exercised: BTreeSet<RuleId>,
     /// The policy; `None` when something is an error, a failed test included.
     pub checked: Option<Checked<PolicySet>>,
+    /// What a comparison asks of it, once it was asked.
+    profile: OnceLock<Profile>,
 }
 
 impl Compilation {
     /// How much was found.
     pub fn findings(&self) -> Findings {
         Findings::count(&self.diagnostics)
+    }
+
+    /// One side of a comparison; `None` when names or values are wrong. The first call does what the comparison needs
+    /// of this side alone.
+    pub fn revision<'r>(&'r self, id: &'r str, threads: usize) -> Option<Revision<'r>> {
+        let (program, policy) = (self.program.as_ref()?, self.policy.as_ref()?);
+        let profile = self.profile.get_or_init(|| Profile::new(program, &self.documents, threads));
+        Some(Revision { id, program, policy, profile })
     }
 }
 
@@ -121,11 +133,11 @@ impl Compilation {
 /// # Errors
 /// When the source cannot be read. Mistakes of the policy are findings of the compilation instead.
 pub fn compile(source: &dyn Source, root: &str, at: Timestamp, options: &Options) -> Result<Compilation, SystemError> {
-    compile_again(source, root, at, options, &mut Parsed::default())
+    compiled(source, root, at, options, &mut Parsed::default(), None)
 }
 
-/// The same for whoever compiles again and again: files that say what they said are not parsed anew. What is found is
-/// what [`compile`] finds.
+/// The same for whoever compiles again and again: what follows from nothing that changed is kept from the last time.
+/// What is found is what [`compile`] finds.
 ///
 /// # Errors
 /// As [`compile`].
@@ -134,7 +146,20 @@ pub fn compile_again(
     root: &str,
     at: Timestamp,
     options: &Options,
+    kept: &mut Kept,
+) -> Result<Compilation, SystemError> {
+    let found = compiled(source, root, at, options, &mut kept.parsed, Some(&kept.memos));
+    kept.memos.turn();
+    found
+}
+
+fn compiled(
+    source: &dyn Source,
+    root: &str,
+    at: Timestamp,
+    options: &Options,
     parsed: &mut Parsed,
+    memos: Option<&Memos>,
 ) -> Result<Compilation, SystemError> {
     let mut sink = Sink::new();
     let loaded = load_again(source, root, options.threads, parsed, &mut sink)?;
@@ -149,6 +174,7 @@ pub fn compile_again(
         let ctx = Ctx::new(policy, &loaded.documents, &loaded.sources, at)
             .with_program(program)
             .with_beside(loaded.beside.clone())
+            .with_memos(memos)
             .with_threads(options.threads);
         check::run(&ctx, &mut sink);
         let ran = program.map(|program| policy_test::run(policy, program, at)).unwrap_or_default();
@@ -179,13 +205,20 @@ pub fn compile_again(
     let findings = Findings::count(&diagnostics);
     let program = lowered.and_then(Result::ok);
     let checked = program.as_ref().filter(|_| !failed).map(|program| {
-        Checked(PolicySet {
-            rules: program.rules().clone(),
-            sources: program.sources().clone(),
-            source_digest: loaded.digest.clone(),
-            findings,
-        })
+        let (rules, sources) = program.shared();
+        Checked(PolicySet { rules, sources, source_digest: loaded.digest.clone(), findings })
     });
     let (sources, documents) = (loaded.sources, loaded.documents);
-    Ok(Compilation { sources, diagnostics, dropped, documents, policy, program, tests, exercised, checked })
+    Ok(Compilation {
+        sources,
+        diagnostics,
+        dropped,
+        documents,
+        policy,
+        program,
+        tests,
+        exercised,
+        checked,
+        profile: OnceLock::new(),
+    })
 }

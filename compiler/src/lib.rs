@@ -8,11 +8,14 @@ pub mod check;
 pub mod cli;
 pub mod command;
 pub mod compile;
+#[cfg(test)]
+mod compile_tests;
 pub mod coverage;
 pub mod emit;
 mod git;
 pub mod glob;
 pub mod graph;
+pub mod kept;
 pub mod load;
 pub mod lower;
 pub mod lsp;

@@ -13,6 +13,7 @@ use lang::{
     time::Timestamp,
 };
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// One way to a connection.
 #[derive(Clone, Debug)]
@@ -33,7 +34,7 @@ pub struct Row<'p> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gets {
     /// The effective terms.
-    pub terms: Terms,
+    pub terms: Arc<Terms>,
     /// The operations that no guard blocks.
     pub allowed: OpSet,
     /// The operations that wait for a review.

@@ -17,6 +17,7 @@ use lang::{
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What one grant gives to some people.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -157,7 +158,7 @@ pub fn what_can(
     for connection in estate.connections().filter(|name| only.is_none_or(|only| only == *name)) {
         let at = estate.at(connection).map_err(|error| vec![format!("{connection}: {error}")])?;
         let Some(at) = at else { continue };
-        for piece in estate.offers(&at, &person) {
+        for piece in estate.offers(&at, &person).iter() {
             let Some(row) = at.side.grants.get(piece.grant) else { continue };
             let mut given = given(estate, &at, row.grant, &piece.region, piece.offer.describe());
             given.who.push(compare::who(&estate.people, &at.side, &person));
@@ -215,6 +216,7 @@ pub fn why(estate: &Estate<'_>, asked: &Asked<'_>) -> Result<Why, TooComplex> {
         });
         let rule = grant.rule();
         let place = program.place(&rule).map(ToString::to_string);
+        let reasons = decision.reasons();
         match decision.outcome {
             Outcome::Permitted { contract, judgement } => {
                 why.permitted = true;
@@ -223,7 +225,7 @@ pub fn why(estate: &Estate<'_>, asked: &Asked<'_>) -> Result<Why, TooComplex> {
                 why.via.push(Permits { grant: grant.id.clone(), place, terms, obligations });
             }
             Outcome::Denied => {
-                let because = nearest(program, &subject, grant, &asked.access, &decision.reasons);
+                let because = nearest(program, &subject, grant, &asked.access, &reasons);
                 why.not.push(Misses { grant: grant.id.clone(), place, because });
             }
         }
@@ -282,20 +284,20 @@ fn missing(grant: &Grant, held: &BTreeSet<String>, kind: SubjectKind) -> Option<
     (!nearest.is_empty()).then(|| format!("it is for {}, which the subject does not hold", nearest.join(" and ")))
 }
 
-fn offer(terms: &lang::program::Terms, judgement: &lang::program::Judgement) -> String {
+fn offer(terms: &Arc<lang::program::Terms>, judgement: &lang::program::Judgement) -> String {
     let reviews = match &judgement.verdict {
         Verdict::Review(reviews) => reviews.iter().map(|(_, by)| by.clone()).collect(),
         Verdict::Allowed | Verdict::Denied(_) => BTreeSet::new(),
     };
     let bound = |bound: &Option<(u64, RuleId)>| bound.as_ref().map(|(most, _)| *most);
     let offer = super::offer::Offer {
-        terms: terms.clone(),
+        terms: Arc::clone(terms),
         glass: None,
         reviews,
         rows: bound(&judgement.limits.rows),
         seconds: bound(&judgement.limits.seconds),
         bytes: bound(&judgement.limits.bytes),
-        sight: super::sight::Sight::default(),
+        sight: Arc::default(),
     };
     let masks: BTreeSet<String> = judgement
         .masks

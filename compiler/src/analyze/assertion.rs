@@ -5,7 +5,6 @@
 use super::{
     TooComplex,
     approvals::{self, Approvers},
-    bits::Bits,
     estate::{At, Estate, Holder},
     offer::Offer,
     paste, witness,
@@ -14,7 +13,7 @@ use super::{
 use lang::{
     model::{Assert, Claim, Policy, Principal},
     program::{
-        Object, SubjectKind, class_matches,
+        GroupSet, Object, SubjectKind, class_matches,
         rules::{Mode, Recorded},
         table_matches,
     },
@@ -72,12 +71,12 @@ pub fn answer(estate: &Estate<'_>, policy: &Policy, assert: &Assert) -> Result<O
     Ok(Some(if concerned { Answer::Proved } else { Answer::Vacuous }))
 }
 
-fn alternative(estate: &Estate<'_>, policy: &Policy, one: &Principal) -> (Bits, Option<SubjectKind>) {
+fn alternative(estate: &Estate<'_>, policy: &Policy, one: &Principal) -> (GroupSet, Option<SubjectKind>) {
     let names: Vec<String> = one.groups.iter().map(|group| policy[*group].head.name.value.clone()).collect();
     (estate.people.groups(0, &names), one.kind)
 }
 
-fn besides(estate: &Estate<'_>, policy: &Policy, assert: &Assert) -> Vec<(Bits, Option<SubjectKind>)> {
+fn besides(estate: &Estate<'_>, policy: &Policy, assert: &Assert) -> Vec<(GroupSet, Option<SubjectKind>)> {
     if assert.to.is_everybody() {
         return estate.anybody();
     }
@@ -89,7 +88,7 @@ struct Question<'a, 'r> {
     policy: &'a Policy,
     assert: &'a Assert,
     claim: &'a Claim,
-    besides: Vec<(Bits, Option<SubjectKind>)>,
+    besides: Vec<(GroupSet, Option<SubjectKind>)>,
 }
 
 impl Question<'_, '_> {

@@ -4,18 +4,20 @@
 use super::{
     TooComplex,
     approvals::Approvers,
+    beside::beside,
     bits::Bits,
     cells::Cells,
     describe,
-    local::Local,
+    local::{self, Local},
     offer::{Axis, Order},
     paste,
     people::{People, Person},
+    profile::Profile,
     search::{Gain, Versus},
     side::Side,
     witness::{self, Disagreement},
 };
-use crate::parallel;
+use crate::{kept::Key, parallel};
 use lang::{
     program::{Object, Program, SubjectKind},
     time::Timestamp,
@@ -134,29 +136,42 @@ pub struct Revisions<'r> {
 /// When a witness does not reproduce.
 pub fn compare<'r>(
     revisions: Revisions<'r>,
+    profiles: (&Profile, &Profile),
     people: &People,
     persons: &[(SubjectKind, BTreeSet<String>)],
     threads: usize,
 ) -> Result<Vec<AtConnection<'r>>, Disagreement> {
-    let (old, new) = (revisions.old.rules(), revisions.new.rules());
-    let (before, after) = (Local::all(old), Local::all(new));
-    let quiet = people.is_alike() && old.approvals == new.approvals;
-    let names: BTreeSet<&str> = before.keys().chain(after.keys()).copied().collect();
-    let at = |name| At { revisions, people, name, before: before.get(name), after: after.get(name) };
-    let changed = |at: &At<'_, '_>| !(quiet && at.before.zip(at.after).is_some_and(|(a, b)| a.is_like(b)));
-    let all: Vec<At<'_, '_>> = names.into_iter().map(at).filter(changed).collect();
+    let (old, new) = (revisions.old, revisions.new);
+    let quiet = people.is_alike() && old.rules().approvals == new.rules().approvals;
+    let mut all: Vec<At<'_, '_>> = Vec::new();
+    beside(&deciding(old, profiles.0), &deciding(new, profiles.1), |name, before, after| {
+        if !quiet || before != after {
+            let (before, after) = (old.rules_at(name), new.rules_at(name));
+            all.push(At { revisions, people, quiet, name, before, after });
+        }
+    });
     let mut found =
         parallel::map(&all, threads, |at| at.compare(persons)).into_iter().collect::<Result<Vec<_>, _>>()?;
     found.retain(|one| !one.changes.is_empty() || one.unknown.is_some());
     Ok(found)
 }
 
+/// The connections of a revision, with what decides there in digests.
+fn deciding<'r>(program: &'r Program, profile: &Profile) -> Vec<(&'r str, Key)> {
+    let names = program.rules().connections.iter().map(|connection| connection.name.as_str());
+    let mut all: Vec<_> = names.zip(profile.decides.iter().copied()).collect();
+    all.sort_unstable();
+    all
+}
+
 struct At<'a, 'r> {
     revisions: Revisions<'r>,
     people: &'a People,
+    /// Whether both revisions see everybody alike and have the same approvals.
+    quiet: bool,
     name: &'r str,
-    before: Option<&'a Local<'r>>,
-    after: Option<&'a Local<'r>>,
+    before: Option<Local<'r>>,
+    after: Option<Local<'r>>,
 }
 
 impl<'r> At<'_, 'r> {
@@ -165,13 +180,14 @@ impl<'r> At<'_, 'r> {
         let kinds: BTreeSet<_> = self.before.iter().chain(&self.after).map(|local| local.connection.kind).collect();
         if kinds.len() > 1 {
             // Another protocol is another connection: one goes, one comes.
-            let gone = Self { after: None, ..*self };
-            let come = Self { before: None, ..*self };
+            let gone = Self { after: None, before: self.before.clone(), ..*self };
+            let come = Self { before: None, after: self.after.clone(), ..*self };
             found.changes.extend(gone.compare(&[])?.changes);
             found.changes.extend(come.compare(&[])?.changes);
             return Ok(found);
         }
-        let locals: Vec<&Local<'_>> = self.before.into_iter().chain(self.after).collect();
+        let (before, after) = (self.before.as_ref(), self.after.as_ref());
+        let locals: Vec<&Local<'_>> = before.into_iter().chain(after).collect();
         let cells = match Cells::new(&locals, self.revisions.new.zone(), self.revisions.from) {
             Ok(cells) => cells,
             Err(too_complex) => {
@@ -179,12 +195,14 @@ impl<'r> At<'_, 'r> {
                 return Ok(found);
             }
         };
-        let old = self.before.map(|local| Side::new(0, self.revisions.old, local, &cells, self.people));
-        let new = self.after.map(|local| Side::new(1, self.revisions.new, local, &cells, self.people));
+        let old = before.map(|local| Side::new(0, self.revisions.old, local, &cells, self.people));
+        let new = after.map(|local| Side::new(1, self.revisions.new, local, &cells, self.people));
         let approvers = (
             Approvers { rules: self.revisions.old.rules(), view: 0 },
             Approvers { rules: self.revisions.new.rules(), view: 1 },
         );
+        let alike = before.zip(after).filter(|(before, after)| self.quiet && local::restricts_alike(before, after));
+        let kept = alike.map(|(before, after)| (local::kept(before, after), local::kept(after, before)));
         let widening = Versus {
             people: self.people,
             cells: &cells,
@@ -192,8 +210,10 @@ impl<'r> At<'_, 'r> {
             less: old.as_ref(),
             approvers: (approvers.1, approvers.0),
             except: None,
+            kept: kept.as_ref().map(|(_, of_new)| of_new),
         };
-        let narrowing = Versus { more: old.as_ref(), less: new.as_ref(), approvers, ..widening };
+        let of_old = kept.as_ref().map(|(of_old, _)| of_old);
+        let narrowing = Versus { more: old.as_ref(), less: new.as_ref(), approvers, kept: of_old, ..widening };
         let newer = new.as_ref();
         found.changes.extend(Reported { versus: widening, locals: &locals, newer }.changes(Direction::Wider)?);
         found.changes.extend(Reported { versus: narrowing, locals: &locals, newer }.changes(Direction::Narrower)?);
@@ -287,8 +307,8 @@ impl Reported<'_, '_> {
         let Some(less) = self.versus.less else { return "no such connection".to_owned() };
         let Some(seat) = self.versus.people.seat(less.view, who) else { return "the token is refused".to_owned() };
         let offers: Vec<String> = less
-            .offers_to(&seat)
-            .into_iter()
+            .offers(self.versus.people, who)
+            .iter()
             .filter(|piece| piece.region.contains(cell))
             .filter_map(|piece| {
                 Some(format!("{} via {}", piece.offer.describe(), less.grants.get(piece.grant)?.grant.id))

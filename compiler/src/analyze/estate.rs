@@ -3,7 +3,6 @@
 
 use super::{
     TooComplex,
-    bits::Bits,
     cells::Cells,
     local::Local,
     people::{People, Person, Seat},
@@ -11,12 +10,13 @@ use super::{
 };
 use lang::{
     program::{
-        Object, Program, SubjectKind,
+        GroupSet, Object, Program, SubjectKind,
         rules::{Principal, To},
     },
     time::Timestamp,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// A policy from an instant on.
 #[derive(Debug)]
@@ -51,7 +51,9 @@ impl<'r> Estate<'r> {
     /// A policy; what ended before `from` is no part of it.
     pub fn new(program: &'r Program, from: Timestamp) -> Self {
         let people = People::new(&[program.rules()]);
-        Self { program, people, locals: Local::all(program.rules()), from }
+        let names = program.rules().connections.iter().map(|connection| connection.name.as_str());
+        let locals = names.filter_map(|name| Some((name, program.rules_at(name)?))).collect();
+        Self { program, people, locals, from }
     }
 
     /// The names of the connections.
@@ -89,13 +91,13 @@ impl<'r> Estate<'r> {
     }
 
     /// What somebody is offered at a connection; nothing when the token is refused.
-    pub fn offers(&self, at: &At<'r>, who: &Person) -> Vec<Piece> {
+    pub fn offers(&self, at: &At<'r>, who: &Person) -> Arc<[Piece]> {
         at.side.offers(&self.people, who)
     }
 
     /// Everybody who matches one of these alternatives: for each of them and each kind the fewest principals.
     /// `besides` are groups and a kind that they hold as well.
-    pub fn seats(&self, to: &[Alternative], besides: &[(Bits, Option<SubjectKind>)]) -> Vec<(Person, Seat)> {
+    pub fn seats(&self, to: &[Alternative], besides: &[(GroupSet, Option<SubjectKind>)]) -> Vec<(Person, Seat)> {
         let mut found = Vec::new();
         let mut seen = BTreeSet::new();
         for alternative in to {
@@ -120,7 +122,7 @@ impl<'r> Estate<'r> {
     }
 
     /// Everybody who gets something from a grant, with the fewest principals that it takes.
-    pub fn holders(&self, at: &At<'r>, grant: usize, besides: &[(Bits, Option<SubjectKind>)]) -> Vec<Holder> {
+    pub fn holders(&self, at: &At<'r>, grant: usize, besides: &[(GroupSet, Option<SubjectKind>)]) -> Vec<Holder> {
         let Some(row) = at.side.grants.get(grant) else { return Vec::new() };
         let mut found = Vec::new();
         for (who, seat) in self.seats(&row.to, besides) {
@@ -147,7 +149,7 @@ impl<'r> Estate<'r> {
     }
 
     /// Nothing besides: for [`Estate::seats`].
-    pub fn anybody(&self) -> Vec<(Bits, Option<SubjectKind>)> {
-        vec![(self.people.groups(0, &[]), None)]
+    pub fn anybody(&self) -> Vec<(GroupSet, Option<SubjectKind>)> {
+        vec![(GroupSet::new(), None)]
     }
 }

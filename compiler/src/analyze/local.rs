@@ -1,85 +1,117 @@
-//! The rules that concern one connection. Everything factors by connection, and nothing crosses.
+//! The rules that concern one connection, and what they say there. Everything factors by connection, and nothing
+//! crosses: on which other connections a rule stands, and what it is meant to stand beside, decides nothing here.
 
-use lang::program::rules::{Connection, Forbid, Grant, Guard, Limits, Mask, Rules};
-use std::collections::BTreeMap;
+use lang::program::rules::{Forbid, Grant, Guard, Limits, Mask};
+use std::hash::Hash;
 
-/// One connection with its rules, in the order of the tables.
-#[derive(Clone, Debug)]
-pub struct Local<'r> {
-    /// The whole policy.
-    pub rules: &'r Rules,
-    /// The connection.
-    pub connection: &'r Connection,
-    /// Grants and break-glass.
-    pub grants: Vec<&'r Grant>,
-    /// Forbids.
-    pub forbids: Vec<&'r Forbid>,
-    /// Limits.
-    pub limits: Vec<&'r Limits>,
-    /// Guards.
-    pub guards: Vec<&'r Guard>,
-    /// Masks.
-    pub masks: Vec<&'r Mask>,
+pub use lang::program::RulesAt as Local;
+
+/// What a rule says at a connection. Each is taken apart whole, so that no field that is added later can be left out of
+/// comparisons by being forgotten.
+pub(super) trait Says {
+    fn says(&self) -> impl Hash + PartialEq;
 }
 
-impl<'r> Local<'r> {
-    /// Every connection of a policy with its rules.
-    pub fn all(rules: &'r Rules) -> BTreeMap<&'r str, Self> {
-        let empty = |connection: &'r Connection| Self {
-            rules,
-            connection,
-            grants: Vec::new(),
-            forbids: Vec::new(),
-            limits: Vec::new(),
-            guards: Vec::new(),
-            masks: Vec::new(),
-        };
-        let mut all: BTreeMap<&str, Self> =
-            rules.connections.iter().map(|connection| (connection.name.as_str(), empty(connection))).collect();
-        rules.grants.iter().for_each(|rule| put(&mut all, &rule.on, |local| local.grants.push(rule)));
-        rules.forbids.iter().for_each(|rule| put(&mut all, &rule.on, |local| local.forbids.push(rule)));
-        rules.limits.iter().for_each(|rule| put(&mut all, &rule.on, |local| local.limits.push(rule)));
-        rules.guards.iter().for_each(|rule| put(&mut all, &rule.on, |local| local.guards.push(rule)));
-        for rule in &rules.masks {
-            match &rule.on {
-                Some(on) => put(&mut all, on, |local| local.masks.push(rule)),
-                None => all.values_mut().for_each(|local| local.masks.push(rule)),
-            }
-        }
-        all
-    }
-
-    /// Whether two revisions say the same here, but for on which other connections they say it.
-    pub fn is_like(&self, other: &Self) -> bool {
-        fn same<T: PartialEq + Clone>(a: &[&T], b: &[&T], bare: impl Fn(&mut T)) -> bool {
-            let equal = |a: &T, b: &T| {
-                a == b || {
-                    let (mut a, mut b) = (a.clone(), b.clone());
-                    bare(&mut a);
-                    bare(&mut b);
-                    a == b
-                }
-            };
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b))
-        }
-        let (mine, theirs) = (self.connection, other.connection);
-        mine.kind == theirs.kind
-            && mine.classified == theirs.classified
-            && same(&self.grants, &other.grants, |rule| {
-                rule.on.clear();
-                rule.beside.clear();
-            })
-            && same(&self.forbids, &other.forbids, |rule| rule.on.clear())
-            && same(&self.limits, &other.limits, |rule| rule.on.clear())
-            && same(&self.guards, &other.guards, |rule| rule.on.clear())
-            && same(&self.masks, &other.masks, |rule| rule.on = None)
+impl Says for Grant {
+    fn says(&self) -> impl Hash + PartialEq {
+        let Self {
+            id,
+            on: _,
+            to,
+            mode,
+            lifetime,
+            extend,
+            extend_by,
+            permit,
+            scope,
+            recorded,
+            approvals,
+            reveal,
+            hours,
+            valid,
+            reason,
+            ticket,
+            mfa,
+            cooldown,
+            at_most,
+            beside: _,
+            break_glass,
+        } = self;
+        (
+            (id, to, mode, lifetime, extend, extend_by, permit, scope, recorded, approvals),
+            (reveal, hours, valid, reason, ticket, mfa, cooldown, at_most, break_glass),
+        )
     }
 }
 
-fn put<'r>(all: &mut BTreeMap<&'r str, Local<'r>>, on: &[String], mut add: impl FnMut(&mut Local<'r>)) {
-    for name in on {
-        if let Some(local) = all.get_mut(name.as_str()) {
-            add(local);
-        }
+impl Says for Forbid {
+    fn says(&self) -> impl Hash + PartialEq {
+        let Self { name, on: _, to, hours, valid } = self;
+        (name, to, hours, valid)
     }
+}
+
+impl Says for Limits {
+    fn says(&self) -> impl Hash + PartialEq {
+        let Self {
+            name,
+            on: _,
+            to,
+            lifetime,
+            extend,
+            standing_denied,
+            recorded,
+            approvals,
+            reason,
+            ticket,
+            mfa,
+            hours,
+            cooldown,
+            at_most,
+        } = self;
+        (
+            (name, to, lifetime, extend, standing_denied, recorded),
+            (approvals, reason, ticket, mfa, hours, cooldown, at_most),
+        )
+    }
+}
+
+impl Says for Guard {
+    fn says(&self) -> impl Hash + PartialEq {
+        let Self { name, on: _, to, blocks, only, reviews, argv, rows, seconds, bytes, hours } = self;
+        (name, to, blocks, only, reviews, argv, rows, seconds, bytes, hours)
+    }
+}
+
+impl Says for Mask {
+    fn says(&self) -> impl Hash + PartialEq {
+        let Self { name, on: _, to, classes, columns, patterns, json, mask, reveal_by_grant } = self;
+        (name, to, classes, columns, patterns, json, mask, reveal_by_grant)
+    }
+}
+
+fn alike<T: Says>(a: &[&T], b: &[&T]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.says() == b.says())
+}
+
+/// Whether two revisions restrict a connection's grants alike.
+pub(super) fn restricts_alike(a: &Local<'_>, b: &Local<'_>) -> bool {
+    a.connection.kind == b.connection.kind
+        && a.connection.classified == b.connection.classified
+        && alike(&a.forbids, &b.forbids)
+        && alike(&a.limits, &b.limits)
+        && alike(&a.guards, &b.guards)
+        && alike(&a.masks, &b.masks)
+}
+
+/// The positions of the grants that the other revision has word for word.
+pub(super) fn kept(own: &Local<'_>, other: &Local<'_>) -> std::collections::BTreeSet<usize> {
+    let twin = |grant: &Grant| other.grants.iter().any(|one| one.id == grant.id && one.says() == grant.says());
+    own.grants.iter().enumerate().filter(|(_, grant)| twin(grant)).map(|(at, _)| at).collect()
+}
+
+/// Whether two revisions say the same at a connection.
+#[cfg(test)]
+pub(super) fn is_alike(a: &Local<'_>, b: &Local<'_>) -> bool {
+    restricts_alike(a, b) && alike(&a.grants, &b.grants)
 }

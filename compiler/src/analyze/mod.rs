@@ -10,6 +10,7 @@
 pub mod approvals;
 pub mod ask;
 pub mod assertion;
+mod beside;
 pub mod bits;
 pub mod cells;
 pub mod compare;
@@ -20,6 +21,7 @@ pub mod offer;
 pub mod operators;
 pub mod paste;
 pub mod people;
+pub mod profile;
 pub mod report;
 pub mod search;
 mod segment;

@@ -15,14 +15,15 @@ use lang::{
 };
 use serde::Serialize;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// What a grant gives in a cell, with every obligation that applies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
     /// The terms of the session.
-    pub terms: Terms,
+    pub terms: Arc<Terms>,
     /// What break-glass demands afterwards; `None` for a normal grant.
-    pub glass: Option<BreakGlass>,
+    pub glass: Option<Arc<BreakGlass>>,
     /// Approvals that the statement waits for.
     pub reviews: BTreeSet<String>,
     /// The most rows.
@@ -32,7 +33,7 @@ pub struct Offer {
     /// The most bytes.
     pub bytes: Option<u64>,
     /// What of the data is seen, and how.
-    pub sight: Sight,
+    pub sight: Arc<Sight>,
 }
 
 /// What can differ between two offers.

@@ -2,12 +2,12 @@
 //! such a set by its own nesting, and refuses it by its own kinds and disjointness, so that a group that got another
 //! id, another parent or another kind is seen as what it is.
 
-use super::bits::Bits;
 use lang::program::{
-    Asserted, Program, Subject, SubjectKind,
+    Asserted, GroupSet, Program, Subject, SubjectKind,
     rules::{self, IdpFlavour, Rules},
 };
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
 /// What a token asserts of one group.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,7 +24,7 @@ pub struct Principal {
 #[derive(Clone, Debug, Default)]
 struct Seen {
     /// The groups that it brings, closed under nesting.
-    held: Bits,
+    held: GroupSet,
     /// Whether it makes a service an agent.
     agent: bool,
     /// The kinds that its groups are declared for.
@@ -43,7 +43,9 @@ struct Provider {
 struct View {
     groups: BTreeMap<String, usize>,
     names: Vec<String>,
-    disjoint: Vec<Bits>,
+    disjoint: Vec<GroupSet>,
+    /// For each group that `disjoint` names, the positions of those sets.
+    disjoint_of: BTreeMap<usize, Vec<usize>>,
 }
 
 /// Somebody who asks: an identity provider, the kind that the token's shape gives, and what the token asserts.
@@ -70,7 +72,7 @@ pub struct Seat {
     /// The kind that holds.
     pub kind: SubjectKind,
     /// The groups, closed.
-    pub held: Bits,
+    pub held: GroupSet,
 }
 
 /// Everybody whom some revisions can tell apart.
@@ -86,6 +88,8 @@ pub struct People {
     naming: Vec<Vec<Vec<usize>>>,
     /// Who every search begins with.
     seeds: Vec<Person>,
+    /// For each revision and group what [`People::ways`] found, once it was asked.
+    ways: Vec<Vec<OnceLock<Vec<usize>>>>,
     /// Whether all revisions see everybody alike.
     alike: bool,
 }
@@ -106,7 +110,7 @@ impl People {
         for (index, rules) in revisions.iter().enumerate() {
             let view = View::new(rules);
             let closures = closures(rules, &view);
-            let mut all = vec![Seen { held: Bits::none(view.names.len()), ..Seen::default() }; principals.len()];
+            let mut all = vec![Seen::default(); principals.len()];
             let mut named = vec![Vec::new(); principals.len()];
             for (at, (group, closure)) in rules.groups.iter().zip(&closures).enumerate() {
                 for principal in asserted(&providers, index, group) {
@@ -132,7 +136,8 @@ impl People {
         };
         let alike = revisions.iter().all(same);
         let bringing = seen.iter().zip(&views).map(|(seen, view)| bringing(seen, view.names.len())).collect();
-        let mut people = Self { providers, principals, seen, views, bringing, naming, seeds: Vec::new(), alike };
+        let ways = views.iter().map(|view: &View| vec![OnceLock::new(); view.names.len()]).collect();
+        let mut people = Self { providers, principals, seen, views, bringing, naming, seeds: Vec::new(), ways, alike };
         people.seeds = people.begin();
         people
     }
@@ -177,14 +182,12 @@ impl People {
     }
 
     /// The groups of a revision as a set.
-    pub fn groups(&self, view: usize, names: &[String]) -> Bits {
-        let mut set = Bits::none(self.views.get(view).map_or(0, |view| view.names.len()));
-        names.iter().filter_map(|name| self.group(view, name)).for_each(|group| set.insert(group));
-        set
+    pub fn groups(&self, view: usize, names: &[String]) -> GroupSet {
+        names.iter().filter_map(|name| self.group(view, name)).collect()
     }
 
     /// The sets of groups of which nobody may hold two, in a revision.
-    pub fn disjoint(&self, view: usize) -> &[Bits] {
+    pub fn disjoint(&self, view: usize) -> &[GroupSet] {
         self.views.get(view).map_or(&[], |view| view.disjoint.as_slice())
     }
 
@@ -195,8 +198,8 @@ impl People {
         let seen = self.seen.get(view)?;
         let mut kinds = person.asserts.iter().filter_map(|at| seen.get(*at)).flat_map(|one| &one.kinds);
         let other_kind = kinds.any(|kind| *kind != seat.kind);
-        let together = self.disjoint(view).iter().any(|set| set.and(&seat.held).len() > 1);
-        (!other_kind && !together).then_some(seat)
+        let apart = self.views.get(view)?.holds_apart(&seat.held);
+        (!other_kind && !apart).then_some(seat)
     }
 
     /// The kind, whether or not the revision accepts it.
@@ -209,7 +212,7 @@ impl People {
     /// The kind and groups, whether or not the revision accepts them.
     pub fn kind_and_groups(&self, view: usize, person: &Person) -> Option<Seat> {
         let seen = self.seen.get(view)?;
-        let mut held = Bits::none(self.views.get(view)?.names.len());
+        let mut held = GroupSet::new();
         for one in person.asserts.iter().filter_map(|at| seen.get(*at)) {
             held.add(&one.held);
         }
@@ -218,11 +221,11 @@ impl People {
 
     /// The people one gets from `person` by the fewest principals that make a revision see all of `groups`. Only
     /// principals that no other one replaces with less are used: what a larger set shows, one of these shows as well.
-    pub fn joined(&self, view: usize, person: &Person, groups: &Bits) -> Vec<Person> {
+    pub fn joined(&self, view: usize, person: &Person, groups: &GroupSet) -> Vec<Person> {
         let Some(seat) = self.kind_and_groups(view, person) else { return Vec::new() };
         let mut all = vec![person.clone()];
         for group in groups.minus(&seat.held).iter() {
-            let ways = self.ways(view, person.idp, group);
+            let ways: Vec<usize> = self.ways(view, person.idp, group).collect();
             let mut next = BTreeSet::new();
             for person in &all {
                 let holds = self.kind_and_groups(view, person).is_some_and(|seat| seat.held.contains(group));
@@ -242,10 +245,20 @@ impl People {
     }
 
     /// The principals of an identity provider that bring a group in a revision, the least ones only.
-    fn ways(&self, view: usize, idp: usize, group: usize) -> Vec<usize> {
+    fn ways(&self, view: usize, idp: usize, group: usize) -> impl Iterator<Item = usize> {
+        let found = self.ways.get(view).and_then(|groups| groups.get(group));
+        let all = found.map_or(&[] as &[usize], |found| found.get_or_init(|| self.least_bringing(view, group)));
+        all.iter().copied().filter(move |at| self.is_of(*at, idp))
+    }
+
+    fn least_bringing(&self, view: usize, group: usize) -> Vec<usize> {
         let all = self.bringing.get(view).and_then(|groups| groups.get(group)).map_or(&[] as &[usize], Vec::as_slice);
-        let own = all.iter().copied().filter(|at| self.principals.get(*at).is_some_and(|one| one.idp == idp));
-        self.least(&own.collect::<Vec<_>>())
+        let of = |idp: usize| self.least(&all.iter().copied().filter(|at| self.is_of(*at, idp)).collect::<Vec<_>>());
+        self.providers().flat_map(of).collect()
+    }
+
+    fn is_of(&self, principal: usize, idp: usize) -> bool {
+        self.principals.get(principal).is_some_and(|one| one.idp == idp)
     }
 
     /// Principals of an identity provider that turn a service into an agent in some revisions only.
@@ -284,9 +297,7 @@ impl People {
             let members: Vec<usize> = set.iter().collect();
             for (at, a) in members.iter().enumerate() {
                 for b in members.iter().skip(at + 1) {
-                    let mut pair = seat.held.minus(&seat.held);
-                    pair.insert(*a);
-                    pair.insert(*b);
+                    let pair = [*a, *b].into_iter().collect();
                     all.extend(self.joined(by, person, &pair));
                 }
             }
@@ -479,21 +490,28 @@ impl View {
     fn new(rules: &Rules) -> Self {
         let names: Vec<String> = rules.groups.iter().map(|group| group.name.clone()).collect();
         let groups: BTreeMap<String, usize> = names.iter().enumerate().map(|(at, name)| (name.clone(), at)).collect();
-        let set = |members: &Vec<String>| {
-            let mut set = Bits::none(names.len());
-            members.iter().filter_map(|name| groups.get(name)).for_each(|group| set.insert(*group));
-            set
-        };
-        let disjoint = rules.disjoint.iter().map(set).collect();
-        Self { groups, names, disjoint }
+        let set = |members: &Vec<String>| members.iter().filter_map(|name| groups.get(name)).copied().collect();
+        let disjoint: Vec<GroupSet> = rules.disjoint.iter().map(set).collect();
+        let mut disjoint_of: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (at, set) in disjoint.iter().enumerate() {
+            set.iter().for_each(|group| disjoint_of.entry(group).or_default().push(at));
+        }
+        Self { groups, names, disjoint, disjoint_of }
+    }
+
+    /// Whether some of these groups are held by nobody together.
+    fn holds_apart(&self, held: &GroupSet) -> bool {
+        let mut met = BTreeSet::new();
+        !self.disjoint_of.is_empty()
+            && held.iter().filter_map(|group| self.disjoint_of.get(&group)).flatten().any(|set| !met.insert(*set))
     }
 }
 
 /// The groups that each group implies, itself included.
-fn closures(rules: &Rules, view: &View) -> Vec<Bits> {
+fn closures(rules: &Rules, view: &View) -> Vec<GroupSet> {
     let mut all = Vec::with_capacity(rules.groups.len());
     for start in 0..rules.groups.len() {
-        let mut set = Bits::none(rules.groups.len());
+        let mut set = GroupSet::new();
         let mut open = vec![start];
         while let Some(group) = open.pop() {
             if set.contains(group) {

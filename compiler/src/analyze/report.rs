@@ -2,25 +2,26 @@
 //! it needs.
 
 use super::{
+    beside::beside,
     compare::{self, Change, Direction, Revisions},
     operators,
     people::People,
+    profile::Profile,
     settings::{self, SettingChange, Stated},
     witness::Disagreement,
 };
+use crate::kept::Key;
 use lang::{
     bundle,
     model::Policy,
     program::{
         Program, SubjectKind,
-        rules::{Forbid, Grant, Guard, Limits, Mask, RuleId, RuleKind, Rules},
+        rules::{Grant, RuleId, RuleKind, Rules},
     },
-    syntax::ast::Document,
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 /// One revision, compiled.
 #[derive(Clone, Copy, Debug)]
@@ -31,8 +32,8 @@ pub struct Revision<'r> {
     pub program: &'r Program,
     /// The resolved policy.
     pub policy: &'r Policy,
-    /// The typed trees.
-    pub documents: &'r [Arc<Document>],
+    /// What it says, in digests.
+    pub profile: &'r Profile,
 }
 
 /// Somebody of a directory snapshot.
@@ -163,9 +164,7 @@ pub fn compare(
     let revisions = Revisions { old: moved.as_ref().unwrap_or(old.program), new: new.program, from };
     let persons: Vec<(SubjectKind, BTreeSet<String>)> =
         directory.iter().map(|entry| (entry.kind, entry.groups.clone())).collect();
-    let decided = compare::compare(revisions, &people, &persons, threads)?;
-    let known: BTreeSet<&str> =
-        before.connections.iter().chain(&after.connections).map(|one| one.name.as_str()).collect();
+    let decided = compare::compare(revisions, (old.profile, new.profile), &people, &persons, threads)?;
     let (mut all, global) = by_connection((old, new), decided, settings, directory);
     if before.timezone != after.timezone {
         for change in timed(before, after) {
@@ -185,7 +184,7 @@ pub fn compare(
         .fold(Direction::Neutral, Direction::and);
     let nothing = connections.is_empty() && global.is_empty();
     let same = nothing && bundle::semantic_digest(before)? == bundle::semantic_digest(after)?;
-    let (renamed, without_effect) = rest(before, after, &connections);
+    let (renamed, without_effect) = rest(stated(old), stated(new), &connections);
     Ok(Report {
         base: old.id.to_owned(),
         head: new.id.to_owned(),
@@ -195,7 +194,7 @@ pub fn compare(
             (false, false) => "changed",
         },
         verdict,
-        unchanged: known.len().saturating_sub(connections.len()),
+        unchanged: known(before, after).saturating_sub(connections.len()),
         reviewers: reviewers(&connections, &global, old.policy, new.policy),
         author: author.and_then(|author| benefits(author, directory, &connections)),
         connections,
@@ -254,7 +253,7 @@ fn fresh((old, new): (Revision<'_>, Revision<'_>), name: &str, directory: &[Entr
 }
 
 fn stated(revision: Revision<'_>) -> Stated<'_> {
-    Stated { rules: revision.program.rules(), documents: revision.documents }
+    Stated { rules: revision.program.rules(), profile: revision.profile }
 }
 
 fn owner(program: &Program, connection: &str) -> Option<String> {
@@ -297,14 +296,57 @@ fn timed(before: &Rules, after: &Rules) -> Vec<SettingChange> {
     rules.into_iter().map(change).collect()
 }
 
+/// How many connections the two revisions have together.
+fn known(before: &Rules, after: &Rules) -> usize {
+    fn names(rules: &Rules) -> Vec<(&str, ())> {
+        let mut all: Vec<(&str, ())> = rules.connections.iter().map(|one| (one.name.as_str(), ())).collect();
+        all.sort_unstable();
+        all
+    }
+    let mut count = 0;
+    beside(&names(before), &names(after), |_, _, _| count += 1);
+    count
+}
+
 fn ids(rules: &Rules) -> BTreeSet<&str> {
     rules.grants.iter().map(|grant| grant.id.as_str()).collect()
 }
 
 /// Grants that got another id, and rules whose change has no effect at any connection.
-fn rest(before: &Rules, after: &Rules, connections: &[AtConnection]) -> (Vec<(String, String)>, Vec<String>) {
-    let mut renamed = Vec::new();
-    let anonymous = |grant: &lang::program::rules::Grant| {
+fn rest(old: Stated<'_>, new: Stated<'_>, connections: &[AtConnection]) -> (Vec<(String, String)>, Vec<String>) {
+    let renamed = renamed(old.rules, new.rules);
+    let touched: BTreeSet<&str> = connections
+        .iter()
+        .filter(|one| !one.changes.is_empty() || one.not_comparable)
+        .map(|one| one.name.as_str())
+        .collect();
+    let reaches = |rules: &Rules, on: On<'_>| match on {
+        On::These(names) => names.iter().any(|name| touched.contains(name.as_str())),
+        On::All => rules.connections.iter().any(|one| touched.contains(one.name.as_str())),
+    };
+    let (mut changed, mut added) = (Vec::new(), Vec::new());
+    beside(&rules_of(old), &rules_of(new), |(kind, name), before, after| {
+        let shown =
+            before.is_some_and(|(on, _)| reaches(old.rules, on)) || after.is_some_and(|(on, _)| reaches(new.rules, on));
+        let rule = || RuleId::new(kind, name);
+        match (before, after) {
+            (Some((_, a)), Some((_, b))) if a == b => {}
+            _ if shown => {}
+            (Some(_), None) if renamed.iter().any(|(a, _)| a == name) => {}
+            (None, Some(_)) if renamed.iter().any(|(_, b)| b == name) => {}
+            (Some(_), Some(_)) if renamed.iter().any(|(a, _)| a == name) => {}
+            (Some(_), Some(_)) => changed.push(format!("{} changed", rule())),
+            (Some(_), None) => changed.push(format!("{} removed", rule())),
+            (None, Some(_)) => added.push(format!("{} added", rule())),
+            (None, None) => {}
+        }
+    });
+    changed.append(&mut added);
+    (renamed, changed)
+}
+
+fn renamed(before: &Rules, after: &Rules) -> Vec<(String, String)> {
+    let anonymous = |grant: &Grant| {
         let mut grant = grant.clone();
         grant.id.clear();
         grant.beside.clear();
@@ -312,68 +354,43 @@ fn rest(before: &Rules, after: &Rules, connections: &[AtConnection]) -> (Vec<(St
     };
     let (old_ids, new_ids) = (ids(before), ids(after));
     let come: Vec<_> = after.grants.iter().filter(|grant| !old_ids.contains(grant.id.as_str())).collect();
-    for old in before.grants.iter().filter(|grant| !new_ids.contains(grant.id.as_str())) {
+    let gone = before.grants.iter().filter(|grant| !new_ids.contains(grant.id.as_str()));
+    gone.filter_map(|old| {
         // Most candidates are at another connection, which is seen without a copy.
-        let same = come.iter().find(|new| new.on == old.on && anonymous(new) == anonymous(old));
-        renamed.extend(same.map(|new| (old.id.clone(), new.id.clone())));
-    }
-    let touched: BTreeSet<&str> = connections
-        .iter()
-        .filter(|one| !one.changes.is_empty() || one.not_comparable)
-        .map(|one| one.name.as_str())
-        .collect();
-    let mut quiet = Vec::new();
-    let all = |rules: &Rules| rules.connections.iter().map(|one| one.name.clone()).collect::<Vec<String>>();
-    let (all_before, all_after) = (all(before), all(after));
-    let (earlier, later) = (rules_of(before, &all_before), rules_of(after, &all_after));
-    let named = |(kind, name): (RuleKind, &str)| RuleId::new(kind, name);
-    for (rule, (on, old)) in &earlier {
-        let other = later.get(rule);
-        if other.is_some_and(|(_, new)| new == old) {
-            continue;
-        }
-        let known = renamed.iter().any(|(a, _)| *a == rule.1);
-        let mut on = on.iter().chain(other.iter().flat_map(|(on, _)| on.iter()));
-        if !known && !on.any(|name| touched.contains(name.as_str())) {
-            quiet.push(format!("{} {}", named(*rule), if other.is_some() { "changed" } else { "removed" }));
-        }
-    }
-    for (rule, (on, _)) in &later {
-        let known = || renamed.iter().any(|(_, b)| *b == rule.1);
-        if !earlier.contains_key(rule) && !known() && !on.iter().any(|name| touched.contains(name.as_str())) {
-            quiet.push(format!("{} added", named(*rule)));
-        }
-    }
-    (renamed, quiet)
+        let same = come.iter().find(|new| new.on == old.on && anonymous(new) == anonymous(old))?;
+        Some((old.id.clone(), same.id.clone()))
+    })
+    .collect()
 }
 
-/// A rule, and the connections that it concerns.
-type Stands<'r> = (&'r [String], Deciding<'r>);
-
-/// A rule that decides.
-#[derive(PartialEq)]
-enum Deciding<'r> {
-    Grant(&'r Grant),
-    Forbid(&'r Forbid),
-    Limits(&'r Limits),
-    Guard(&'r Guard),
-    Mask(&'r Mask),
+/// Where a rule stands.
+#[derive(Clone, Copy)]
+enum On<'r> {
+    These(&'r [String]),
+    All,
 }
 
-/// Every rule that decides by kind and name, with its connections; `everywhere` are all of them.
-fn rules_of<'r>(rules: &'r Rules, everywhere: &'r [String]) -> BTreeMap<(RuleKind, &'r str), Stands<'r>> {
-    let grants = rules.grants.iter().map(|rule| ((rule.rule_kind(), &*rule.id), (&*rule.on, Deciding::Grant(rule))));
-    let forbids = rules.forbids.iter();
-    let forbids = forbids.map(|rule| ((RuleKind::Forbid, &*rule.name), (&*rule.on, Deciding::Forbid(rule))));
-    let limits = rules.limits.iter();
-    let limits = limits.map(|rule| ((RuleKind::Limits, &*rule.name), (&*rule.on, Deciding::Limits(rule))));
-    let guards = rules.guards.iter();
-    let guards = guards.map(|rule| ((RuleKind::Guard, &*rule.name), (&*rule.on, Deciding::Guard(rule))));
-    let masks = rules
-        .masks
-        .iter()
-        .map(|rule| ((RuleKind::Mask, &*rule.name), (rule.on.as_deref().unwrap_or(everywhere), Deciding::Mask(rule))));
-    grants.chain(forbids).chain(limits).chain(guards).chain(masks).collect()
+/// A rule that decides: its kind and name, where it stands, and all that it says in a digest.
+type Deciding<'r> = ((RuleKind, &'r str), (On<'r>, &'r Key));
+
+/// Every rule that decides, by kind and name.
+fn rules_of(one: Stated<'_>) -> Vec<Deciding<'_>> {
+    let (rules, profile) = (one.rules, one.profile);
+    let grants = rules.grants.iter().zip(&profile.grants);
+    let grants = grants.map(|(rule, all)| ((rule.rule_kind(), rule.id.as_str()), (On::These(&rule.on), all)));
+    let forbids = rules.forbids.iter().zip(&profile.forbids);
+    let forbids = forbids.map(|(rule, all)| ((RuleKind::Forbid, rule.name.as_str()), (On::These(&rule.on), all)));
+    let limits = rules.limits.iter().zip(&profile.limits);
+    let limits = limits.map(|(rule, all)| ((RuleKind::Limits, rule.name.as_str()), (On::These(&rule.on), all)));
+    let guards = rules.guards.iter().zip(&profile.guards);
+    let guards = guards.map(|(rule, all)| ((RuleKind::Guard, rule.name.as_str()), (On::These(&rule.on), all)));
+    let masks = rules.masks.iter().zip(&profile.masks).map(|(rule, all)| {
+        let on = rule.on.as_deref().map_or(On::All, On::These);
+        ((RuleKind::Mask, rule.name.as_str()), (on, all))
+    });
+    let mut all: Vec<Deciding<'_>> = grants.chain(forbids).chain(limits).chain(guards).chain(masks).collect();
+    all.sort_by_key(|(rule, _)| *rule);
+    all
 }
 
 /// The owners of what widens, by the older revision where it knows the team: a change cannot choose its reviewers.

@@ -16,6 +16,7 @@ use super::{
 };
 use lang::program::SubjectKind;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Somebody, and what they gain under one grant.
 #[derive(Clone, Debug)]
@@ -47,6 +48,9 @@ pub struct Versus<'a, 'r> {
     pub approvers: (Approvers<'a>, Approvers<'a>),
     /// Grants of the lesser side that do not count, and break-glass with them: both sides are then one revision.
     pub except: Option<&'a BTreeSet<usize>>,
+    /// Grants of the gaining side which the other side has word for word, where both sides see everybody alike and
+    /// restrict them alike: whatever one of these gives, its twin gives.
+    pub kept: Option<&'a BTreeSet<usize>>,
 }
 
 /// A subject of the search: somebody, and the cells that are still to be gained.
@@ -63,7 +67,7 @@ impl<'r> Versus<'_, 'r> {
     /// Everything that the one side permits more, at the people who show it.
     pub fn gains(&self) -> Vec<Gain> {
         let Some(more) = self.more else { return Vec::new() };
-        (0..more.grants.len()).flat_map(|grant| self.gains_under(grant)).collect()
+        (0..more.grants.len()).filter(|grant| !self.keeps(*grant)).flat_map(|grant| self.gains_under(grant)).collect()
     }
 
     /// Everything that one grant permits more.
@@ -84,13 +88,18 @@ impl<'r> Versus<'_, 'r> {
         found.gains
     }
 
+    fn keeps(&self, grant: usize) -> bool {
+        self.kept.is_some_and(|kept| kept.contains(&grant))
+    }
+
     /// What the lesser side offers somebody.
-    fn theirs(&self, who: &Person) -> Vec<Piece> {
-        let mut theirs = self.less.map_or_else(Vec::new, |less| less.offers(self.people, who));
-        if let Some(except) = self.except {
-            theirs.retain(|piece| !except.contains(&piece.grant) && piece.offer.glass.is_none());
-        }
-        theirs
+    fn theirs(&self, who: &Person) -> Arc<[Piece]> {
+        self.less.map_or_else(|| Arc::from([]), |less| less.offers(self.people, who))
+    }
+
+    /// Whether what the lesser side offers counts.
+    fn counts(&self, piece: &Piece) -> bool {
+        self.except.is_none_or(|except| !except.contains(&piece.grant) && piece.offer.glass.is_none())
     }
 
     fn kinds(&self, who: &Person) -> [Option<SubjectKind>; 2] {
@@ -110,12 +119,14 @@ impl<'r> Versus<'_, 'r> {
             if wanted.is_empty() {
                 continue;
             }
-            let mine = more.offers_by(grant, self.people, &who);
-            if mine.is_empty() {
+            let mine = more.offers(self.people, &who);
+            let mut mine = mine.iter().filter(|piece| piece.grant == grant).peekable();
+            if mine.peek().is_none() {
                 continue;
             }
             let theirs = self.theirs(&who);
-            for piece in &mine {
+            let theirs: Vec<&Piece> = theirs.iter().filter(|piece| self.counts(piece)).collect();
+            for piece in mine {
                 let (gained, covered) = self.against(piece, &theirs);
                 if first && !gained.is_empty() {
                     found.gains.extend(self.parted(&who, piece, &gained, &theirs));
@@ -131,24 +142,24 @@ impl<'r> Versus<'_, 'r> {
     }
 
     /// The cells of a piece that nothing covers, and those that something covers, by one that does.
-    fn against<'p>(&self, piece: &Piece, theirs: &'p [Piece]) -> (Bits, Vec<(&'p Piece, Bits)>) {
+    fn against<'p>(&self, piece: &Piece, theirs: &[&'p Piece]) -> (Bits, Vec<(&'p Piece, Bits)>) {
         let mut rest = piece.region.clone();
         let mut covered = Vec::new();
         for other in theirs {
             let common = rest.and(&other.region);
             if !common.is_empty() && self.order().covered(&piece.offer, &other.offer) {
                 rest.remove(&common);
-                covered.push((other, common));
+                covered.push((*other, common));
             }
         }
         (rest, covered)
     }
 
     /// What somebody gains by a piece, in two: where nothing was offered, and where it was under other terms.
-    fn parted(&self, who: &Person, piece: &Piece, gained: &Bits, theirs: &[Piece]) -> Vec<Gain> {
+    fn parted(&self, who: &Person, piece: &Piece, gained: &Bits, theirs: &[&Piece]) -> Vec<Gain> {
         // Breaking the glass is no substitute for access without it.
         let alike = |other: &&Piece| piece.offer.glass.is_some() || other.offer.glass.is_none();
-        let theirs: Vec<&Piece> = theirs.iter().filter(alike).collect();
+        let theirs: Vec<&Piece> = theirs.iter().copied().filter(alike).collect();
         let mut fresh = gained.clone();
         for other in &theirs {
             fresh.remove(&other.region);
@@ -242,7 +253,7 @@ impl<'r> Versus<'_, 'r> {
             return Vec::new();
         }
         let mut found = Found::default();
-        for (at, row) in more.grants.iter().enumerate() {
+        for (at, row) in more.grants.iter().enumerate().filter(|(at, _)| !self.keeps(*at)) {
             for seed in self.people.seeds() {
                 for alternative in &row.to {
                     for who in self.people.joined(more.view, seed, &alternative.groups) {
@@ -264,8 +275,10 @@ impl<'r> Versus<'_, 'r> {
             if wanted.is_empty() {
                 continue;
             }
-            let mine = more.offers_by(grant, self.people, &who);
+            let mine = more.offers(self.people, &who);
+            let mine: Vec<&Piece> = mine.iter().filter(|piece| piece.grant == grant).collect();
             let theirs = less.offers(self.people, &who);
+            let theirs: Vec<&Piece> = theirs.iter().collect();
             for time in 0..self.cells.times().len() {
                 let now = self.cells.of_time(time);
                 if !now.meets(&wanted) {
@@ -325,12 +338,13 @@ impl<'r> Versus<'_, 'r> {
     /// Everything that somebody gains, cell by cell.
     pub fn gains_of(&self, who: &Person) -> Vec<Gain> {
         let Some(more) = self.more else { return Vec::new() };
-        let theirs = self.less.map_or_else(Vec::new, |less| less.offers(self.people, who));
+        let theirs = self.less.map_or_else(|| Arc::from([]), |less| less.offers(self.people, who));
+        let theirs: Vec<&Piece> = theirs.iter().collect();
         let mut gains = Vec::new();
-        for piece in more.offers(self.people, who) {
-            let (region, _) = self.against(&piece, &theirs);
+        for piece in more.offers(self.people, who).iter() {
+            let (region, _) = self.against(piece, &theirs);
             if !region.is_empty() {
-                gains.extend(self.parted(who, &piece, &region, &theirs));
+                gains.extend(self.parted(who, piece, &region, &theirs));
             }
         }
         gains

@@ -2,7 +2,8 @@
 //! classification, delegation, suppressions. Compared field by field; a change is wider unless the field's row says
 //! which way it goes.
 
-use super::compare::Direction;
+use super::{beside::beside, compare::Direction, profile::Profile};
+use crate::kept::Key;
 use lang::{
     program::rules::{self, AbsentGroups, IdpFlavour, Overage, Rules, Tls, WhenStale},
     syntax::{
@@ -42,9 +43,13 @@ pub struct SettingChange {
 pub struct Stated<'a> {
     /// The tables.
     pub rules: &'a Rules,
-    /// The typed trees.
-    pub documents: &'a [Arc<Document>],
+    /// The same in digests, with what the tables do not carry.
+    pub profile: &'a Profile,
 }
+
+/// What a revision sets that its tables do not carry.
+#[derive(Debug)]
+pub struct Nodes(Table);
 
 /// What a field holds, and what makes it wider.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,7 +103,7 @@ enum Coming {
     Silent,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
     connection: Option<String>,
     coming: Coming,
@@ -109,25 +114,26 @@ type Table = BTreeMap<(&'static str, String), Entry>;
 
 /// Everything that two revisions set differently.
 pub fn compare(old: Stated<'_>, new: Stated<'_>) -> Vec<SettingChange> {
-    let kept = kept(old.rules, new.rules);
-    let (before, after) = (table(old, &kept), table(new, &kept));
-    let keys: BTreeSet<&(&'static str, String)> = before.keys().chain(after.keys()).collect();
+    let kept = kept(old, new);
+    let mut changes = differences(&table(old.rules, &kept), &table(new.rules, &kept));
+    changes.extend(differences(&old.profile.nodes.0, &new.profile.nodes.0));
+    changes
+}
+
+fn differences(before: &Table, after: &Table) -> Vec<SettingChange> {
+    let (before, after): (Vec<_>, Vec<_>) = (before.iter().collect(), after.iter().collect());
     let mut changes = Vec::new();
-    for key in keys {
-        let (section, name) = key;
-        match (before.get(key), after.get(key)) {
-            (Some(a), Some(b)) => {
-                for field in a.fields.keys().chain(b.fields.keys()).collect::<BTreeSet<_>>() {
-                    changes.extend(field_change((section, name), field, a, b));
-                }
+    beside(&before, &after, |(section, name), a, b| match (a, b) {
+        (Some(a), Some(b)) if a == b => {}
+        (Some(a), Some(b)) => {
+            for field in a.fields.keys().chain(b.fields.keys()).collect::<BTreeSet<_>>() {
+                changes.extend(field_change((section, name), field, a, b));
             }
-            (Some(one), None) | (None, Some(one)) => {
-                let came = after.contains_key(key);
-                changes.extend(whole((section, name), one, came));
-            }
-            (None, None) => {}
         }
-    }
+        (Some(one), None) => changes.extend(whole((section, name), one, false)),
+        (None, Some(one)) => changes.extend(whole((section, name), one, true)),
+        (None, None) => {}
+    });
     changes
 }
 
@@ -182,25 +188,35 @@ fn whole((section, name): (&'static str, &str), entry: &Entry, came: bool) -> Op
 }
 
 /// The names of the connections that both revisions state alike.
-fn kept<'r>(old: &'r Rules, new: &'r Rules) -> BTreeSet<&'r str> {
-    let earlier: BTreeMap<&str, &rules::Connection> =
-        old.connections.iter().map(|connection| (connection.name.as_str(), connection)).collect();
-    let later = new.connections.iter().map(|connection| (connection.name.as_str(), connection));
-    later.filter(|(name, connection)| earlier.get(name) == Some(connection)).map(|(name, _)| name).collect()
+fn kept<'r>(old: Stated<'r>, new: Stated<'r>) -> BTreeSet<&'r str> {
+    let mut kept = BTreeSet::new();
+    beside(&stated(old), &stated(new), |name, a, b| {
+        if a.is_some() && a == b {
+            kept.insert(name);
+        }
+    });
+    kept
 }
 
-/// What a revision sets; connections in `kept` are left out.
-fn table(stated: Stated<'_>, kept: &BTreeSet<&str>) -> Table {
+fn stated(one: Stated<'_>) -> Vec<(&str, &Key)> {
+    let names = one.rules.connections.iter().map(|connection| connection.name.as_str());
+    let mut all: Vec<_> = names.zip(&one.profile.connections).collect();
+    all.sort_unstable();
+    all
+}
+
+/// What the tables of a revision set; connections in `kept` are left out.
+fn table(rules: &Rules, kept: &BTreeSet<&str>) -> Table {
     let mut table = Table::new();
-    policy(stated.rules, &mut table);
-    for idp in &stated.rules.idps {
+    policy(rules, &mut table);
+    for idp in &rules.idps {
         table.insert(("idp", idp.name.clone()), idp_entry(idp));
     }
-    for connection in stated.rules.connections.iter().filter(|one| !kept.contains(one.name.as_str())) {
+    for connection in rules.connections.iter().filter(|one| !kept.contains(one.name.as_str())) {
         table.insert(("target", connection.name.clone()), target(connection));
         table.insert(("classification", connection.name.clone()), classification(connection));
     }
-    for approval in &stated.rules.approvals {
+    for approval in &rules.approvals {
         let fields = [
             ("answer-within".to_owned(), length(approval.answer_within)),
             ("notify".to_owned(), Held::Demands(approval.notify.iter().cloned().collect())),
@@ -208,7 +224,6 @@ fn table(stated: Stated<'_>, kept: &BTreeSet<&str>) -> Table {
         let entry = Entry { connection: None, coming: Coming::Silent, fields: fields.into_iter().collect() };
         table.insert(("approval", approval.name.clone()), entry);
     }
-    nodes(stated.documents, &mut table);
     table
 }
 
@@ -324,13 +339,14 @@ fn classification(connection: &rules::Connection) -> Entry {
 
 /// What the tables do not carry: teams, delegation, assertions, catalogs, suppressions, and selectors that wait for
 /// connections to come.
-fn nodes(documents: &[Arc<Document>], table: &mut Table) {
+pub(super) fn nodes(documents: &[Arc<Document>]) -> Nodes {
+    let mut table = Table::new();
     for node in documents.iter().flat_map(|document| &document.nodes) {
         let id = || node.props.iter().find(|prop| prop.key.value == "id").map(|prop| value(&prop.value));
         let name = || id().or_else(|| node.args.first().map(value)).unwrap_or_default();
         if node.keyword == Keyword::Team {
             let fields = clauses(node, |_, text| Held::Text(text));
-            put(table, ("team", name()), Coming::Wider, fields);
+            put(&mut table, ("team", name()), Coming::Wider, fields);
         } else if node.keyword == Keyword::Delegate {
             let fields = clauses(node, |keyword, text| {
                 if keyword == Keyword::No {
@@ -341,20 +357,21 @@ fn nodes(documents: &[Arc<Document>], table: &mut Table) {
                     Held::Permits(BTreeSet::from([text]))
                 }
             });
-            put(table, ("delegation", name()), Coming::Wider, fields);
+            put(&mut table, ("delegation", name()), Coming::Wider, fields);
         } else if node.keyword == Keyword::Assert {
             let text = node.clauses.iter().map(canonical).collect::<BTreeSet<_>>();
             let fields = BTreeMap::from([("claim".to_owned(), Held::Text(join(text)))]);
-            put(table, ("assert", name()), Coming::Narrower, fields);
+            put(&mut table, ("assert", name()), Coming::Narrower, fields);
         } else if node.keyword == Keyword::Catalog {
             let text = node.clauses.iter().map(canonical).collect::<BTreeSet<_>>();
             let digest = blake3::hash(join(text).as_bytes()).to_hex().to_string();
             let fields = BTreeMap::from([("content".to_owned(), Held::Text(digest))]);
-            put(table, ("catalog", name()), Coming::Narrower, fields);
+            put(&mut table, ("catalog", name()), Coming::Narrower, fields);
         }
-        selectors(node, &name, table);
-        allows(node, &|| format!("{} {}", node.keyword, name()), table);
+        selectors(node, &name, &mut table);
+        allows(node, &|| format!("{} {}", node.keyword, name()), &mut table);
     }
+    Nodes(table)
 }
 
 fn put(table: &mut Table, key: (&'static str, String), coming: Coming, fields: BTreeMap<String, Held>) {

@@ -11,18 +11,22 @@ use super::{
 };
 use lang::{
     program::{
-        Object, Program, SubjectKind, Terms, argv_matches,
+        GroupSet, Object, Program, SubjectKind, Terms, argv_matches,
         rules::{Connection, Forbid, Grant, Guard, Limits, Mask, Mode, Principal, RuleId, RuleKind, To},
     },
     time::{Hours, Timestamp, Valid, Zone},
 };
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+/// For how many people a side keeps what they are offered; others are looked at each time.
+const KNOWN_MAX: usize = 4_096;
 
 /// An alternative of `to` over a revision's groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alternative {
     /// Groups; all are needed.
-    pub groups: Bits,
+    pub groups: GroupSet,
     /// The kind, when the line names one.
     pub kind: Option<SubjectKind>,
 }
@@ -55,7 +59,7 @@ pub struct GrantRow<'r> {
     pub to: Vec<Alternative>,
     /// Where it permits something, before obligations.
     pub region: Bits,
-    terms: Terms,
+    terms: Arc<Terms>,
 }
 
 /// A restriction on the cells.
@@ -124,6 +128,8 @@ pub struct Side<'r> {
     everywhere: Bits,
     by_object: Vec<Bits>,
     objects: Vec<Object>,
+    /// What people are offered who were asked about: a search comes back to the same ones again and again.
+    known: Mutex<BTreeMap<Person, Arc<[Piece]>>>,
 }
 
 impl<'r> Side<'r> {
@@ -139,27 +145,32 @@ impl<'r> Side<'r> {
             everywhere: cells.all(),
             by_object: (0..cells.objects().len()).map(|object| cells.of_object(object)).collect(),
             objects: cells.objects().to_vec(),
+            known: Mutex::default(),
         }
     }
 
-    /// Everything that somebody is offered here, in pieces of equal terms; nothing when the token is refused.
-    pub fn offers(&self, people: &People, person: &Person) -> Vec<Piece> {
-        people.seat(self.view, person).map_or_else(Vec::new, |seat| self.offers_to(&seat))
+    /// Everything that somebody is offered here, in pieces of equal terms; nothing when the token is refused. `people`
+    /// are those whom the side was made for.
+    pub fn offers(&self, people: &People, person: &Person) -> Arc<[Piece]> {
+        if let Ok(known) = self.known.lock()
+            && let Some(pieces) = known.get(person)
+        {
+            return Arc::clone(pieces);
+        }
+        let pieces = people.seat(self.view, person).map_or_else(Vec::new, |seat| self.offers_to(&seat));
+        let pieces: Arc<[Piece]> = pieces.into();
+        if let Ok(mut known) = self.known.lock()
+            && known.len() < KNOWN_MAX
+        {
+            known.insert(person.clone(), Arc::clone(&pieces));
+        }
+        pieces
     }
 
     /// Everything that a seat is offered here.
     pub fn offers_to(&self, seat: &Seat) -> Vec<Piece> {
-        self.offered(seat, |_| true)
-    }
-
-    /// What somebody is offered by one grant.
-    pub fn offers_by(&self, grant: usize, people: &People, person: &Person) -> Vec<Piece> {
-        people.seat(self.view, person).map_or_else(Vec::new, |seat| self.offered(&seat, |at| at == grant))
-    }
-
-    fn offered(&self, seat: &Seat, asked: impl Fn(usize) -> bool) -> Vec<Piece> {
         let concerned = |row: &GrantRow<'_>| row.to.iter().any(|one| one.matches(seat));
-        let mut rows = self.grants.iter().enumerate().filter(|(at, row)| asked(*at) && concerned(row)).peekable();
+        let mut rows = self.grants.iter().enumerate().filter(|(_, row)| concerned(row)).peekable();
         if rows.peek().is_none() {
             return Vec::new();
         }
@@ -179,17 +190,17 @@ impl<'r> Side<'r> {
         open: &Bits,
         kind: SubjectKind,
     ) -> Vec<Piece> {
-        let mut terms = row.terms.clone();
+        let mut terms = Arc::clone(&row.terms);
         for restriction in matched {
             if let Rule::Limits(limits) = restriction.rule {
                 if limits.standing_denied && row.grant.mode == Mode::Standing {
                     return Vec::new();
                 }
-                terms.meet(limits, kind);
+                Arc::make_mut(&mut terms).meet(limits, kind);
             }
         }
         if row.grant.break_glass.as_ref().is_some_and(|glass| glass.waives_approval) {
-            terms.approvals.clear();
+            Arc::make_mut(&mut terms).approvals.clear();
         }
         let region = row.region.and(open);
         if region.is_empty() {
@@ -197,12 +208,12 @@ impl<'r> Side<'r> {
         }
         let offer = Offer {
             terms,
-            glass: row.grant.break_glass.clone(),
+            glass: row.grant.break_glass.clone().map(Arc::new),
             reviews: BTreeSet::new(),
             rows: None,
             seconds: None,
             bytes: None,
-            sight: Sight::default(),
+            sight: Arc::default(),
         };
         let mut pieces = vec![Piece { grant: at, region, offer }];
         for restriction in matched {
@@ -229,12 +240,14 @@ impl<'r> Side<'r> {
             let sight = Sight::of(&masks, grant, self.connection, object);
             sights.entry(sight).and_modify(|region| region.add(cells)).or_insert_with(|| cells.clone());
         }
+        let sights: Vec<(Arc<Sight>, Bits)> =
+            sights.into_iter().map(|(sight, cells)| (Arc::new(sight), cells)).collect();
         let mut split = Vec::new();
         for piece in pieces {
             for (sight, cells) in &sights {
                 let region = piece.region.and(cells);
                 if !region.is_empty() {
-                    let offer = Offer { sight: sight.clone(), ..piece.offer.clone() };
+                    let offer = Offer { sight: Arc::clone(sight), ..piece.offer.clone() };
                     split.push(Piece { grant: piece.grant, region, offer });
                 }
             }
@@ -326,7 +339,7 @@ impl<'r> Build<'_, 'r> {
                 &grant.scope,
                 self.when(grant.hours.as_ref(), grant.valid.as_ref()),
             ),
-            terms: Terms::of(grant),
+            terms: Arc::new(Terms::of(grant)),
         })
         .collect()
     }
@@ -424,9 +437,10 @@ impl<'r> Side<'r> {
                 if limits.standing_denied && row.grant.mode == Mode::Standing {
                     return Vec::new();
                 }
-                left.offer.terms.meet(limits, kind);
+                let terms = Arc::make_mut(&mut left.offer.terms);
+                terms.meet(limits, kind);
                 if row.grant.break_glass.as_ref().is_some_and(|glass| glass.waives_approval) {
-                    left.offer.terms.approvals.clear();
+                    terms.approvals.clear();
                 }
                 vec![left]
             }
@@ -441,7 +455,7 @@ impl<'r> Side<'r> {
                     let region = left.region.and(cells);
                     if !region.is_empty() {
                         let sight = left.offer.sight.with(&Sight::of(&[mask], row.grant, self.connection, object));
-                        let offer = Offer { sight, ..left.offer.clone() };
+                        let offer = Offer { sight: Arc::new(sight), ..left.offer.clone() };
                         pieces.push(Piece { grant: left.grant, region, offer });
                     }
                 }

@@ -34,7 +34,7 @@ pub fn verify(
 ) -> Result<Vec<Piece>, Disagreement> {
     let Some(point) = cells.point(cell) else { return Ok(Vec::new()) };
     let offers: Vec<Piece> =
-        side.offers(people, person).into_iter().filter(|piece| piece.region.contains(cell)).collect();
+        side.offers(people, person).iter().filter(|piece| piece.region.contains(cell)).cloned().collect();
     let subject = people.subject(side.view, person, side.program);
     for (at, row) in side.grants.iter().enumerate() {
         let own = offers.iter().find(|piece| piece.grant == at);

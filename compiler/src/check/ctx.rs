@@ -1,12 +1,16 @@
 //! What every check may ask: the resolved policy, its text, and what follows from nesting and kinds.
 
-use super::beside::Beside;
-use crate::analyze::estate::Estate;
+use super::{Page, beside::Beside};
+use crate::{
+    analyze::estate::Estate,
+    kept::{Key, Memos},
+    parallel,
+};
 use lang::{
     model::{ConnectionId, Grant, GrantId, GroupId, Head, Limits, Policy, Principal, TeamId, To},
     program::{Program, SubjectKind},
     span::{SourceMap, Span},
-    syntax::ast::Document,
+    syntax::ast::{Document, Node},
     time::Timestamp,
 };
 use std::{
@@ -31,6 +35,9 @@ pub struct Ctx<'a> {
     pub beside: Beside,
     /// How many threads one check may take.
     pub threads: usize,
+    /// What the last compilation found, by what it followed from.
+    pub(super) memos: Option<&'a Memos>,
+    pages: OnceLock<Vec<Arc<Page>>>,
     closures: Vec<BTreeSet<GroupId>>,
     estate: OnceLock<Estate<'a>>,
     /// For each group, what holds it: itself and everything that nests in it.
@@ -63,7 +70,7 @@ impl<'a> Ctx<'a> {
                 grants_on.entry(connection).or_default().push(id);
             }
         }
-        let (program, beside, estate) = (None, Beside::default(), OnceLock::new());
+        let (program, memos, beside, estate) = (None, None, Beside::default(), OnceLock::new());
         Self {
             policy,
             documents,
@@ -72,6 +79,8 @@ impl<'a> Ctx<'a> {
             program,
             beside,
             threads: 1,
+            memos,
+            pages: OnceLock::new(),
             closures,
             estate,
             holders,
@@ -99,6 +108,36 @@ impl<'a> Ctx<'a> {
     pub fn with_threads(mut self, threads: usize) -> Self {
         self.threads = threads;
         self
+    }
+
+    /// The same questions with what was found before.
+    #[must_use]
+    pub(crate) fn with_memos(mut self, memos: Option<&'a Memos>) -> Self {
+        self.memos = memos;
+        self
+    }
+
+    /// What each file says by itself, in the order of the documents.
+    pub(super) fn pages(&self) -> &[Arc<Page>] {
+        self.pages.get_or_init(|| {
+            parallel::map(self.documents, self.threads, |document| {
+                let (path, text) = (self.sources.path(document.source), self.sources.text(document.source));
+                let look = || Page::of(document, self.sources);
+                match self.memos {
+                    Some(memos) => {
+                        memos.pages.recall(Key::of(&(document.source, path, text, document.nodes.len())), look)
+                    }
+                    None => Arc::new(look()),
+                }
+            })
+        })
+    }
+
+    /// Every rule that could be read whole, with what it says, in the order of files and nodes.
+    pub(super) fn rules_said(&self) -> impl Iterator<Item = (&'a Node, &str)> {
+        let pages = self.documents.iter().zip(self.pages());
+        let nodes = pages.flat_map(|(document, page)| document.nodes.iter().zip(&page.bodies));
+        nodes.filter_map(|(node, body)| Some((node, body.as_deref()?)))
     }
 
     /// The policy under the exact analysis, from now on; `None` when it has no tables.

@@ -17,14 +17,16 @@ use crate::analyze::{
     estate::{At, Estate},
     offer::Order,
     people::{People, Person, Seat},
+    profile,
     search::Versus,
     side::Piece,
     witness,
 };
-use crate::parallel;
+use crate::{kept::Key, parallel};
 use lang::{
     diag::{Code, Diagnostic, Severity, Sink},
     model::{Grant, GrantId, Principal},
+    span::Span,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,7 +36,7 @@ pub(super) fn check(ctx: &Ctx<'_>, sink: &mut Sink) {
         ctx.policy.grant_ids().map(|(id, grant)| (grant.head.name.value.as_str(), (id, grant))).collect();
     let with_grants = |name: &&str| estate.local(name).is_some_and(|local| !local.grants.is_empty());
     let names: Vec<&str> = estate.connections().filter(with_grants).collect();
-    let found = parallel::map(&names, ctx.threads, |name| {
+    let judge = |name: &str| {
         let mut own = Sink::new();
         match estate.at(name) {
             Ok(Some(at)) => Rivals::new(ctx, estate, &at, &by_name).judge(&mut own),
@@ -42,9 +44,48 @@ pub(super) fn check(ctx: &Ctx<'_>, sink: &mut Sink) {
             Err(too_complex) => too_many(ctx, name, too_complex, &mut own),
         }
         own
-    });
+    };
+    let found = match ctx.memos.map(|memos| (memos, Causes::of(ctx, estate))) {
+        Some((memos, causes)) => parallel::map(&names, ctx.threads, |name| {
+            let known = causes.at(name, &by_name).map(|key| memos.rivals.recall(key, || judge(name)));
+            known.map_or_else(|| judge(name), |known| Sink::clone(&known))
+        }),
+        None => parallel::map(&names, ctx.threads, |name| judge(name)),
+    };
     for own in found {
         sink.absorb(own);
+    }
+}
+
+/// What the findings about a connection follow from: who there is, the approvals, the timezone and the instant; what
+/// the rules say there; and of the grants, which findings point into, the places and the text.
+struct Causes<'a, 'r> {
+    ctx: &'a Ctx<'r>,
+    estate: &'a Estate<'r>,
+    everywhere: Key,
+    decides: BTreeMap<&'r str, Key>,
+    places: BTreeMap<&'a str, Span>,
+}
+
+impl<'a, 'r> Causes<'a, 'r> {
+    fn of(ctx: &'a Ctx<'r>, estate: &'a Estate<'r>) -> Self {
+        let rules = estate.program.rules();
+        let everybody = (&rules.idps, &rules.groups, &rules.disjoint);
+        let everywhere = Key::of(&(everybody, &rules.approvals, &rules.timezone, ctx.at));
+        let decides = profile::deciding(estate.program, ctx.threads).into_iter().collect();
+        let heads = ctx.policy.connections.iter().map(|connection| &connection.head.name);
+        let places = heads.map(|name| (name.value.as_str(), name.span)).collect();
+        Self { ctx, estate, everywhere, decides, places }
+    }
+
+    fn at(&self, name: &str, by_name: &BTreeMap<&str, (GrantId, &Grant)>) -> Option<Key> {
+        let (decides, place) = (self.decides.get(name)?, self.places.get(name)?);
+        let grants = self.estate.local(name)?.grants.iter().map(|grant| {
+            let (_, model) = by_name.get(grant.id.as_str())?;
+            let whole = model.head.node;
+            Some((whole, model.head.broken, self.ctx.text(whole)))
+        });
+        Some(Key::of(&(self.everywhere, name, decides, place, grants.collect::<Vec<_>>())))
     }
 }
 
@@ -213,6 +254,7 @@ impl<'a, 'r> Rivals<'a, 'r> {
             less: Some(&self.at.side),
             approvers: (own, own),
             except: Some(except),
+            kept: None,
         };
         versus.gains_under(grant).iter().all(|gain| !gain.region.meets(&self.reach))
     }

@@ -11,6 +11,7 @@ mod ctx;
 mod facts;
 mod grants;
 mod overlap;
+mod page;
 mod terms;
 
 mod p0103;
@@ -86,6 +87,7 @@ mod p1008;
 
 pub use ctx::Ctx;
 pub use p0405::plural;
+pub(crate) use page::Page;
 
 use crate::parallel;
 use lang::diag::{Code, Sink};
@@ -218,6 +220,8 @@ pub fn is_implemented(code: Code) -> bool {
 
 /// Runs every check, several at once; what is found does not depend on how many.
 pub fn run(ctx: &Ctx<'_>, sink: &mut Sink) {
+    // Several checks ask for the pages; one after the other they would wait for the first.
+    ctx.pages();
     let all = parallel::map(CHECKS, ctx.threads, |check| {
         let mut own = Sink::new();
         (check.run)(ctx, &mut own);

@@ -7,11 +7,17 @@
 use super::Ctx;
 use lang::{
     diag::{Code, Diagnostic, Sink},
-    span::Span,
-    syntax::{ast::Typed, keyword::Keyword},
+    span::{SourceMap, Span},
+    syntax::{
+        ast::{Document, Typed},
+        keyword::Keyword,
+    },
 };
 use regex::Regex;
 use std::sync::LazyLock;
+
+/// The shortest text that counts as a key.
+const RANDOM_MIN: usize = 24;
 
 /// What a text is when it matches.
 struct Shape {
@@ -54,32 +60,36 @@ static PASSWORD: LazyLock<Option<Regex>> = LazyLock::new(|| {
 });
 
 pub(super) fn check(ctx: &Ctx<'_>, sink: &mut Sink) {
-    for document in ctx.documents {
-        let mut known: Vec<Span> = Vec::new();
-        let text = ctx.sources.text(document.source);
-        for shape in &SHAPES {
-            let hits = shape.regex.iter().flat_map(|regex| regex.captures_iter(text));
-            for hit in hits.filter_map(|hit| hit.get(1)) {
-                let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-                let span = Span::new(document.source, place(hit.start()), place(hit.end()));
-                if !known.iter().any(|other| other.contains(span)) {
-                    known.push(span);
-                    report(shape.what, span, sink);
-                }
+    for page in ctx.pages() {
+        sink.absorb(page.secrets.clone());
+    }
+}
+
+/// Looks at one file.
+pub(super) fn look(document: &Document, sources: &SourceMap, sink: &mut Sink) {
+    let mut known: Vec<Span> = Vec::new();
+    let text = sources.text(document.source);
+    for shape in &SHAPES {
+        let hits = shape.regex.iter().flat_map(|regex| regex.captures_iter(text));
+        for hit in hits.filter_map(|hit| hit.get(1)) {
+            let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+            let span = Span::new(document.source, place(hit.start()), place(hit.end()));
+            if !known.iter().any(|other| other.contains(span)) {
+                known.push(span);
+                report(shape.what, span, sink);
             }
         }
-        document.visit_texts(&mut |path, value| {
-            let public =
-                path.iter().any(|node| matches!(node.keyword, Keyword::HostKey | Keyword::Ca | Keyword::Allow));
-            let structured = matches!(value.typed, Typed::Uuid | Typed::Regex | Typed::Credential(_));
-            if public || structured || known.iter().any(|span| value.span.contains(*span)) {
-                return;
-            }
-            if let Some(what) = secret_in(&value.text) {
-                report(what, value.span, sink);
-            }
-        });
     }
+    document.visit_texts(&mut |path, value| {
+        let public = path.iter().any(|node| matches!(node.keyword, Keyword::HostKey | Keyword::Ca | Keyword::Allow));
+        let structured = matches!(value.typed, Typed::Uuid | Typed::Regex | Typed::Credential(_));
+        if public || structured || known.iter().any(|span| value.span.contains(*span)) {
+            return;
+        }
+        if let Some(what) = secret_in(&value.text) {
+            report(what, value.span, sink);
+        }
+    });
 }
 
 fn report(what: &str, span: Span, sink: &mut Sink) {
@@ -107,6 +117,10 @@ fn secret_in(text: &str) -> Option<&'static str> {
 
 /// Whether a text has so little structure that nobody chose it: long, of mixed characters, and almost none repeated.
 fn is_random(text: &str) -> bool {
+    // Most texts are names, which are shorter than any key.
+    if text.len() < RANDOM_MIN {
+        return false;
+    }
     let count = |test: fn(&char) -> bool| text.chars().filter(test).count();
     let (digits, upper, lower) =
         (count(char::is_ascii_digit), count(char::is_ascii_uppercase), count(char::is_ascii_lowercase));
@@ -115,7 +129,7 @@ fn is_random(text: &str) -> bool {
         // 40 digits are a commit, which is no secret.
         return text.len() >= 32 && text.len() != 40 && digits > 0 && digits < text.len() && entropy(text) >= 3.0;
     }
-    text.len() >= 24 && digits >= 2 && upper >= 2 && lower >= 2 && entropy(text) >= 4.0
+    digits >= 2 && upper >= 2 && lower >= 2 && entropy(text) >= 4.0
 }
 
 /// Bits of Shannon entropy for each character.

@@ -9,7 +9,7 @@ use lang::{
         keyword::Keyword,
     },
 };
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 /// The nodes that are compared.
 const RULES: [Keyword; 8] = [
@@ -24,13 +24,12 @@ const RULES: [Keyword; 8] = [
 ];
 
 pub(super) fn check(ctx: &Ctx<'_>, sink: &mut Sink) {
-    let mut profiles: BTreeMap<String, &Node> = BTreeMap::new();
-    let mut descriptions: BTreeMap<&str, &Node> = BTreeMap::new();
-    let rules = ctx.documents.iter().flat_map(|document| &document.nodes);
-    for node in rules.filter(|node| RULES.contains(&node.keyword) && !node.broken) {
+    let mut profiles: HashMap<(Keyword, &str, &str), &Node> = HashMap::new();
+    let mut descriptions: HashMap<&str, &Node> = HashMap::new();
+    for (node, body) in ctx.rules_said() {
         // The connection of a grant is part of what it says; the name of another rule is not.
         let about = if node.keyword == Keyword::Grant { node.name().unwrap_or_default() } else { "" };
-        let profile = format!("{} {about} {}", node.keyword, body(node));
+        let profile = (node.keyword, about, body);
         if let Some(first) = profiles.get(&profile) {
             report(node, first, format!("`{}` is a copy of `{}`", id(node), id(first)), "remove one of them", sink);
             continue;
@@ -56,8 +55,13 @@ pub(super) fn id(node: &Node) -> &str {
     node.prop("id").and_then(Value::as_str).or_else(|| node.name()).unwrap_or_default()
 }
 
+/// What a rule says; `None` for other nodes and for what could not be read whole.
+pub(super) fn said(node: &Node) -> Option<String> {
+    (RULES.contains(&node.keyword) && !node.broken).then(|| body(node))
+}
+
 /// What a node says, without its name, its description and what it accepts.
-pub(super) fn body(node: &Node) -> String {
+fn body(node: &Node) -> String {
     let mut clauses: Vec<String> = node
         .clauses
         .iter()

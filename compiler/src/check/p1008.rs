@@ -1,10 +1,7 @@
 //! P1008: grants that differ in nothing but their connection. What they have in common belongs into one place, where it
 //! is changed once.
 
-use super::{
-    Ctx,
-    p1007::{body, id},
-};
+use super::{Ctx, p1007::id};
 use lang::{
     diag::{Code, Diagnostic, Sink},
     syntax::{ast::Node, keyword::Keyword},
@@ -15,10 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 const ALIKE: usize = 5;
 
 pub(super) fn check(ctx: &Ctx<'_>, sink: &mut Sink) {
-    let mut alike: BTreeMap<String, Vec<&Node>> = BTreeMap::new();
-    let grants = ctx.documents.iter().flat_map(|document| document.nodes_of(Keyword::Grant));
-    for node in grants.filter(|node| !node.broken) {
-        alike.entry(body(node)).or_default().push(node);
+    let mut alike: BTreeMap<&str, Vec<&Node>> = BTreeMap::new();
+    for (node, body) in ctx.rules_said().filter(|(node, _)| node.keyword == Keyword::Grant) {
+        alike.entry(body).or_default().push(node);
     }
     for nodes in alike.values() {
         let connections: BTreeSet<&str> = nodes.iter().filter_map(|node| node.name()).collect();

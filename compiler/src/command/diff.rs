@@ -2,7 +2,7 @@
 
 use super::{Failure, Terminal, count, located, root, threads};
 use crate::{
-    analyze::report::{self as analysis, Entry, Failed, Report, Revision},
+    analyze::report::{self as analysis, Entry, Failed, Report},
     cli::{DiffArgs, DiffFormat, Exit, FailOn, Format},
     compile::{Compilation, Options, compile},
     report::{self, comment, diff as shown},
@@ -48,7 +48,8 @@ pub fn run(args: &DiffArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Failure
     };
     let id = newer.as_ref().map_or_else(|| "work tree".to_owned(), |newer| short(&newer.id));
     let ids = (short(&older.id), id);
-    let (Some(old), Some(new)) = (revision(&ids.0, &before), revision(&ids.1, &after)) else {
+    let revisions = (before.revision(&ids.0, threads()), after.revision(&ids.1, threads()));
+    let (Some(old), Some(new)) = revisions else {
         return Ok(Exit::Found);
     };
     let report = match analysis::compare(old, new, at, &directory, args.author.as_deref(), super::threads()) {
@@ -100,15 +101,6 @@ fn sound(
     report::findings(Format::Human, &errors, &located(&compilation.sources, root), terminal)?;
     writeln!(terminal.err, "nothing was compared: {name} has {}", count(errors.len(), "error"))?;
     Ok(None)
-}
-
-fn revision<'r>(id: &'r str, compilation: &'r Compilation) -> Option<Revision<'r>> {
-    Some(Revision {
-        id,
-        program: compilation.program.as_ref()?,
-        policy: compilation.policy.as_ref()?,
-        documents: &compilation.documents,
-    })
 }
 
 fn directory(path: &str, terminal: &Terminal<'_>) -> Result<Vec<Entry>, Failure> {

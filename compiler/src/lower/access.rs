@@ -2,7 +2,7 @@
 
 use super::parts::{approvals, bare, connections, names, per_kind, principals, region, scope, sorted, texts, to};
 use lang::{
-    model::{self, Policy},
+    model::{self, Head, Policy},
     program::rules::{
         Approval, BreakGlass, Expect, Forbid, Grant, Guard, Limits, Mask, Operate, Quorum, Recorded, Review, Rules,
         Test,
@@ -19,10 +19,17 @@ pub(super) fn lower(policy: &Policy, rules: &mut Rules) {
     rules.masks = policy.masks.iter().map(|item| mask(policy, item)).collect();
     rules.guards = policy.guards.iter().map(|item| guard(policy, item)).collect();
     rules.approvals = policy.approvals.iter().map(|item| approval(policy, item)).collect();
-    rules.grants = policy.grants.iter().map(|item| grant(policy, item)).collect();
+    rules.grants = by_name(&policy.grants, |item| &item.head).map(|item| grant(policy, item)).collect();
     rules.forbids = policy.forbids.iter().map(|item| forbid(policy, item)).collect();
     rules.operators = policy.operators.iter().map(|item| operate(policy, item)).collect();
-    rules.tests = policy.tests.iter().filter_map(|item| test(policy, item)).collect();
+    rules.tests = by_name(&policy.tests, |item| &item.head).filter_map(|item| test(policy, item)).collect();
+}
+
+/// The items in the order that their tables will have: to sort what points to them moves less than to sort the rules.
+fn by_name<T>(items: &[T], head: impl Fn(&T) -> &Head) -> impl Iterator<Item = &T> {
+    let mut sorted: Vec<&T> = items.iter().collect();
+    sorted.sort_by(|a, b| head(a).name.value.cmp(&head(b).name.value));
+    sorted.into_iter()
 }
 
 fn limits(policy: &Policy, item: &model::Limits) -> Limits {

@@ -3,11 +3,14 @@
 use super::find_root;
 use crate::{
     compile::{Compilation, Options, compile_again},
-    load::Parsed,
+    kept::Kept,
     system::{Entry, EntryKind, Source, System, SystemError, join},
 };
 use lang::{span::SourceId, time::Timestamp};
 use std::collections::BTreeMap;
+
+/// No hours of a policy begin or end within a minute.
+const MINUTE_MS: i64 = 60_000;
 
 pub(super) struct World<'a> {
     system: &'a dyn System,
@@ -16,13 +19,13 @@ pub(super) struct World<'a> {
     buffers: BTreeMap<String, String>,
     /// What the last compilation found.
     pub(super) found: Option<Compilation>,
-    parsed: Parsed,
+    kept: Kept,
 }
 
 impl<'a> World<'a> {
     pub(super) fn new(system: &'a dyn System, folder: Option<&str>) -> Self {
         let root = folder.and_then(|folder| find_root(system, folder.trim_end_matches('/')));
-        Self { system, root, buffers: BTreeMap::new(), found: None, parsed: Parsed::default() }
+        Self { system, root, buffers: BTreeMap::new(), found: None, kept: Kept::default() }
     }
 
     /// A buffer with its whole text.
@@ -46,8 +49,9 @@ impl<'a> World<'a> {
     pub(super) fn compile(&mut self) {
         let Some(root) = &self.root else { return };
         let overlay = Overlay { system: self.system, buffers: &self.buffers };
-        let now = self.system.now();
-        if let Ok(found) = compile_again(&overlay, root, now, &Options::default(), &mut self.parsed) {
+        // Witnesses name an instant: one that stays for a while leaves what is kept good from key to key.
+        let now = Timestamp::from_unix_ms(self.system.now().unix_ms() / MINUTE_MS * MINUTE_MS);
+        if let Ok(found) = compile_again(&overlay, root, now, &Options::default(), &mut self.kept) {
             self.found = Some(found);
         }
     }

@@ -37,7 +37,7 @@ pub fn binding(program: &Program, contract: &Contract<'_>) -> String {
         })
         .collect();
     let Grant { id, permit, scope, reveal, .. } = contract.grant;
-    let shown = (&contract.terms, &contract.connection.name, id, permit, scope, reveal, approvals);
+    let shown = (&*contract.terms, &contract.connection.name, id, permit, scope, reveal, approvals);
     let mut bytes = Vec::new();
     match ciborium::into_writer(&shown, &mut bytes) {
         Ok(()) => blake3::hash(&bytes).to_hex().to_string(),

@@ -13,6 +13,7 @@ use lang::program::Terms;
 use lang::program::rules::Operator;
 use lang::protocol::ConnectionKind;
 use lang::time::Timestamp;
+use std::sync::Arc;
 
 /// The most rows of one part of a list.
 pub(crate) const LIMIT_MAX: u32 = 200;
@@ -309,7 +310,7 @@ impl Access {
                         grant: contract.grant.id.clone(),
                         permits: contract.grant.permit.iter().map(lang::protocol::Operation::id).collect(),
                         unserved: judge::unserved(program, &contract),
-                        terms: contract.terms,
+                        terms: Arc::unwrap_or_clone(contract.terms),
                     })
                     .collect(),
                 misses,

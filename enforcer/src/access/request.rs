@@ -13,7 +13,7 @@ use crate::store::{
     About, Account, Asked, Change, Evidence, Purpose, Request, RequestState, Settled, StoreError, Window,
 };
 use lang::program::rules::{Approval, Mode};
-use lang::program::{Contract, Subject};
+use lang::program::{Contract, Subject, Terms};
 use lang::time::{Timestamp, Ttl};
 
 /// Bytes of a reason.
@@ -244,7 +244,7 @@ pub(super) fn asked(
         reason: None,
         ticket: None,
         lifetime,
-        terms: contract.terms.clone(),
+        terms: Terms::clone(&contract.terms),
         binding: binding.to_owned(),
         bundle: caller.active.digest.clone(),
         commit: caller.active.commit.clone(),

@@ -221,7 +221,7 @@ fn judge(program: &Program, opened: &Opened, sql: &str, at: Timestamp) -> (Strin
     };
     let decision = program.decide(&request);
     match decision.outcome {
-        Outcome::Denied => denied(because(&decision.reasons)),
+        Outcome::Denied => denied(because(&decision.reasons())),
         Outcome::Permitted { judgement, contract } => match judgement.verdict {
             Verdict::Allowed => ("allowed".to_owned(), format!("the grant `{}` permits it", contract.grant.id)),
             Verdict::Denied(reasons) => denied(because(&reasons)),

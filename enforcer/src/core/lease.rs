@@ -104,7 +104,7 @@ impl Lease {
         if !candidates.refusals.is_empty() {
             return Err(Refused::because(candidates.refusals));
         }
-        let mut choices: Vec<(String, Terms, Option<WindowFacts>)> = Vec::new();
+        let mut choices: Vec<(String, Arc<Terms>, Option<WindowFacts>)> = Vec::new();
         let mut requestable = Vec::new();
         for contract in candidates.contracts {
             let id = contract.grant.id.clone();

@@ -161,7 +161,7 @@ pub(super) fn compiled(repository: &Repository, tip: Tip, folder: &str) -> Resul
         compile(&files, "", tip.committed_at, &Options { threads: 1 }).map_err(|error| error.to_string())?;
     let Some(checked) = &compilation.checked else { return Err(errors(&compilation)) };
     let policy = checked.get();
-    Ok((policy.rules.clone(), policy.sources.clone()))
+    Ok((Rules::clone(&policy.rules), SourceTable::clone(&policy.sources)))
 }
 
 fn pack(job: &Job, tip: Tip, policy: &PolicySet) -> Result<Vec<u8>, String> {

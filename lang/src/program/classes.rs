@@ -47,11 +47,8 @@ impl Program {
     pub fn mask_classes(&self, connection: &str) -> Result<BTreeMap<MaskClass, Subject>, TooManyClasses> {
         let mut found = BTreeMap::new();
         let Some((_, index)) = self.indexed(connection) else { return Ok(found) };
-        for grant_index in &index.grants {
-            let (Some(grant), Some(to)) = (self.rules.grants.get(*grant_index), self.to_grants.get(*grant_index))
-            else {
-                continue;
-            };
+        for (place, grant) in index.grants.all(&self.rules.grants) {
+            let Some(to) = self.to_grants.get(place) else { continue };
             let mut groups = GroupSet::default();
             for matchers in self.masks_of(connection).map(|(_, to)| to).chain([to]) {
                 matchers.iter().flatten().flat_map(Matcher::groups).for_each(|group| groups.insert(group));
@@ -80,10 +77,12 @@ impl Program {
 
     /// The masks that can hold on a connection, with whom they concern.
     fn masks_of(&self, connection: &str) -> impl Iterator<Item = (&Mask, &Matchers)> {
-        let indexed = self.indexed(connection);
-        let masks = indexed.into_iter().flat_map(|(target, index)| index.masks.iter().map(move |mask| (target, mask)));
-        masks.filter_map(|(target, mask)| {
-            let (mask, to) = (self.rules.masks.get(*mask)?, self.to_masks.get(*mask)?);
+        let indexed = self.indexed(connection).into_iter();
+        let masks = indexed.flat_map(|(target, index)| {
+            index.masks.all(&self.rules.masks).map(move |(place, mask)| (target, place, mask))
+        });
+        masks.filter_map(|(target, place, mask)| {
+            let to = self.to_masks.get(place)?;
             let classified = |class: &String| target.classified.iter().any(|item| class_matches(class, &item.class));
             (!mask.columns.is_empty() || mask.classes.iter().any(classified)).then_some((mask, to))
         })

@@ -8,7 +8,11 @@ mod choices;
 mod classes;
 mod decide;
 pub mod enforced;
+mod groups;
+mod index;
+mod judge;
 mod kind;
+mod masks;
 pub mod patterns;
 mod reason;
 #[cfg(test)]
@@ -22,13 +26,15 @@ mod tests;
 mod universe;
 
 pub use classes::{MaskClass, TooManyClasses};
-pub use decide::{
-    Access, Beyond, Candidates, Contract, Decision, Judgement, MaskHit, Outcome, Request, StatementLimits, Verdict,
-};
+pub use decide::{Access, Candidates, Contract, Decision, Outcome, Request};
+pub use groups::GroupSet;
+pub use index::RulesAt;
+pub use judge::{Beyond, Judgement, StatementLimits, Verdict};
 pub use kind::SubjectKind;
+pub use masks::MaskHit;
 pub use reason::{Reason, Why};
 pub use scope::{Object, Scope, argv_matches, class_matches, path_matches, segment_matches, table_matches};
-pub use subject::{Asserted, GroupSet, Subject};
+pub use subject::{Asserted, Subject};
 pub use terms::Terms;
 pub use tests::TestFailure;
 
@@ -37,6 +43,7 @@ use regex::Regex;
 use rules::{Principal, RuleId, RuleKind, Rules, To};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 /// Where rules stand in the policy repository: beside the rules, outside the semantic digest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,16 +88,6 @@ pub enum Invalid {
     },
 }
 
-/// The rules of one connection, as indexes into the tables.
-#[derive(Clone, Debug, Default)]
-struct ConnectionIndex {
-    grants: Vec<usize>,
-    forbids: Vec<usize>,
-    limits: Vec<usize>,
-    guards: Vec<usize>,
-    masks: Vec<usize>,
-}
-
 /// A principal over group indexes. Most name one group, which then costs no look into other memory.
 #[derive(Clone, Debug)]
 struct Matcher {
@@ -120,16 +117,20 @@ fn matches(matchers: &Matchers, subject: &Subject) -> bool {
 /// A policy that judges.
 #[derive(Debug)]
 pub struct Program {
-    rules: Rules,
-    sources: SourceTable,
+    rules: Arc<Rules>,
+    sources: Arc<SourceTable>,
     zone: Zone,
     group_index: BTreeMap<String, usize>,
     /// For each id or claim value of a token, the groups that it asserts, of whichever identity provider.
     asserted_by: HashMap<String, Vec<usize>>,
     closures: Vec<GroupSet>,
+    /// Positions of the grants, by id.
+    grants_by_id: Vec<usize>,
     disjoint: Vec<Vec<usize>>,
+    /// For each group that `disjoint` names, the positions of those rules.
+    disjoint_of: HashMap<usize, Vec<usize>>,
     keyed_idps: BTreeSet<String>,
-    connections: HashMap<String, (usize, ConnectionIndex)>,
+    connections: HashMap<String, (usize, index::ConnectionIndex)>,
     to_grants: Vec<Matchers>,
     to_forbids: Vec<Matchers>,
     to_limits: Vec<Matchers>,
@@ -145,7 +146,8 @@ impl Program {
     ///
     /// # Errors
     /// When a name is undefined, the timezone does not exist, or an expression does not compile.
-    pub fn new(rules: Rules, sources: SourceTable) -> Result<Self, Invalid> {
+    pub fn new(rules: impl Into<Arc<Rules>>, sources: impl Into<Arc<SourceTable>>) -> Result<Self, Invalid> {
+        let (rules, sources) = (rules.into(), sources.into());
         let zone = Zone::parse(&rules.timezone).ok_or_else(|| Invalid::Timezone(rules.timezone.clone()))?;
         let group_index: BTreeMap<String, usize> =
             rules.groups.iter().enumerate().map(|(index, group)| (group.name.clone(), index)).collect();
@@ -154,6 +156,8 @@ impl Program {
             zone,
             closures: closures(&rules, &group_index)?,
             disjoint: Vec::new(),
+            disjoint_of: HashMap::new(),
+            grants_by_id: by_id(&rules.grants),
             keyed_idps: BTreeSet::new(),
             asserted_by: asserted_by(&rules),
             connections: HashMap::new(),
@@ -180,6 +184,11 @@ impl Program {
         &self.rules
     }
 
+    /// The tables and where their rules stand, for whoever keeps them longer than the program.
+    pub fn shared(&self) -> (Arc<Rules>, Arc<SourceTable>) {
+        (Arc::clone(&self.rules), Arc::clone(&self.sources))
+    }
+
     /// Where a rule stands in the policy repository.
     pub fn place(&self, rule: &RuleId) -> Option<&Place> {
         self.sources.0.get(rule)
@@ -202,7 +211,9 @@ impl Program {
 
     /// The grant with this id.
     pub fn grant(&self, id: &str) -> Option<&rules::Grant> {
-        self.rules.grants.iter().find(|grant| grant.id == id)
+        let named = |place: &usize| self.rules.grants.get(*place);
+        let at = self.grants_by_id.partition_point(|place| named(place).is_some_and(|grant| grant.id.as_str() < id));
+        self.grants_by_id.get(at).and_then(named).filter(|grant| grant.id == id)
     }
 
     /// The approval with this name.
@@ -249,13 +260,8 @@ impl Program {
 
     /// The same for the rules of one connection, which are all that decide anything there.
     pub fn time_cells_at(&self, connection: &str, around: Timestamp) -> Vec<Timestamp> {
-        fn of<'a, T>(all: &'a [T], wanted: &[usize]) -> Vec<&'a T> {
-            wanted.iter().filter_map(|index| all.get(*index)).collect()
-        }
-        let Some((_, index)) = self.connections.get(connection) else { return vec![around] };
-        let rules = &self.rules;
-        let (grants, forbids) = (of(&rules.grants, &index.grants), of(&rules.forbids, &index.forbids));
-        self.cells(grants, forbids, of(&rules.limits, &index.limits), of(&rules.guards, &index.guards), around)
+        let Some(at) = self.rules_at(connection) else { return vec![around] };
+        self.cells(at.grants, at.forbids, at.limits, at.guards, around)
     }
 
     fn cells(
@@ -311,10 +317,6 @@ impl Program {
         self.closures.get(group)
     }
 
-    fn disjoint(&self) -> impl Iterator<Item = (&Vec<String>, &Vec<usize>)> {
-        self.rules.disjoint.iter().zip(&self.disjoint)
-    }
-
     fn resolve_groups(&self, rule: &RuleId, names: &[String]) -> Result<Vec<usize>, Invalid> {
         let mut set = Vec::new();
         for name in names {
@@ -334,7 +336,11 @@ impl Program {
                     self.group_index(name).ok_or_else(|| Invalid::Undefined { rule: rule.clone(), name: name.clone() })
                 })
                 .collect();
-            self.disjoint.push(members?);
+            let members = members?;
+            for member in &members {
+                self.disjoint_of.entry(*member).or_default().push(self.disjoint.len());
+            }
+            self.disjoint.push(members);
         }
         Ok(())
     }
@@ -404,44 +410,6 @@ impl Program {
             .collect()
     }
 
-    fn index_connections(&mut self) -> Result<(), Invalid> {
-        let rules = &self.rules;
-        let mut connections: HashMap<String, (usize, ConnectionIndex)> = rules
-            .connections
-            .iter()
-            .enumerate()
-            .map(|(index, connection)| (connection.name.clone(), (index, ConnectionIndex::default())))
-            .collect();
-        let mut each = |rule: RuleId, on: &[String], add: &dyn Fn(&mut ConnectionIndex)| {
-            for name in on {
-                match connections.get_mut(name) {
-                    Some((_, entry)) => add(entry),
-                    None => return Err(Invalid::Undefined { rule, name: name.clone() }),
-                }
-            }
-            Ok(())
-        };
-        for (index, rule) in rules.grants.iter().enumerate() {
-            each(RuleId::new(RuleKind::Grant, &rule.id), &rule.on, &|entry| entry.grants.push(index))?;
-        }
-        for (index, rule) in rules.forbids.iter().enumerate() {
-            each(RuleId::new(RuleKind::Forbid, &rule.name), &rule.on, &|entry| entry.forbids.push(index))?;
-        }
-        for (index, rule) in rules.limits.iter().enumerate() {
-            each(RuleId::new(RuleKind::Limits, &rule.name), &rule.on, &|entry| entry.limits.push(index))?;
-        }
-        for (index, rule) in rules.guards.iter().enumerate() {
-            each(RuleId::new(RuleKind::Guard, &rule.name), &rule.on, &|entry| entry.guards.push(index))?;
-        }
-        let everywhere: Vec<String> = rules.connections.iter().map(|connection| connection.name.clone()).collect();
-        for (index, rule) in rules.masks.iter().enumerate() {
-            let on = rule.on.as_ref().unwrap_or(&everywhere);
-            each(RuleId::new(RuleKind::Mask, &rule.name), on, &|entry| entry.masks.push(index))?;
-        }
-        self.connections = connections;
-        Ok(())
-    }
-
     fn compile_tickets(&mut self) -> Result<(), Invalid> {
         let of_grants = self.rules.grants.iter().map(|r| (RuleId::new(RuleKind::Grant, &r.id), &r.ticket));
         let of_limits = self.rules.limits.iter().map(|r| (RuleId::new(RuleKind::Limits, &r.name), &r.ticket));
@@ -453,6 +421,12 @@ impl Program {
         }
         Ok(())
     }
+}
+
+fn by_id(grants: &[rules::Grant]) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..grants.len()).collect();
+    places.sort_by_key(|place| grants.get(*place).map(|grant| grant.id.as_str()));
+    places
 }
 
 fn asserted_by(rules: &Rules) -> HashMap<String, Vec<usize>> {

@@ -306,9 +306,9 @@ impl Program {
     pub fn patterns(&self, subject: &Subject, connection: &str) -> Patterns {
         let Some((_, index)) = self.indexed(connection) else { return Patterns::default() };
         let mut of_masks = Vec::new();
-        for place in &index.masks {
-            let (Some(mask), Some(to)) = (self.rules.masks.get(*place), self.to_masks.get(*place)) else { continue };
-            if let (true, Some(detectors)) = (matches(to, subject), self.detectors.get(place)) {
+        for (place, mask) in index.masks.all(&self.rules.masks) {
+            let Some(to) = self.to_masks.get(place) else { continue };
+            if let (true, Some(detectors)) = (matches(to, subject), self.detectors.get(&place)) {
                 of_masks.push((mask.mask.clone(), detectors.clone()));
             }
         }

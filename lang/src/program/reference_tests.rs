@@ -278,12 +278,13 @@ fn program_says(program: &Program, point: &Point<'_>) -> Said {
         via: point.via,
         at: Timestamp::parse_rfc3339(TIMES[point.time].0).unwrap(),
     });
+    let reasons = decision.reasons();
     let Outcome::Permitted { contract, judgement } = decision.outcome else {
-        assert!(!decision.reasons.is_empty(), "a denial has a reason");
+        assert!(!reasons.is_empty(), "a denial has a reason");
         return Said::Denied;
     };
-    assert!(decision.reasons.is_empty());
-    let terms = contract.terms;
+    assert!(reasons.is_empty());
+    let terms = std::sync::Arc::unwrap_or_clone(contract.terms);
     let reviews = match judgement.verdict {
         Verdict::Review(reviews) => reviews.into_iter().map(|(_, by)| by).collect(),
         Verdict::Allowed => BTreeSet::new(),

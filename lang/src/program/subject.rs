@@ -1,51 +1,8 @@
 //! From what a token asserts to the groups that a policy sees.
 
 use super::rules::{AbsentGroups, Group, IdpFlavour, RuleId, RuleKind};
-use super::{Program, Reason, SubjectKind, Why};
+use super::{GroupSet, Program, Reason, SubjectKind, Why};
 use std::collections::BTreeSet;
-
-/// A set of groups of one program: one bit for each.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct GroupSet(Vec<u64>);
-
-impl GroupSet {
-    pub(super) fn insert(&mut self, group: usize) {
-        let word = group / 64;
-        if self.0.len() <= word {
-            self.0.resize(word + 1, 0);
-        }
-        if let Some(bits) = self.0.get_mut(word) {
-            *bits |= 1 << (group % 64);
-        }
-    }
-
-    pub(super) fn union_with(&mut self, other: &Self) {
-        if self.0.len() < other.0.len() {
-            self.0.resize(other.0.len(), 0);
-        }
-        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
-            *mine |= theirs;
-        }
-    }
-
-    /// Whether the set holds the group with this index.
-    pub fn contains(&self, group: usize) -> bool {
-        self.0.get(group / 64).is_some_and(|bits| bits & (1 << (group % 64)) != 0)
-    }
-
-    /// Whether every group of this set is in `other`.
-    pub fn is_subset(&self, other: &Self) -> bool {
-        self.0.iter().enumerate().all(|(i, bits)| bits & !other.0.get(i).copied().unwrap_or(0) == 0)
-    }
-
-    /// Indexes of the groups, ascending.
-    pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        self.0
-            .iter()
-            .enumerate()
-            .flat_map(|(word, bits)| (0..64).filter(move |bit| bits & (1 << bit) != 0).map(move |bit| word * 64 + bit))
-    }
-}
 
 /// What a verified token asserts.
 #[derive(Clone, Copy, Debug)]
@@ -133,7 +90,7 @@ impl Program {
         let mut set = GroupSet::default();
         for index in asserted {
             if let Some(closure) = self.closure(index) {
-                set.union_with(closure);
+                set.add(closure);
             }
         }
         let mut reasons = Vec::new();
@@ -146,7 +103,10 @@ impl Program {
                 reasons.push(Reason::new(Some(rule), Why::GroupOfAnotherKind { declared, actual: kind }));
             }
         }
-        for (names, members) in self.disjoint() {
+        for place in self.disjoint_touched(&set) {
+            let (Some(names), Some(members)) = (self.rules().disjoint.get(place), self.disjoint.get(place)) else {
+                continue;
+            };
             let held: Vec<String> = names
                 .iter()
                 .zip(members)
@@ -159,6 +119,11 @@ impl Program {
             }
         }
         if reasons.is_empty() { Ok(Subject { kind, groups: set, mfa }) } else { Err(reasons) }
+    }
+
+    /// The rules of disjointness that name one of these groups, in the order of the table.
+    fn disjoint_touched(&self, held: &GroupSet) -> BTreeSet<usize> {
+        held.iter().filter_map(|group| self.disjoint_of.get(&group)).flatten().copied().collect()
     }
 
     /// Names of the groups that a subject holds, sorted.

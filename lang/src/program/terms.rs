@@ -5,6 +5,7 @@ use super::rules::{AtMost, Grant, Limits, Mode, Recorded};
 use crate::time::Ttl;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
 
 /// What holds for a session or window.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,5 +84,35 @@ impl Terms {
             Ok(()) => blake3::hash(&bytes).to_hex().to_string(),
             Err(_) => String::new(),
         }
+    }
+}
+
+/// How many sets of limits the terms of a grant are kept for. Most grants meet one or two.
+const KEPT: usize = 2;
+
+/// The terms of one grant at one connection, kept for the limits that decisions met there first. What is not kept is
+/// computed again: no decision depends on what is.
+#[derive(Debug, Default)]
+pub(super) struct Met([OnceLock<Kept>; KEPT]);
+
+#[derive(Debug)]
+struct Kept {
+    kind: SubjectKind,
+    /// The limits that applied, one bit for each row of the connection.
+    limits: u64,
+    terms: Arc<Terms>,
+}
+
+impl Met {
+    /// The terms under these limits. `limits` is `None` where the connection has more than a word can tell apart.
+    pub(super) fn under(&self, kind: SubjectKind, limits: Option<u64>, make: impl Fn() -> Terms) -> Arc<Terms> {
+        let Some(limits) = limits else { return Arc::new(make()) };
+        for slot in &self.0 {
+            let kept = slot.get_or_init(|| Kept { kind, limits, terms: Arc::new(make()) });
+            if kept.kind == kind && kept.limits == limits {
+                return Arc::clone(&kept.terms);
+            }
+        }
+        Arc::new(make())
     }
 }

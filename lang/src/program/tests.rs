@@ -59,7 +59,7 @@ impl Program {
             }
             Outcome::Denied => seen.extend(
                 // A grant that does not match was asked for nothing that it gives.
-                (decision.reasons.iter().filter_map(|reason| reason.rule.clone()))
+                (decision.reasons().into_iter().filter_map(|reason| reason.rule))
                     .filter(|rule| !matches!(rule.kind, RuleKind::Grant | RuleKind::BreakGlass)),
             ),
         })
@@ -77,7 +77,7 @@ impl Program {
             let accesses = [Access { op, object: test.object.clone() }];
             for at in &instants {
                 let decision = match &subject {
-                    Err(reasons) => Decision { outcome: Outcome::Denied, reasons: reasons.clone() },
+                    Err(reasons) => Decision::refused(reasons.clone()),
                     Ok(subject) => self.decide(&Request {
                         subject,
                         connection: &test.connection,
@@ -114,12 +114,14 @@ fn compare(test: &Test, decision: &Decision<'_>) -> Result<(), String> {
     let expect = &test.expect;
     match &decision.outcome {
         Outcome::Denied => {
-            let reasons = || decision.reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            let reasons = || decision.reasons().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
             if expect.outcome != Expected::Denied {
                 return Err(format!("expected {}, but it is denied: {}", word(expect.outcome), reasons()));
             }
             match &expect.by {
-                Some(by) if !decision.reasons.iter().any(|r| r.rule.as_ref().is_some_and(|rule| rule.name == *by)) => {
+                Some(by)
+                    if !decision.reasons().iter().any(|r| r.rule.as_ref().is_some_and(|rule| rule.name == *by)) =>
+                {
                     Err(format!("expected a denial by `{by}`, but it is denied by: {}", reasons()))
                 }
                 Some(_) | None => Ok(()),

@@ -287,7 +287,7 @@ impl Node {
 impl Value {
     /// Whether the value was wrong and is reported.
     pub fn is_invalid(&self) -> bool {
-        self.typed == Typed::Invalid
+        matches!(self.typed, Typed::Invalid)
     }
 
     /// The text; `None` when the value is invalid.

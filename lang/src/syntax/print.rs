@@ -49,6 +49,14 @@ pub fn format(source: SourceId, text: &str) -> Result<String, FormatError> {
     if faithful { Ok(out) } else { Err(FormatError::Unfaithful) }
 }
 
+/// Whether a text without mistakes is laid out canonically, whether or not it bears the mark of the version. That takes
+/// no look at what it means, since nothing would change.
+pub fn is_laid_out(text: &str) -> bool {
+    let mut printer = Printer::new(text);
+    printer.run();
+    printer.printed() == text
+}
+
 fn same_nodes(a: &[TreeNode], b: &[TreeNode]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_node(a, b))
 }
@@ -338,13 +346,19 @@ impl<'a> Printer<'a> {
         self.node_start = false;
     }
 
-    fn finish(mut self, before: &Tree) -> String {
+    fn finish(self, before: &Tree) -> String {
         let marker = tree::RemovedKind::Node("kdl-version".to_owned());
         let is_marked = before.removed.iter().any(|removed| removed.depth == 0 && removed.what == marker);
+        let printed = self.printed();
+        if is_marked { printed } else { format!("{MARKER}\n{printed}") }
+    }
+
+    /// The text, without a mark of the version that it did not have.
+    fn printed(mut self) -> String {
         if !self.out.is_empty() {
             self.out.push('\n');
         }
-        if is_marked { self.out } else { format!("{MARKER}\n{}", self.out) }
+        self.out
     }
 }
 
@@ -359,6 +373,8 @@ mod tests {
         let out = format(id, text).unwrap();
         assert_eq!(out, format!("{MARKER}\n{expected}"), "{text}");
         assert_eq!(format(id, &out).unwrap(), out, "again");
+        assert!(is_laid_out(&out) && is_laid_out(expected));
+        assert_eq!(is_laid_out(text), text == out || text == expected);
     }
 
     #[test]

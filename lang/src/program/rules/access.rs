@@ -7,7 +7,7 @@ use crate::time::{Hours, Ttl, Valid};
 use serde::{Deserialize, Serialize};
 
 /// `approval`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Approval {
     /// Name.
     pub name: String,
@@ -22,7 +22,7 @@ pub struct Approval {
 }
 
 /// `quorum N from=`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Quorum {
     /// How many distinct people.
     pub count: u32,
@@ -31,7 +31,7 @@ pub struct Quorum {
 }
 
 /// How a grant is had; ordered from stricter to looser.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// A window opens on request.
@@ -51,7 +51,7 @@ impl Mode {
 }
 
 /// `grant` and `break-glass`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Grant {
     /// Id.
     pub id: String,
@@ -98,7 +98,7 @@ pub struct Grant {
 }
 
 /// The clauses of `break-glass` alone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct BreakGlass {
     /// Approvals that open the window are waived.
     pub waives_approval: bool,
@@ -111,7 +111,7 @@ pub struct BreakGlass {
 }
 
 /// `forbid`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Forbid {
     /// Name.
     pub name: String,
@@ -126,7 +126,7 @@ pub struct Forbid {
 }
 
 /// `operate`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Operate {
     /// Name.
     pub name: String,
@@ -139,7 +139,7 @@ pub struct Operate {
 }
 
 /// What an operator may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Operator {
     /// End windows and sessions.

@@ -6,7 +6,7 @@ use crate::time::Ttl;
 use serde::{Deserialize, Serialize};
 
 /// An identity provider.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Idp {
     /// Name.
     pub name: String,
@@ -27,7 +27,7 @@ pub struct Idp {
 }
 
 /// What an identity provider is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum IdpFlavour {
     /// Microsoft Entra: both issuers, v1 and v2, follow from the tenant.
@@ -49,7 +49,7 @@ pub enum IdpFlavour {
 }
 
 /// What happens when a token refers to its groups instead of listing them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Overage {
     /// Resolve them through Microsoft Graph.
@@ -59,7 +59,7 @@ pub enum Overage {
 }
 
 /// What a token without group evidence means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AbsentGroups {
     /// The subject is refused.
@@ -69,7 +69,7 @@ pub enum AbsentGroups {
 }
 
 /// Names of claims; `None` means the provider's usual one.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Claims {
     /// The subject's key.
     pub subject: Option<String>,
@@ -84,7 +84,7 @@ pub struct Claims {
 }
 
 /// A group.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Group {
     /// Name.
     pub name: String,
@@ -105,7 +105,7 @@ pub struct Group {
 }
 
 /// A target.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Connection {
     /// Name.
     pub name: String,
@@ -137,7 +137,7 @@ pub struct Connection {
 }
 
 /// A reference to a credential.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Credential {
     /// The annotation: `env`, `file`, `vault`…
     pub source: String,
@@ -148,7 +148,7 @@ pub struct Credential {
 }
 
 /// How the target's TLS is verified.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tls {
     /// Chain and name; an optional file of certificate authorities.
@@ -166,7 +166,7 @@ pub enum Tls {
 }
 
 /// How columns are masked on a SQL connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Masking {
     /// Statements are rewritten.
@@ -176,7 +176,7 @@ pub enum Masking {
 }
 
 /// A classified object.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Classified {
     /// `schema.table` pattern, or a JSON pointer.
     pub object: String,

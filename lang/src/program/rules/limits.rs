@@ -7,7 +7,7 @@ use crate::time::{Hours, Ttl};
 use serde::{Deserialize, Serialize};
 
 /// One alternative of `to`: all of these groups, and the kind.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Principal {
     /// Groups, sorted; all are needed.
     pub groups: Vec<String>,
@@ -16,7 +16,7 @@ pub struct Principal {
 }
 
 /// Whom a rule concerns: any of the alternatives; `everybody` when the rule has no `to`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum To {
     /// Every subject.
@@ -26,7 +26,7 @@ pub enum To {
 }
 
 /// Per-kind values; a kind left out is not bounded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PerKind<T> {
     /// For people.
     pub human: Option<T>,
@@ -48,7 +48,7 @@ impl<T: Copy> PerKind<T> {
 }
 
 /// How much of a session is recorded; ordered from less to more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Recorded {
     /// Opening, decisions and end.
@@ -80,7 +80,7 @@ pub struct AtMost {
 }
 
 /// `limits`: ceilings and floors.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Limits {
     /// Name.
     pub name: String,
@@ -113,7 +113,7 @@ pub struct Limits {
 }
 
 /// How a value is masked; ordered from weaker to stricter by [`super::terms`], not here.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MaskAs {
     /// Keeps the first and last characters.
@@ -134,7 +134,7 @@ pub enum MaskAs {
 }
 
 /// `mask`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Mask {
     /// Name.
     pub name: String,
@@ -157,7 +157,7 @@ pub struct Mask {
 }
 
 /// `guard`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Guard {
     /// Name.
     pub name: String,
@@ -184,7 +184,7 @@ pub struct Guard {
 }
 
 /// Operations on objects.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Region {
     /// Operations.
     pub ops: OpSet,
@@ -193,7 +193,7 @@ pub struct Region {
 }
 
 /// `review … by=`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Review {
     /// What waits.
     pub region: Region,
