@@ -133,7 +133,7 @@ impl Compilation {
 /// # Errors
 /// When the source cannot be read. Mistakes of the policy are findings of the compilation instead.
 pub fn compile(source: &dyn Source, root: &str, at: Timestamp, options: &Options) -> Result<Compilation, SystemError> {
-    compiled(source, root, at, options, &mut Parsed::default(), None)
+    compiled(source, root, at, *options, &mut Parsed::default(), None)
 }
 
 /// The same for whoever compiles again and again: what follows from nothing that changed is kept from the last time.
@@ -148,7 +148,7 @@ pub fn compile_again(
     options: &Options,
     kept: &mut Kept,
 ) -> Result<Compilation, SystemError> {
-    let found = compiled(source, root, at, options, &mut kept.parsed, Some(&kept.memos));
+    let found = compiled(source, root, at, *options, &mut kept.parsed, Some(&kept.memos));
     kept.memos.turn();
     found
 }
@@ -157,7 +157,7 @@ fn compiled(
     source: &dyn Source,
     root: &str,
     at: Timestamp,
-    options: &Options,
+    options: Options,
     parsed: &mut Parsed,
     memos: Option<&Memos>,
 ) -> Result<Compilation, SystemError> {

@@ -40,7 +40,7 @@ impl Profile {
         let decides = decided(program, said, threads);
         Self {
             decides,
-            connections: parallel::map(&rules.connections, threads, |connection| Key::of(connection)),
+            connections: parallel::map(&rules.connections, threads, Key::of),
             grants,
             forbids,
             limits,

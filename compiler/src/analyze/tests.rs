@@ -340,7 +340,7 @@ fn near(old: &Rules, new: &Rules, at: usize) -> Rules {
     if let (Some(own), Some(other)) = (near.grants.first_mut(), new.grants.get(at % new.grants.len().max(1))) {
         *own = Grant { id: own.id.clone(), ..other.clone() };
     }
-    if at % 3 == 0 {
+    if at.is_multiple_of(3) {
         near.guards.clone_from(&new.guards);
     }
     near

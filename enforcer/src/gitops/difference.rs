@@ -5,6 +5,7 @@ use crate::access::activation::Activation;
 use compiler::analyze::compare::{Change, Direction, Revisions, compare};
 use compiler::analyze::operators;
 use compiler::analyze::people::People;
+use compiler::analyze::profile::Profile;
 
 /// Differences that are written down; the rest is counted.
 const LINES_MAX: usize = 40;
@@ -18,7 +19,8 @@ pub fn difference(activation: &Activation) -> Vec<String> {
         Revisions { old: &before.program, new: &activation.active.program, from: activation.active.activated_at };
     let people = People::new(&[before.program.rules(), activation.active.program.rules()]);
     // One thread: the others belong to sessions.
-    let connections = match compare(revisions, &people, &[], 1) {
+    let profiles = (Profile::new(revisions.old, &[], 1), Profile::new(revisions.new, &[], 1));
+    let connections = match compare(revisions, (&profiles.0, &profiles.1), &people, &[], 1) {
         Ok(connections) => connections,
         Err(error) => {
             tracing::error!(commit = activation.active.commit, %error, "an activation could not be compared");
