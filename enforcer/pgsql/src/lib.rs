@@ -52,18 +52,37 @@ use statement::Statement;
 use std::ops::Range;
 use walk::Walker;
 
+/// A text that was read and judged.
+#[derive(Debug)]
+pub struct Judged {
+    /// Its statements; none for an empty text.
+    pub statements: Vec<Statement>,
+    /// Their trees, for the masks.
+    trees: Vec<pg::Node>,
+}
+
 /// Judges every statement of a text; an empty text holds none.
 ///
 /// The text is judged as a whole: when one statement is refused, none of them may run.
 pub fn judge(sql: &str, session: &SessionFacts) -> Result<Vec<Statement>, Refusal> {
-    bounds::check(sql)?;
-    let parsed = pg_query::parse(sql, 0).map_err(|error| Refusal::unparsed(&error))?;
-    parsed.protobuf.stmts.iter().map(|raw| statement(sql, raw, session)).collect()
+    read(sql, session).map(|judged| judged.statements)
 }
 
-fn statement(sql: &str, raw: &pg::RawStmt, session: &SessionFacts) -> Result<Statement, Refusal> {
-    let Some(tree) = raw.stmt.as_deref() else { return Err(Refusal::UnknownNode { name: "RawStmt" }) };
-    let text = text_range(sql, raw).ok_or(Refusal::UnknownNode { name: "RawStmt" })?;
+/// As [`judge`]; what was read is kept, for [`mask::Plan::cover`].
+pub fn read(sql: &str, session: &SessionFacts) -> Result<Judged, Refusal> {
+    bounds::check(sql)?;
+    let parsed = pg_query::parse(sql, 0).map_err(|error| Refusal::unparsed(&error))?;
+    let mut judged = Judged { statements: Vec::new(), trees: Vec::new() };
+    for raw in parsed.protobuf.stmts {
+        let text = text_range(sql, &raw).ok_or(Refusal::UnknownNode { name: "RawStmt" })?;
+        let Some(tree) = raw.stmt else { return Err(Refusal::UnknownNode { name: "RawStmt" }) };
+        judged.statements.push(statement(text, &tree, session)?);
+        judged.trees.push(*tree);
+    }
+    Ok(judged)
+}
+
+fn statement(text: Range<usize>, tree: &pg::Node, session: &SessionFacts) -> Result<Statement, Refusal> {
     let found = Walker::new(session).statement(tree)?;
     Ok(Statement {
         text,

@@ -38,6 +38,7 @@ pub(super) fn plan(catalog: Arc<Catalog>, masks: Masks, mut facts: SessionFacts)
         catalog,
         facts,
         treatments: BTreeMap::new(),
+        shapes: BTreeSet::new(),
         masked: numbers,
         tainted: BTreeSet::new(),
         provided: Vec::new(),
@@ -49,6 +50,7 @@ pub(super) fn plan(catalog: Arc<Catalog>, masks: Masks, mut facts: SessionFacts)
     builder.views();
     let mut plan = builder.plan;
     plan.effects = Effects::new(&plan);
+    plan.shapes = plan.treatments.values().flat_map(Treatment::shapes).map(|shape| shape.digest).collect();
     plan
 }
 

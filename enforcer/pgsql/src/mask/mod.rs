@@ -9,9 +9,13 @@
 //! Whether a value is NULL (unless the mask is `nullify`), sizes of relations, the physical order of rows as it was, and
 //! time.
 
+mod blind;
 mod build;
+#[cfg(test)]
+mod cost;
 mod effects;
 pub mod expression;
+mod groups;
 mod order;
 pub mod policy;
 mod prove;
@@ -22,10 +26,10 @@ mod tests;
 mod visit;
 mod write;
 
+use crate::Judged;
 use crate::refusal::Refusal;
 use crate::session::SessionFacts;
 use crate::snapshot::{Catalog, Name, TEMPORARY};
-use crate::statement::Statement;
 use lang::program::rules::MaskAs;
 use pg_query::protobuf as pg;
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,6 +93,8 @@ impl Provided {
 pub(crate) struct Shape {
     pub(crate) tree: pg::Node,
     pub(crate) text: String,
+    /// Of the tree, without where its nodes stand.
+    pub(crate) digest: [u8; 32],
 }
 
 impl fmt::Debug for Shape {
@@ -135,12 +141,25 @@ pub(crate) enum Treatment {
     Closed(Box<str>),
 }
 
+impl Treatment {
+    /// The queries that stand in for the relation.
+    fn shapes(&self) -> impl Iterator<Item = &Shape> {
+        let cover = match self {
+            Self::Covered(cover) => Some(cover),
+            Self::Closed(_) => None,
+        };
+        cover.into_iter().flat_map(|cover| [&cover.whole, &cover.only, &cover.narrow, &cover.narrow_only])
+    }
+}
+
 /// The masks of one session over one catalog.
 #[derive(Clone, Debug)]
 pub struct Plan {
     catalog: Arc<Catalog>,
     facts: SessionFacts,
     treatments: BTreeMap<Name, Treatment>,
+    /// The digests of all queries that stand in for relations.
+    shapes: BTreeSet<[u8; 32]>,
     /// Masked columns by table, for what the server evaluates on raw values.
     masked: BTreeMap<u32, BTreeSet<i16>>,
     /// Relations of which reading the real rows would show masked values.
@@ -193,12 +212,12 @@ impl Plan {
         &self.masks
     }
 
-    /// Rewrites a text that was judged.
+    /// Rewrites a text that was judged, and uses up what was read of it.
     ///
     /// # Errors
     /// When the text holds what is not rewritten; it does not run.
-    pub fn cover(&self, sql: &str, statements: &[Statement]) -> Result<Covered, Refusal> {
-        rewrite::text(self, sql, statements)
+    pub fn cover(&self, sql: &str, judged: &mut Judged) -> Result<Covered, Refusal> {
+        rewrite::text(self, sql, judged)
     }
 
     /// Whether the catalog or the session knows the relation.

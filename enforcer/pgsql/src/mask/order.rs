@@ -242,22 +242,24 @@ impl Visitor for Neutral<'_> {
     }
 }
 
-/// A query that stands in for a relation, behind a fence: the server moves no condition into a query with OFFSET.
+/// What a query that stands in for a relation ends with behind a fence: the server moves no condition into a query with
+/// OFFSET.
+pub(super) const FENCE: &str = " OFFSET 0";
+
+/// A query that stands in for a relation, behind its fence.
 pub(super) fn fence(query: &mut pg::Node) {
     if let Some(E::SelectStmt(select)) = query.node.as_mut() {
         select.limit_offset = Some(Box::new(zero()));
     }
 }
 
-/// The same without its fence.
-pub(super) fn unfenced(select: &mut pg::SelectStmt) {
+/// Whether a query stands behind a fence.
+pub(super) fn is_fenced(select: &pg::SelectStmt) -> bool {
     let is_zero = |offset: &pg::Node| match &offset.node {
         Some(E::AConst(constant)) => matches!(&constant.val, Some(pg::a_const::Val::Ival(number)) if number.ival == 0),
         _ => false,
     };
-    if select.limit_offset.as_deref().is_some_and(is_zero) {
-        select.limit_offset = None;
-    }
+    select.limit_offset.as_deref().is_some_and(is_zero)
 }
 
 fn zero() -> pg::Node {

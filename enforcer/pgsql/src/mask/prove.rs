@@ -6,13 +6,12 @@
 //! rewriting ends in a refusal.
 
 use super::visit::{self, Change, Visitor, boxed};
-use super::{Plan, Treatment, order, rewrite};
+use super::{Plan, blind, order, rewrite};
 use crate::refusal::Refusal;
 use crate::statement::ObjectKind;
 use crate::walk::{Walked, Walker};
 use pg_query::NodeEnum as E;
 use pg_query::protobuf as pg;
-use std::collections::BTreeSet;
 
 /// Sub-queries that are looked at, beside those that were made.
 const LOOKED_AT_MAX: usize = 256;
@@ -36,7 +35,6 @@ pub(super) fn holds(plan: &Plan, text: &str, made: usize) -> bool {
 
 struct Eraser<'p> {
     plan: &'p Plan,
-    shapes: BTreeSet<&'p str>,
     ctes: Vec<Box<str>>,
     found: usize,
     looks_left: usize,
@@ -47,21 +45,8 @@ const TARGET: &str = "leasehold_target";
 
 impl<'p> Eraser<'p> {
     fn new(plan: &'p Plan, made: usize) -> Self {
-        let mut shapes = BTreeSet::new();
-        for treatment in plan.treatments.values() {
-            if let Treatment::Covered(cover) = treatment {
-                for shape in [&cover.whole, &cover.only, &cover.narrow, &cover.narrow_only] {
-                    shapes.insert(shape.text.as_str());
-                }
-            }
-        }
-        Self {
-            plan,
-            shapes,
-            ctes: Vec::new(),
-            found: 0,
-            looks_left: made.saturating_mul(2).saturating_add(LOOKED_AT_MAX),
-        }
+        let looks_left = made.saturating_mul(2).saturating_add(LOOKED_AT_MAX);
+        Self { plan, ctes: Vec::new(), found: 0, looks_left }
     }
 
     fn top(&mut self, tree: &mut pg::Node) -> Walked {
@@ -98,20 +83,27 @@ impl<'p> Eraser<'p> {
         }
     }
 
-    /// What stands in for a relation, when the query does; a sample is taken off it first.
+    /// What stands in for a relation, when the query does; a fence and a sample are taken off it first.
     fn shape(&mut self, query: &pg::Node) -> Option<Shape> {
         let Some(E::SelectStmt(select)) = query.node.as_ref() else { return None };
         let [from] = select.from_clause.as_slice() else { return None };
         self.looks_left = self.looks_left.checked_sub(1)?;
-        let mut bare = select.as_ref().clone();
-        order::unfenced(&mut bare);
-        let Some(E::RangeTableSample(sample)) = from.node.as_ref() else {
-            let bare = pg::Node { node: Some(E::SelectStmt(Box::new(bare))) };
-            return rewrite::deparse(&bare).filter(|text| self.shapes.contains(text.as_str())).map(|_| Shape::Whole);
+        let is_shape = |query: &pg::Node| blind::digest(query).is_some_and(|digest| self.plan.shapes.contains(&digest));
+        let sample = match from.node.as_ref() {
+            Some(E::RangeTableSample(sample)) => Some(sample),
+            _ if order::is_fenced(select) => None,
+            _ => return is_shape(query).then_some(Shape::Whole),
         };
-        *bare.from_clause.first_mut()? = sample.relation.as_deref()?.clone();
-        let text = rewrite::deparse(&pg::Node { node: Some(E::SelectStmt(Box::new(bare))) })?;
-        self.shapes.contains(text.as_str()).then(|| Shape::Sampled(sample.clone()))
+        let mut bare = select.as_ref().clone();
+        if order::is_fenced(select) {
+            bare.limit_offset = None;
+            bare.limit_option = pg::LimitOption::Default as i32;
+        }
+        if let Some(sample) = sample {
+            *bare.from_clause.first_mut()? = sample.relation.as_deref()?.clone();
+        }
+        is_shape(&pg::Node { node: Some(E::SelectStmt(Box::new(bare))) })
+            .then(|| sample.map_or(Shape::Whole, |sample| Shape::Sampled(sample.clone())))
     }
 }
 

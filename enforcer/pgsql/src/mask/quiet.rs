@@ -21,19 +21,18 @@ const AGGREGATES: [&str; 11] =
     ["count", "sum", "avg", "min", "max", "array_agg", "string_agg", "json_agg", "jsonb_agg", "bool_and", "bool_or"];
 
 /// Whether every condition of the statement is quiet.
-pub(super) fn is_quiet(tree: &pg::Node) -> bool {
-    let mut tree = tree.clone();
+pub(super) fn is_quiet(tree: &mut pg::Node) -> bool {
     let mut found = Found::default();
-    let Ok(selects) = query(&mut found, &mut tree) else { return false };
+    let Ok(selects) = query(&mut found, tree) else { return false };
     // What a query inside computes, a condition outside may test. The outermost is visited last.
     let inside = found.computed.saturating_sub(usize::from(selects && found.last_computes));
     found.conditions == 0 || !found.noisy && inside == 0
 }
 
 /// Whether a query, or one inside it, shows more than columns.
-pub(super) fn computes(tree: &pg::Node) -> bool {
+pub(super) fn computes(tree: &mut pg::Node) -> bool {
     let mut found = Found::default();
-    query(&mut found, &mut tree.clone()).is_err() || found.computed > 0
+    query(&mut found, tree).is_err() || found.computed > 0
 }
 
 /// Visits a statement's query; whether it is a SELECT.

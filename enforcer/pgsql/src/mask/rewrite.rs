@@ -4,7 +4,10 @@
 //! a masked relation but the queries made here.
 
 use super::visit::{self, Change, Visitor, boxed};
-use super::{Cover, Covered, Outcome, Plan, Shape, Treatment, effects, expression, order, prove, quiet, write};
+use super::{
+    Cover, Covered, Outcome, Plan, Shape, Treatment, blind, effects, expression, groups, order, prove, quiet, write,
+};
+use crate::Judged;
 use crate::refusal::Refusal;
 use crate::snapshot::{Name, TEMPORARY};
 use crate::statement::{Access, ObjectClass, ObjectKind, Statement};
@@ -13,7 +16,6 @@ use lang::protocol::Operation;
 use pg_query::NodeEnum as E;
 use pg_query::protobuf as pg;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 /// A tree as SQL.
 pub(super) fn deparse(tree: &pg::Node) -> Option<String> {
@@ -35,7 +37,8 @@ pub(super) fn shape(text: &str) -> Option<Shape> {
     let text = deparse(&tree)?;
     // What stands in a statement is what the server reads: the form must be stable.
     let tree = parse_one(&text)?;
-    (deparse(&tree)? == text).then_some(Shape { tree, text })
+    let digest = blind::digest(&tree)?;
+    (deparse(&tree)? == text).then_some(Shape { tree, text, digest })
 }
 
 /// A view's query over what stands in for the relations that it reads.
@@ -46,12 +49,12 @@ pub(super) fn definition(plan: &Plan, text: &str) -> Option<String> {
     if rewriter.refused.is_some() {
         return None;
     }
-    deparse(&tree)
+    rewriter.text(&tree)
 }
 
 /// Whether a view's query shows more than columns, or cannot be read.
 pub(super) fn computes(text: &str) -> bool {
-    parse_one(text).is_none_or(|tree| quiet::computes(&tree))
+    parse_one(text).is_none_or(|mut tree| quiet::computes(&mut tree))
 }
 
 /// Which columns a statement may see.
@@ -64,12 +67,11 @@ pub(super) enum Columns {
 }
 
 /// Rewrites every statement of a text.
-pub(super) fn text(plan: &Plan, sql: &str, statements: &[Statement]) -> Result<Covered, Refusal> {
-    let mut parsed = pg_query::parse(sql, 0).map_err(|error| Refusal::unparsed(&error))?.protobuf;
+pub(super) fn text(plan: &Plan, sql: &str, judged: &mut Judged) -> Result<Covered, Refusal> {
     let (mut outcomes, mut texts, mut rewritten) = (Vec::new(), Vec::new(), false);
-    for (raw, judged) in parsed.stmts.iter_mut().zip(statements) {
+    let mut trees = std::mem::take(&mut judged.trees);
+    for (tree, judged) in trees.iter_mut().zip(&judged.statements) {
         let original = sql.get(judged.text.clone()).unwrap_or_default();
-        let Some(tree) = raw.stmt.as_deref_mut() else { return Err(Refusal::UnknownNode { name: "RawStmt" }) };
         let (outcome, text) = match statement(plan, tree, judged)? {
             Done::Untouched => (Outcome::Untouched, original.to_owned()),
             Done::Refused(why) => (Outcome::Refused(why.into()), String::new()),
@@ -81,7 +83,7 @@ pub(super) fn text(plan: &Plan, sql: &str, statements: &[Statement]) -> Result<C
         outcomes.push(outcome);
         texts.push(text);
     }
-    if outcomes.len() != statements.len() {
+    if outcomes.len() != judged.statements.len() {
         return Err(Refusal::UnknownNode { name: "a text with more statements than were judged" });
     }
     Ok(Covered { text: rewritten.then(|| texts.join("; ").into()), outcomes })
@@ -103,17 +105,16 @@ fn statement(plan: &Plan, tree: &mut pg::Node, judged: &Statement) -> Result<Don
     if !touches(plan, judged) {
         return Ok(Done::Untouched);
     }
-    let mut top = tree.clone();
     let columns = if write::writes(judged) { Columns::Unmasked } else { Columns::All };
-    let mut rewriter = Rewriter { quiet: quiet::is_quiet(&top), ..Rewriter::new(plan, columns) };
-    let rewritten = rewriter.top(&mut top, judged);
+    let mut rewriter = Rewriter { quiet: quiet::is_quiet(tree), ..Rewriter::new(plan, columns) };
+    let rewritten = rewriter.top(tree, judged);
     if let Some(why) = rewriter.refused.take() {
         return Ok(Done::Refused(why));
     }
     if !rewritten? {
         return Ok(Done::Untouched);
     }
-    let Some(text) = deparse(&top) else { return Ok(Done::Refused(UNPROVEN.to_owned())) };
+    let Some(text) = rewriter.text(tree) else { return Ok(Done::Refused(UNPROVEN.to_owned())) };
     if prove::holds(plan, &text, rewriter.covered) {
         Ok(Done::Covered(text))
     } else {
@@ -160,19 +161,31 @@ fn forbidden(plan: &Plan, tree: &pg::Node, judged: &Statement) -> Option<String>
     if let Some(why) = casts(plan, judged) {
         return Some(why);
     }
-    // Names and constants of the tree, whatever node they stand in.
-    let shown = format!("{tree:?}");
-    if shown.to_ascii_lowercase().contains("\"leasehold.") {
-        return Some("parameters that begin with `leasehold.` are the gateway's own".to_owned());
-    }
-    if let Some(why) = effects::refused(plan, tree, judged, &shown) {
-        return Some(why);
-    }
-    let mut names = plan.catalog.operators.iter().chain(&plan.catalog.types).chain(&plan.effects.types);
-    let found = names.find(|name| shown.contains(&format!("sval: {:?}", name.as_ref())))?;
-    Some(format!(
-        "`{found}` runs a routine of the database, and the gateway cannot see what it reads; this connection has masks"
-    ))
+    effects::refused(plan, tree, judged).or_else(|| named(plan, tree))
+}
+
+/// Why a name or a constant of a statement, whatever node it stands in, may not be there.
+fn named(plan: &Plan, tree: &pg::Node) -> Option<String> {
+    let names = [&plan.catalog.operators, &plan.catalog.types, &plan.effects.types];
+    let mut why = None;
+    let found = blind::find(tree, &mut |field, text| {
+        if names_reserved(text) {
+            why = Some("parameters that begin with `leasehold.` are the gateway's own".to_owned());
+        } else if field == "sval" && names.iter().any(|names| names.contains(text)) {
+            why = Some(format!(
+                "`{text}` runs a routine of the database, and the gateway cannot see what it reads; this connection has masks"
+            ));
+        }
+        why.is_some()
+    });
+    found.then(|| why.unwrap_or_else(|| UNPROVEN.to_owned()))
+}
+
+/// Whether a text begins with the name of a parameter of the gateway's own, or holds one in double quotes.
+fn names_reserved(text: &str) -> bool {
+    const RESERVED: &str = "leasehold.";
+    let begins = |text: &str| text.get(..RESERVED.len()).is_some_and(|start| start.eq_ignore_ascii_case(RESERVED));
+    begins(text) || text.match_indices('"').any(|(at, quote)| text.get(at + quote.len()..).is_some_and(begins))
 }
 
 /// Why a statement might run a routine that nothing in it names: the server casts by itself.
@@ -211,12 +224,18 @@ pub(super) struct Rewriter<'p> {
     /// Relations that were replaced under their own name: `schema.relation.column` must lose its schema.
     replaced: BTreeSet<Name>,
     /// For each replaced item of FROM: what it is called, and its cover.
-    pub(super) aliases: Vec<(Box<str>, Arc<Cover>)>,
+    pub(super) aliases: Vec<(Box<str>, &'p Cover)>,
     /// How many were replaced.
     pub(super) covered: usize,
     /// Why the statement does not run.
     pub(super) refused: Option<String>,
+    /// The texts of what stands in, each for a mark in the tree.
+    stand_ins: Vec<String>,
 }
+
+/// What the tree holds in the place of a query that stands in for a relation, followed by a number: such a query is long,
+/// and its text is known.
+const MARK: &str = "leasehold_stand_in_";
 
 impl<'p> Rewriter<'p> {
     pub(super) fn new(plan: &'p Plan, columns: Columns) -> Self {
@@ -229,7 +248,37 @@ impl<'p> Rewriter<'p> {
             aliases: Vec::new(),
             covered: 0,
             refused: None,
+            stand_ins: Vec::new(),
         }
+    }
+
+    /// A rewritten tree as SQL: the texts of what stands in, in the places of their marks. `None` when the marks are not
+    /// where they were put; that the outcome means what it should is for the proof to say.
+    fn text(&self, tree: &pg::Node) -> Option<String> {
+        let skeleton = deparse(tree)?;
+        let mut parts = skeleton.split(MARK);
+        let mut text = parts.next()?.to_owned();
+        let mut used = BTreeSet::new();
+        for part in parts {
+            let (number, rest) = part.split_once(')')?;
+            let number: usize = number.parse().ok()?;
+            let stand_in = self.stand_ins.get(number).filter(|_| used.insert(number))?;
+            text.truncate(text.strip_suffix("(SELECT ")?.len() + 1);
+            text.extend([stand_in.as_str(), ")", rest]);
+        }
+        (used.len() == self.stand_ins.len()).then_some(text)
+    }
+
+    /// What a query that stands in leaves in the tree.
+    fn mark(&mut self, text: String) -> pg::Node {
+        let name = format!("{MARK}{}", self.stand_ins.len());
+        self.stand_ins.push(text);
+        let value = Box::new(groups::column(&[&name]));
+        let target = pg::ResTarget { val: Some(value), ..pg::ResTarget::default() };
+        let target_list = vec![pg::Node { node: Some(E::ResTarget(Box::new(target))) }];
+        let (op, limit_option) = (pg::SetOperation::SetopNone as i32, pg::LimitOption::Default as i32);
+        let select = pg::SelectStmt { target_list, op, limit_option, ..pg::SelectStmt::default() };
+        pg::Node { node: Some(E::SelectStmt(Box::new(select))) }
     }
 
     pub(super) fn refuse(&mut self, why: impl Into<String>) -> Walked {
@@ -292,7 +341,8 @@ impl<'p> Rewriter<'p> {
         };
         let columns: Vec<String> = names.iter().map(|name| format!("c.{}", expression::quoted(name))).collect();
         // COPY of a table gives the table's own rows, not those of what inherits from it.
-        let text = format!("SELECT {} FROM ({}) AS c", columns.join(", "), cover.only.text);
+        let text = format!("SELECT {} FROM (SELECT {MARK}{}) AS c", columns.join(", "), self.stand_ins.len());
+        self.stand_ins.push(cover.only.text.clone());
         let Some(query) = parse_one(&text) else { return visit::refused("CopyStmt") };
         self.covered += 1;
         copy.relation = None;
@@ -324,11 +374,11 @@ impl<'p> Rewriter<'p> {
     }
 
     /// What stands in for a relation, when something does.
-    pub(super) fn cover_of(&mut self, relation: &pg::RangeVar) -> Result<Option<Arc<Cover>>, Refusal> {
+    pub(super) fn cover_of(&mut self, relation: &pg::RangeVar) -> Result<Option<&'p Cover>, Refusal> {
         let name = resolved(self.plan, relation);
         match self.plan.treatment(&name) {
             None => Ok(None),
-            Some(Treatment::Covered(cover)) => Ok(Some(Arc::clone(cover))),
+            Some(Treatment::Covered(cover)) => Ok(Some(cover)),
             Some(Treatment::Closed(why)) => {
                 self.refuse(format!("`{}.{}` is closed on this connection: {why}", name.0, name.1))?;
                 Ok(None)
@@ -347,7 +397,7 @@ impl<'p> Rewriter<'p> {
 
     /// Whether a query locks rows of what was replaced.
     fn locks_covered(&self, select: &pg::SelectStmt) -> bool {
-        let here: Vec<&str> = select.from_clause.iter().flat_map(names_of).collect();
+        let here: Vec<&str> = select.from_clause.iter().flat_map(groups::names_of).collect();
         let is_covered = |name: &str| self.aliases.iter().any(|(alias, _)| **alias == *name);
         select.locking_clause.iter().any(|item| match item.node.as_ref() {
             Some(E::LockingClause(lock)) if !lock.locked_rels.is_empty() => {
@@ -361,17 +411,13 @@ impl<'p> Rewriter<'p> {
     }
 
     /// The item of FROM that takes a relation's place, under the name that the rest of the query uses.
-    fn replacement(&mut self, relation: &pg::RangeVar, cover: &Arc<Cover>) -> pg::RangeSubselect {
+    fn replacement(&mut self, relation: &pg::RangeVar, cover: &'p Cover, query: pg::Node) -> pg::RangeSubselect {
         let alias = relation.alias.clone().unwrap_or_else(|| {
             self.replaced.insert(resolved(self.plan, relation));
             pg::Alias { aliasname: relation.relname.clone(), colnames: Vec::new() }
         });
-        self.aliases.push((alias.aliasname.as_str().into(), Arc::clone(cover)));
+        self.aliases.push((alias.aliasname.as_str().into(), cover));
         self.covered += 1;
-        let mut query = self.shape_of(cover, relation.inh).tree.clone();
-        if cover.access.is_fenced(self.quiet) {
-            order::fence(&mut query);
-        }
         pg::RangeSubselect { lateral: false, subquery: Some(Box::new(query)), alias: Some(alias) }
     }
 }
@@ -402,11 +448,12 @@ impl Visitor for Rewriter<'_> {
         if relation.schemaname.is_empty() && self.ctes.iter().any(|cte| **cte == *relation.relname) {
             return Ok(());
         }
-        let relation = relation.clone();
-        if let Some(cover) = self.cover_of(&relation)? {
-            let replacement = self.replacement(&relation, &cover);
-            node.node = Some(E::RangeSubselect(Box::new(replacement)));
-        }
+        let Some(cover) = self.cover_of(relation)? else { return Ok(()) };
+        let shape = self.shape_of(cover, relation.inh);
+        let fence = if cover.access.is_fenced(self.quiet) { order::FENCE } else { "" };
+        let query = self.mark(format!("{}{fence}", shape.text));
+        let replacement = self.replacement(relation, cover, query);
+        node.node = Some(E::RangeSubselect(Box::new(replacement)));
         Ok(())
     }
 
@@ -426,7 +473,11 @@ impl Visitor for Rewriter<'_> {
             );
         }
         let mut sample = sample.clone();
-        let mut replacement = self.replacement(&relation, &cover);
+        let mut query = self.shape_of(cover, relation.inh).tree.clone();
+        if cover.access.is_fenced(self.quiet) {
+            order::fence(&mut query);
+        }
+        let mut replacement = self.replacement(&relation, cover, query);
         // The sample is taken of the relation itself, inside.
         let Some(E::SelectStmt(query)) = replacement.subquery.as_deref_mut().and_then(|query| query.node.as_mut())
         else {
@@ -469,7 +520,7 @@ impl Visitor for Rewriter<'_> {
                  masking view; change the rows with UPDATE, which locks them, or name unmasked tables after OF",
             )?;
         }
-        functional_dependency(&self.aliases, select);
+        groups::extend(&self.aliases, select);
         Ok(())
     }
 
@@ -494,82 +545,6 @@ pub(super) fn string(node: &pg::Node) -> Option<&str> {
         Some(E::String(name)) => Some(&name.sval),
         _ => None,
     }
-}
-
-/// `GROUP BY key` lets other columns of a table stand by themselves, those of a sub-query not: they are added to the
-/// list. They depend on the key, so that the groups stay the same.
-fn functional_dependency(aliases: &[(Box<str>, Arc<Cover>)], select: &mut pg::SelectStmt) {
-    if select.group_clause.is_empty() {
-        return;
-    }
-    let mut named: Vec<Vec<String>> = Vec::new();
-    for item in &select.group_clause {
-        match item.node.as_ref() {
-            Some(E::ColumnRef(column)) => {
-                named.push(column.fields.iter().filter_map(string).map(str::to_owned).collect());
-            }
-            Some(E::AConst(_)) => named.extend(position(item, &select.target_list)),
-            Some(E::GroupingSet(_)) => return,
-            _ => {}
-        }
-    }
-    // Whatever the query could mean: what it writes, in any of its parts.
-    let written = format!(
-        "{:?}{:?}{:?}{:?}",
-        select.target_list, select.having_clause, select.sort_clause, select.distinct_clause
-    );
-    let here: Vec<&str> = select.from_clause.iter().flat_map(names_of).collect();
-    for (alias, cover) in aliases.iter().filter(|(alias, _)| here.contains(&alias.as_ref())) {
-        let Some(key) = &cover.primary_key else { continue };
-        let grouped = |column: &str| {
-            named.iter().any(|fields| match fields.as_slice() {
-                [name] => name == column,
-                [table, name] => **table == **alias && name == column,
-                _ => false,
-            })
-        };
-        if !key.iter().all(|column| grouped(column)) {
-            continue;
-        }
-        let star = written.contains("AStar");
-        for (column, groups) in &cover.columns {
-            let mentioned = star || written.contains(&format!("sval: {:?}", column.as_ref()));
-            if *groups && mentioned && !key.contains(column) {
-                select.group_clause.push(column_ref(alias, column));
-            }
-        }
-    }
-}
-
-/// What GROUP BY 1 stands for.
-fn position(item: &pg::Node, targets: &[pg::Node]) -> Option<Vec<String>> {
-    let Some(E::AConst(constant)) = item.node.as_ref() else { return None };
-    let Some(pg::a_const::Val::Ival(number)) = &constant.val else { return None };
-    let target = targets.get(usize::try_from(number.ival).ok()?.checked_sub(1)?)?;
-    let Some(E::ResTarget(target)) = target.node.as_ref() else { return None };
-    match target.val.as_deref()?.node.as_ref() {
-        Some(E::ColumnRef(column)) => Some(column.fields.iter().filter_map(string).map(str::to_owned).collect()),
-        _ => None,
-    }
-}
-
-/// What the items of FROM are called, on both sides of joins.
-fn names_of(node: &pg::Node) -> Vec<&str> {
-    match node.node.as_ref() {
-        Some(E::JoinExpr(join)) => {
-            [join.larg.as_deref(), join.rarg.as_deref()].into_iter().flatten().flat_map(names_of).collect()
-        }
-        Some(E::RangeSubselect(item)) => {
-            item.alias.as_ref().map(|alias| alias.aliasname.as_str()).into_iter().collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
-fn column_ref(alias: &str, column: &str) -> pg::Node {
-    let name = |text: &str| pg::Node { node: Some(E::String(pg::String { sval: text.to_owned() })) };
-    let column = pg::ColumnRef { fields: vec![name(alias), name(column)], location: 0 };
-    pg::Node { node: Some(E::ColumnRef(column)) }
 }
 
 /// What a plan says of sizes and rows is more than the masks permit: it is shown without costs and never run.

@@ -40,8 +40,8 @@ fn plan(mask: MaskAs) -> Plan {
 
 /// What the server gets, or why it gets nothing.
 fn covered(plan: &Plan, sql: &str) -> String {
-    let judged = crate::judge(sql, plan.facts()).unwrap();
-    let covered = plan.cover(sql, &judged).unwrap();
+    let mut judged = crate::read(sql, plan.facts()).unwrap();
+    let covered = plan.cover(sql, &mut judged).unwrap();
     for outcome in &covered.outcomes {
         if let Outcome::Refused(why) = outcome {
             return format!("refused: {why}");
@@ -50,7 +50,7 @@ fn covered(plan: &Plan, sql: &str) -> String {
     covered.text.map_or_else(|| "as it is".to_owned(), Into::into)
 }
 
-fn on_a_large_stack(test: impl FnOnce() + Send + 'static) {
+pub(super) fn on_a_large_stack(test: impl FnOnce() + Send + 'static) {
     std::thread::Builder::new().stack_size(STACK_BYTES).spawn(test).unwrap().join().unwrap();
 }
 

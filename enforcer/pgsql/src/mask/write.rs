@@ -31,11 +31,10 @@ pub(super) fn writes(judged: &Statement) -> bool {
 }
 
 /// Why a statement that writes does not run.
-pub(super) fn refused(plan: &Plan, tree: &pg::Node, judged: &Statement) -> Option<String> {
-    let mut tree = tree.clone();
+pub(super) fn refused(plan: &Plan, tree: &mut pg::Node, judged: &Statement) -> Option<String> {
     let mut found =
         Found { plan, columns: Vec::new(), relations: Vec::new(), changes: Vec::new(), into: false, ctes: Vec::new() };
-    let top = query_of(&mut tree, &mut found);
+    let top = query_of(tree, &mut found);
     if top.is_none() && found.changes.is_empty() {
         return None;
     }

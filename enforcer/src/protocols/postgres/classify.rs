@@ -101,11 +101,11 @@ pub fn classify(
     reach: Option<&Arc<Reach>>,
 ) -> Result<Text, Refusal> {
     let known = plan.map(|plan| plan.facts()).or_else(|| reach.map(|reach| reach.facts()));
-    let judged = pgsql::judge(sql, known.unwrap_or(facts))?;
-    let covered = plan.map(|plan| plan.cover(sql, &judged)).transpose()?;
+    let mut judged = pgsql::read(sql, known.unwrap_or(facts))?;
+    let covered = plan.map(|plan| plan.cover(sql, &mut judged)).transpose()?;
     let rewritten = covered.as_ref().and_then(|covered| covered.text.clone());
     let mut outcomes = covered.map(|covered| covered.outcomes.into_iter());
-    let statements = judged.into_iter().map(|judged| {
+    let statements = judged.statements.into_iter().map(|judged| {
         // Where masks stand, a statement that nothing was said of does not run.
         let outcome = match &mut outcomes {
             None => Outcome::Untouched,
