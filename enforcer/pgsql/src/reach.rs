@@ -285,6 +285,6 @@ mod tests {
             before = Some(after);
         }
         let said: Vec<String> = said.iter().map(|found| found.join(", ")).collect();
-        assert_eq!(said, ["select t", "select t", "call f, select t", "call f", "", ""]);
+        assert_eq!(said, ["select t", "select t", "select t, call f", "call f", "", ""]);
     }
 }
