@@ -5,7 +5,10 @@
 //! or breaks a property is kept under `fixtures/fuzz`, which a test runs ever after.
 
 mod corpus;
+#[cfg(feature = "gateway")]
 mod gateway;
+#[cfg(feature = "gateway")]
+mod messages;
 mod mutate;
 mod targets;
 

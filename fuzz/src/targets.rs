@@ -1,6 +1,8 @@
 //! What is fuzzed, and the properties that must hold for every input beside not to panic.
 
-use crate::{corpus::Seeds, gateway};
+use crate::corpus::Seeds;
+#[cfg(feature = "gateway")]
+use crate::{gateway, messages};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use compiler::{
     compile::{Options, compile},
@@ -41,12 +43,28 @@ pub(crate) static TARGETS: &[Target] = &[
     Target { name: "format", seeds: Seeds::Texts, run: format, shape: text_shape },
     Target { name: "compile", seeds: Seeds::Texts, run: whole, shape: text_shape },
     Target { name: "bundle", seeds: Seeds::Bundles, run: open, shape: bundle_shape },
-    Target { name: "client", seeds: Seeds::Client, run: gateway::client, shape: gateway::bytes_shape },
-    Target { name: "server", seeds: Seeds::Server, run: gateway::server, shape: gateway::bytes_shape },
-    Target { name: "cells", seeds: Seeds::Server, run: gateway::cells, shape: gateway::bytes_shape },
-    Target { name: "startup", seeds: Seeds::Startup, run: gateway::startup, shape: gateway::bytes_shape },
-    Target { name: "sql", seeds: Seeds::Statements, run: gateway::sql, shape: gateway::sql_shape },
-    Target { name: "config", seeds: Seeds::Configurations, run: gateway::configuration, shape: text_shape },
+    #[cfg(feature = "gateway")]
+    Target { name: "client", seeds: Seeds::Made(messages::client), run: gateway::client, shape: gateway::bytes_shape },
+    #[cfg(feature = "gateway")]
+    Target { name: "server", seeds: Seeds::Made(messages::server), run: gateway::server, shape: gateway::bytes_shape },
+    #[cfg(feature = "gateway")]
+    Target { name: "cells", seeds: Seeds::Made(messages::server), run: gateway::cells, shape: gateway::bytes_shape },
+    #[cfg(feature = "gateway")]
+    Target {
+        name: "startup",
+        seeds: Seeds::Made(messages::startup),
+        run: gateway::startup,
+        shape: gateway::bytes_shape,
+    },
+    #[cfg(feature = "gateway")]
+    Target { name: "sql", seeds: Seeds::Made(messages::sql), run: gateway::sql, shape: gateway::sql_shape },
+    #[cfg(feature = "gateway")]
+    Target {
+        name: "config",
+        seeds: Seeds::Made(messages::configurations),
+        run: gateway::configuration,
+        shape: text_shape,
+    },
 ];
 
 fn parsed(text: &str) -> (SourceMap, syntax::ast::Document, Vec<Diagnostic>) {
