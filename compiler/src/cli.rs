@@ -86,7 +86,7 @@ enum Command {
     /// Show exactly what a change of the policy gives and takes, with witnesses; offline.
     #[command(
         after_help = "Examples:\n  leaseholdc diff main\n  leaseholdc diff main...HEAD --format markdown --fail-on wider\n  \
-                            leaseholdc diff v1 v2 --path policies --directory directory.json --author mira"
+                            leaseholdc diff v1 v2 --policy policies --directory directory.json --author mira"
     )]
     Diff(DiffArgs),
     /// Who can do something at a connection, under which terms.
@@ -111,7 +111,13 @@ enum Command {
                             openssl pkey -in sign.pem -pubout -out sign.pub\nExample:\n  \
                             leaseholdc build policies -o policy.bundle --sign-key sign.pem --commit \"$(git rev-parse HEAD)\"")]
     Build(BuildArgs),
-    /// Verify the signature and the content of a bundle, and show what it says.
+    /// Check the policy of a commit and attach a signed statement about it, as a git note.
+    #[command(after_help = "A gateway with `require-signed-by` puts only such commits into force.\nExample:\n  \
+                            leaseholdc sign HEAD --sign-key sign.pem && git push origin refs/notes/leasehold")]
+    Sign(SignArgs),
+    /// Verify the signature and the content of a bundle, or of a commit's note, and show what it says.
+    #[command(after_help = "Examples:\n  leaseholdc verify policy.bundle --public-key sign.pub\n  \
+                            leaseholdc verify --commit HEAD --public-key sign.pub")]
     Verify(VerifyArgs),
     /// Write a small, commented policy to begin with.
     #[command(
@@ -201,7 +207,7 @@ pub struct DiffArgs {
     /// The newer revision; by default the work tree.
     pub head: Option<String>,
     /// The folder that holds policy.kdl; by default this one, else `policies`.
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long = "policy", alias = "path", value_name = "FOLDER")]
     pub path: Option<String>,
     /// How the difference is shown.
     #[arg(long, value_enum, default_value_t = DiffFormat::Human)]
@@ -244,7 +250,7 @@ pub struct ObjectArgs {
     /// A table, as schema.table.
     #[arg(long, value_name = "TABLE")]
     pub table: Option<String>,
-    /// A path of an HTTP connection.
+    /// A path of an HTTP connection, from `/` on.
     #[arg(long = "path", value_name = "PATH")]
     pub object_path: Option<String>,
     /// A namespace.
@@ -361,11 +367,35 @@ pub struct BuildArgs {
     pub at: Option<Timestamp>,
 }
 
+/// `sign`.
+#[derive(Debug, Args)]
+pub struct SignArgs {
+    /// The commit, or a branch or tag.
+    #[arg(default_value = "HEAD")]
+    pub revision: String,
+    /// An Ed25519 private key in PKCS#8 PEM to sign with.
+    #[arg(long, value_name = "FILE")]
+    pub sign_key: String,
+    /// The folder that holds policy.kdl; by default this one, else `policies`.
+    #[arg(long = "policy", value_name = "FOLDER")]
+    pub path: Option<String>,
+    /// The position in the branch's history.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub sequence: u64,
+}
+
 /// `verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
     /// The bundle.
-    pub bundle: String,
+    #[arg(required_unless_present = "commit")]
+    pub bundle: Option<String>,
+    /// Verify the note of this commit instead, and that its policy is the one that was signed.
+    #[arg(long, value_name = "REVISION", conflicts_with = "bundle")]
+    pub commit: Option<String>,
+    /// The folder that holds policy.kdl, with `--commit`; by default this one, else `policies`.
+    #[arg(long = "policy", value_name = "FOLDER", requires = "commit")]
+    pub path: Option<String>,
     /// An Ed25519 public key in PEM that must have signed; several may be given.
     #[arg(long, value_name = "FILE", required = true)]
     pub public_key: Vec<String>,
@@ -557,6 +587,7 @@ pub fn run(
         Command::Why(args) => command::ask::why(args, command::ask::Wanted::Why, &mut terminal),
         Command::WhyNot(args) => command::ask::why(args, command::ask::Wanted::WhyNot, &mut terminal),
         Command::Build(args) => command::build::run(args, &mut terminal),
+        Command::Sign(args) => command::sign::run(args, &mut terminal),
         Command::Verify(args) => command::verify::run(args, &mut terminal),
         Command::Init(args) => command::init::run(args, &mut terminal),
         Command::Matrix(args) => command::matrix::run(args, &mut terminal),

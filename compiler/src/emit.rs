@@ -24,13 +24,25 @@ pub const COMPILER: &str = concat!("leaseholdc ", env!("CARGO_PKG_VERSION"));
 /// When the policy cannot be encoded, which does not happen to one that was checked.
 pub fn bundle(policy: &Checked<PolicySet>, origin: &Origin, key: Option<&SigningKey>) -> Result<Vec<u8>, BundleError> {
     let policy = policy.get();
-    let facts = Facts {
+    bundle::build(&policy.rules, &policy.sources, facts(policy, origin), key)
+}
+
+/// What a commit carries as a note: the signed statement of its bundle, without the bundle.
+///
+/// # Errors
+/// When the policy cannot be encoded, which does not happen to one that was checked.
+pub fn attestation(policy: &Checked<PolicySet>, origin: &Origin, key: &SigningKey) -> Result<Vec<u8>, BundleError> {
+    let policy = policy.get();
+    bundle::attest(&policy.rules, &policy.sources, facts(policy, origin), key)
+}
+
+fn facts(policy: &PolicySet, origin: &Origin) -> Facts {
+    Facts {
         commit: origin.commit.clone(),
         tree: origin.tree.clone(),
         sequence: origin.sequence,
         compiler: COMPILER.to_owned(),
         findings: Findings { warnings: policy.findings.warnings as u64, infos: policy.findings.infos as u64 },
         source: policy.source_digest.clone(),
-    };
-    bundle::build(&policy.rules, &policy.sources, facts, key)
+    }
 }

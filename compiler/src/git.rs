@@ -1,14 +1,16 @@
 //! The policy of a commit, read from the repository's objects: never the work tree, no network, no configuration of
-//! the repository beyond where its objects are.
+//! the repository beyond where its objects are. Beside it the notes of commits, the only thing that is written.
 
 use crate::system::{Entry, EntryKind, Revision, Source, SystemError, join};
-use git2::{Commit, ErrorClass, ErrorCode, ObjectType, Oid, Repository, Tree};
+use git2::{Commit, ErrorClass, ErrorCode, ObjectType, Oid, Repository, Signature, Time, Tree};
 use lang::time::Timestamp;
 use std::{collections::BTreeMap, path::Path};
 
 const DEPTH_MAX: usize = 32;
 const ENTRIES_MAX: usize = 50_000;
 const FILE_BYTES_MAX: usize = 1 << 20;
+/// The largest commit or tree of notes that is read.
+const NOTES_BYTES_MAX: usize = 32 << 20;
 const FOLDER_BYTES_MAX: usize = 64 << 20;
 const FOLDER: i32 = 0o040_000;
 const LINK: i32 = 0o120_000;
@@ -35,6 +37,7 @@ pub(crate) fn revision(root: &str, name: &str) -> Result<Revision, SystemError> 
     files.walk(&repository, &tree, "", 0)?;
     Ok(Revision {
         id: commit.id().to_string(),
+        tree: commit.tree_id().to_string(),
         at: Timestamp::from_unix(commit.time().seconds()),
         source: Box::new(files),
     })
@@ -71,6 +74,70 @@ fn folder(repository: &Repository, here: &str) -> Option<String> {
     let top = repository.workdir()?.canonicalize().ok()?;
     let inner = Path::new(here).canonicalize().ok()?;
     Some(inner.strip_prefix(top).ok()?.to_str()?.replace('\\', "/"))
+}
+
+/// The note of a commit under a reference; none when it has none. The error is for people.
+///
+/// # Errors
+/// When the notes cannot be read, or are absurdly large.
+pub fn note(
+    repository: &Repository,
+    reference: &str,
+    commit: Oid,
+    bytes_max: usize,
+) -> Result<Option<Vec<u8>>, String> {
+    let message = |error: git2::Error| format!("`{reference}` cannot be read: {}", error.message());
+    let bounded = |id: Oid, most: usize| {
+        let (bytes, _) = repository.odb().and_then(|objects| objects.read_header(id)).map_err(message)?;
+        if bytes > most { Err(format!("`{reference}` holds an object of {bytes} bytes")) } else { Ok(()) }
+    };
+    let top = match repository.find_reference(reference) {
+        Ok(found) => found.target().ok_or_else(|| format!("`{reference}` only points to another reference"))?,
+        Err(error) if error.code() == ErrorCode::NotFound => return Ok(None),
+        Err(error) => return Err(message(error)),
+    };
+    bounded(top, NOTES_BYTES_MAX)?;
+    let mut id = repository.find_commit(top).map_err(message)?.tree_id();
+    let name = commit.to_string();
+    let mut rest = name.as_str();
+    // Many notes are spread over folders: `ab/cd/ef…`.
+    while let (Some(folder), Some(inner)) = (rest.get(..2), rest.get(2..)) {
+        bounded(id, NOTES_BYTES_MAX)?;
+        let tree = repository.find_tree(id).map_err(message)?;
+        if let Some(entry) = tree.get_name(rest).filter(|entry| entry.kind() == Some(ObjectType::Blob)) {
+            bounded(entry.id(), bytes_max)?;
+            return repository.find_blob(entry.id()).map(|blob| Some(blob.content().to_vec())).map_err(message);
+        }
+        let Some(next) = tree.get_name(folder).filter(|entry| entry.filemode_raw() == FOLDER) else { break };
+        id = next.id();
+        rest = inner;
+    }
+    Ok(None)
+}
+
+/// The note of a commit of the repository that holds a folder.
+pub(crate) fn note_of(
+    root: &str,
+    reference: &str,
+    commit: &str,
+    bytes_max: usize,
+) -> Result<Option<Vec<u8>>, SystemError> {
+    let failed = |why: &str| SystemError::new("read the note of", commit, why);
+    let repository = Repository::discover(if root.is_empty() { "." } else { root });
+    let repository = repository.map_err(|error| failed(error.message()))?;
+    let commit = Oid::from_str(commit).map_err(|error| failed(error.message()))?;
+    note(&repository, reference, commit, bytes_max).map_err(|why| failed(&why))
+}
+
+/// Attaches a note to a commit; one that it has is replaced.
+pub(crate) fn attach(root: &str, reference: &str, commit: &str, text: &str, at: Timestamp) -> Result<(), SystemError> {
+    let failed = |error: git2::Error| SystemError::new("attach a note to", commit, error.message());
+    let repository = Repository::discover(if root.is_empty() { "." } else { root }).map_err(failed)?;
+    let commit = Oid::from_str(commit).map_err(failed)?;
+    // Who signs is in the note; a name of the environment would say nothing.
+    let who = Signature::new("leaseholdc", "leaseholdc@localhost", &Time::new(at.unix_ms().div_euclid(1000), 0))
+        .map_err(failed)?;
+    repository.note(&who, &who, Some(reference), commit, text, true).map(|_| ()).map_err(failed)
 }
 
 struct Files {

@@ -12,7 +12,7 @@ pub mod compile;
 mod compile_tests;
 pub mod coverage;
 pub mod emit;
-mod git;
+pub mod git;
 pub mod glob;
 pub mod graph;
 pub mod kept;

@@ -1,7 +1,10 @@
 //! The world as the compiler sees it: files in, files out, a clock, a terminal. The only place that touches the
 //! operating system; everything else takes a [`Source`] and is pure.
 
-use lang::time::Timestamp;
+use lang::{
+    bundle::{ATTESTATION_BYTES_MAX, NOTES},
+    time::Timestamp,
+};
 use std::{collections::BTreeMap, fmt, io::IsTerminal as _, path::Path, sync::Mutex};
 
 /// The deepest folder that is looked into.
@@ -67,6 +70,8 @@ pub trait Source {
 pub struct Revision {
     /// The commit.
     pub id: String,
+    /// Its tree.
+    pub tree: String,
     /// When it was committed.
     pub at: Timestamp,
     /// Its files, to be read with the same root as those of the work tree.
@@ -86,6 +91,18 @@ pub trait System: Source {
     /// # Errors
     /// When there is no repository, no such revision, or no such folder in it.
     fn revision(&self, root: &str, name: &str) -> Result<Revision, SystemError>;
+
+    /// The attestation that a commit of that repository carries as a note.
+    ///
+    /// # Errors
+    /// When there is no repository, or its notes cannot be read.
+    fn attestation(&self, root: &str, commit: &str) -> Result<Option<Vec<u8>>, SystemError>;
+
+    /// Attaches an attestation to a commit of that repository; one that it has is replaced.
+    ///
+    /// # Errors
+    /// When there is no repository, no such commit, or the note cannot be written.
+    fn attest(&self, root: &str, commit: &str, text: &str) -> Result<(), SystemError>;
 
     /// Replaces a file; the folders above it are made when they are missing.
     ///
@@ -175,6 +192,14 @@ impl Source for Os {
 impl System for Os {
     fn revision(&self, root: &str, name: &str) -> Result<Revision, SystemError> {
         crate::git::revision(root, name)
+    }
+
+    fn attestation(&self, root: &str, commit: &str) -> Result<Option<Vec<u8>>, SystemError> {
+        crate::git::note_of(root, NOTES, commit, ATTESTATION_BYTES_MAX)
+    }
+
+    fn attest(&self, root: &str, commit: &str, text: &str) -> Result<(), SystemError> {
+        crate::git::attach(root, NOTES, commit, text, self.now())
     }
 
     fn write(&self, path: &str, content: &[u8]) -> Result<(), SystemError> {
@@ -274,7 +299,17 @@ impl System for Memory {
         if files.is_empty() {
             return Err(SystemError::new("read the revision", name, format_args!("`{root}` has no such revision")));
         }
-        Ok(Revision { id: name.to_owned(), at: self.now, source: Box::new(Self::new(self.now, files)) })
+        let source = Box::new(Self::new(self.now, files));
+        Ok(Revision { id: name.to_owned(), tree: name.to_owned(), at: self.now, source })
+    }
+
+    /// The file `.notes/COMMIT`.
+    fn attestation(&self, _root: &str, commit: &str) -> Result<Option<Vec<u8>>, SystemError> {
+        Ok(self.with(|files| files.get(&format!(".notes/{commit}")).cloned()))
+    }
+
+    fn attest(&self, _root: &str, commit: &str, text: &str) -> Result<(), SystemError> {
+        self.write(&format!(".notes/{commit}"), text.as_bytes())
     }
 
     fn write(&self, path: &str, content: &[u8]) -> Result<(), SystemError> {

@@ -4,7 +4,8 @@
 
 use compiler::{
     compile::{Compilation, Options, PolicySet, compile},
-    system::{Memory, Os, Source as _},
+    emit,
+    system::{Entry, Memory, Os, Source as _, SystemError, join},
 };
 use lang::{
     bundle::semantic_digest,
@@ -122,6 +123,40 @@ fn order_and_form_do_not_change_the_digest() {
     let expected = digest(&files);
     for seed in 0..20 {
         assert_eq!(digest(&shuffled(&files, seed)), expected, "seed {seed}");
+    }
+}
+
+/// A folder that lists its files in an order of its own.
+struct Disorder {
+    memory: Memory,
+    seed: u64,
+}
+
+impl compiler::system::Source for Disorder {
+    fn list(&self, root: &str) -> Result<Vec<Entry>, SystemError> {
+        let mut entries = self.memory.list(root)?;
+        Dice(self.seed).shuffle(&mut entries);
+        Ok(entries)
+    }
+
+    fn read(&self, path: &str, bytes_max: u64) -> Result<Vec<u8>, SystemError> {
+        self.memory.read(path, bytes_max)
+    }
+}
+
+/// The bundle of the example in a folder, its files listed in some order, by so many threads.
+fn bundle(root: &str, seed: u64, threads: usize) -> Vec<u8> {
+    let files = example().into_iter().map(|(path, text)| (join(root, &path), text.into_bytes()));
+    let source = Disorder { memory: Memory::new(at(), files), seed };
+    let compilation = compile(&source, root, at(), &Options { threads }).unwrap();
+    emit::bundle(&compilation.checked.unwrap(), &emit::Origin::default(), None).unwrap()
+}
+
+#[test]
+fn a_bundle_has_the_same_bytes_in_every_folder_from_any_order_of_files_and_number_of_threads() {
+    let expected = bundle("", 0, 1);
+    for (seed, (root, threads)) in (1..).zip([("", 2), ("policies", 1), ("/srv/access/policies", 8), ("policies", 3)]) {
+        assert!(bundle(root, seed, threads) == expected, "root `{root}`, order {seed}, {threads} threads");
     }
 }
 

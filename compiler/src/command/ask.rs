@@ -9,14 +9,19 @@ use crate::{
     cli::{AskArgs, AskFormat, Exit, Format, ObjectArgs, WhatCanArgs, WhoCanArgs, WhyArgs},
     compile::{Compilation, Options, compile},
     report::{self, visible},
+    system::join,
 };
 use lang::{
     diag::Severity,
+    ident::nearest,
     program::{Access, Object, Program, SubjectKind},
-    protocol::{ConnectionKind, OpSet},
+    protocol::{ConnectionKind, OpSet, Operation},
     time::Timestamp,
 };
 use serde::Serialize;
+
+/// So many names are listed where a wrong one was given.
+const NAMES_SHOWN_MAX: usize = 12;
 
 /// Which of the two a person wants to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,16 +37,16 @@ pub enum Wanted {
 /// # Errors
 /// When the arguments make no sense, or files or output fail.
 pub fn who_can(args: &WhoCanArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Failure> {
-    let Some((at, compilation)) = sound(&args.about, terminal)? else { return Ok(Exit::Found) };
+    let Some((at, root, compilation)) = sound(&args.about, terminal)? else { return Ok(Exit::Found) };
     let Some(program) = &compilation.program else { return Ok(Exit::Found) };
     let kind = kind(program, &args.connection)?;
     let ops = args.op.as_deref().map(|word| ops(kind, word)).transpose()?;
-    let object = object(&args.object)?;
+    let object = object(&args.object, &args.connection, kind)?;
     let estate = Estate::new(program, at);
     let object = Some(&object).filter(|object| **object != Object::Nothing);
     let answers =
         ask::who_can(&estate, &args.connection, ops, object).map_err(|error| Failure::Usage(error.to_string()))?;
-    show(&answers, args.about.format, "nobody", terminal)
+    show(answers, &root, args.about.format, "nobody", terminal)
 }
 
 /// What somebody gets.
@@ -49,7 +54,7 @@ pub fn who_can(args: &WhoCanArgs, terminal: &mut Terminal<'_>) -> Result<Exit, F
 /// # Errors
 /// When the arguments make no sense, or files or output fail.
 pub fn what_can(args: &WhatCanArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Failure> {
-    let Some((at, compilation)) = sound(&args.about, terminal)? else { return Ok(Exit::Found) };
+    let Some((at, root, compilation)) = sound(&args.about, terminal)? else { return Ok(Exit::Found) };
     let Some(program) = &compilation.program else { return Ok(Exit::Found) };
     let (subject, groups) = subject(program, &args.kind, &args.group)?;
     if let Some(connection) = &args.connection {
@@ -57,7 +62,7 @@ pub fn what_can(args: &WhatCanArgs, terminal: &mut Terminal<'_>) -> Result<Exit,
     }
     let estate = Estate::new(program, at);
     match ask::what_can(&estate, subject, &groups, args.connection.as_deref()) {
-        Ok(answers) => show(&answers, args.about.format, "nothing", terminal),
+        Ok(answers) => show(answers, &root, args.about.format, "nothing", terminal),
         Err(reasons) => {
             for reason in reasons {
                 writeln!(terminal.out, "refused: {}", visible(&reason))?;
@@ -72,18 +77,21 @@ pub fn what_can(args: &WhatCanArgs, terminal: &mut Terminal<'_>) -> Result<Exit,
 /// # Errors
 /// When the arguments make no sense, or files or output fail.
 pub fn why(args: &WhyArgs, wanted: Wanted, terminal: &mut Terminal<'_>) -> Result<Exit, Failure> {
-    let Some((at, compilation)) = sound(&args.about, terminal)? else { return Ok(Exit::Found) };
+    let Some((at, root, compilation)) = sound(&args.about, terminal)? else { return Ok(Exit::Found) };
     let Some(program) = &compilation.program else { return Ok(Exit::Found) };
     let kind = kind(program, &args.connection)?;
     let (subject, groups) = subject(program, &args.kind, &args.group)?;
-    let object = object(&args.object)?;
-    let Some(op) = ops(kind, &args.op)?.iter().next() else {
-        return Err(Failure::Usage(format!("{kind} connections know no operation `{}`", args.op)));
-    };
+    let object = object(&args.object, &args.connection, kind)?;
+    let Some(op) = ops(kind, &args.op)?.iter().next() else { return Err(unknown_op(kind, &args.op)) };
     let estate = Estate::new(program, at);
     let asked =
         Asked { kind: subject, groups: &groups, connection: &args.connection, access: Access { op, object }, at };
-    let answer = ask::why(&estate, &asked).map_err(|error| Failure::Usage(error.to_string()))?;
+    let mut answer = ask::why(&estate, &asked).map_err(|error| Failure::Usage(error.to_string()))?;
+    for via in &mut answer.via {
+        from_here(&mut via.place, &root);
+        via.obligations.iter_mut().for_each(|rule| from_here(&mut rule.place, &root));
+    }
+    answer.not.iter_mut().for_each(|miss| from_here(&mut miss.place, &root));
     match args.about.format {
         AskFormat::Json => json(&answer, terminal)?,
         AskFormat::Human => explained(&answer, terminal)?,
@@ -121,12 +129,26 @@ fn explained(answer: &Why, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn show(answers: &[Given], format: AskFormat, nobody: &str, terminal: &mut Terminal<'_>) -> Result<Exit, Failure> {
+/// A place of the policy as the shell sees it, as `check` shows it.
+fn from_here(place: &mut Option<String>, root: &str) {
+    *place = place.take().map(|place| join(root, &place));
+}
+
+fn show(
+    mut answers: Vec<Given>,
+    root: &str,
+    format: AskFormat,
+    nobody: &str,
+    terminal: &mut Terminal<'_>,
+) -> Result<Exit, Failure> {
+    for given in &mut answers {
+        from_here(&mut given.place, root);
+    }
     if format == AskFormat::Json {
-        json(answers, terminal)?;
+        json(&answers, terminal)?;
         return Ok(Exit::Clean);
     }
-    for given in answers {
+    for given in &answers {
         let kinds: Vec<&str> = given.kinds.iter().map(|kind| kind.word()).collect();
         writeln!(
             terminal.out,
@@ -151,13 +173,13 @@ fn json(answer: &(impl Serialize + ?Sized), terminal: &mut Terminal<'_>) -> Resu
     Ok(())
 }
 
-/// The instant and the policy, when its names and values are right; else its errors are shown.
-fn sound(about: &AskArgs, terminal: &mut Terminal<'_>) -> Result<Option<(Timestamp, Compilation)>, Failure> {
+/// The instant, the policy's folder and the policy, when its names and values are right; else its errors are shown.
+fn sound(about: &AskArgs, terminal: &mut Terminal<'_>) -> Result<Option<(Timestamp, String, Compilation)>, Failure> {
     let at = about.at.unwrap_or_else(|| terminal.system.now());
     let root = root(about.path.as_deref(), terminal.system)?;
     let compilation = compile(terminal.system, &root, at, &Options { threads: threads() })?;
     if compilation.program.is_some() {
-        return Ok(Some((at, compilation)));
+        return Ok(Some((at, root, compilation)));
     }
     let errors: Vec<_> =
         compilation.diagnostics.iter().filter(|found| found.severity == Severity::Error).cloned().collect();
@@ -168,11 +190,30 @@ fn sound(about: &AskArgs, terminal: &mut Terminal<'_>) -> Result<Option<(Timesta
 
 fn kind(program: &Program, connection: &str) -> Result<ConnectionKind, Failure> {
     let found = program.connection(connection).map(|connection| connection.kind);
-    found.ok_or_else(|| Failure::Usage(format!("there is no connection `{connection}`")))
+    let names = program.rules().connections.iter().map(|connection| connection.name.as_str());
+    found.ok_or_else(|| unknown("connection", connection, names))
+}
+
+/// That a name is unknown, and which one may have been meant.
+fn unknown<'n>(what: &str, name: &str, known: impl Iterator<Item = &'n str> + Clone) -> Failure {
+    let way_out = nearest(name, known.clone()).map_or_else(
+        || {
+            let shown: Vec<&str> = known.clone().take(NAMES_SHOWN_MAX).collect();
+            let more = if known.count() > NAMES_SHOWN_MAX { ", …" } else { "" };
+            format!("there are {}{more}", shown.join(", "))
+        },
+        |near| format!("did you mean `{near}`?"),
+    );
+    Failure::Usage(format!("there is no {what} `{name}`; {way_out}"))
 }
 
 fn ops(kind: ConnectionKind, word: &str) -> Result<OpSet, Failure> {
-    kind.resolve(word).ok_or_else(|| Failure::Usage(format!("{kind} connections know no operation `{word}`")))
+    kind.resolve(word).ok_or_else(|| unknown_op(kind, word))
+}
+
+fn unknown_op(kind: ConnectionKind, word: &str) -> Failure {
+    let known: Vec<&str> = kind.operations().map(Operation::word).collect();
+    Failure::Usage(format!("{kind} connections know no operation `{word}`; they know {}", known.join(", ")))
 }
 
 fn subject(program: &Program, kind: &str, groups: &[String]) -> Result<(SubjectKind, Vec<String>), Failure> {
@@ -182,13 +223,36 @@ fn subject(program: &Program, kind: &str, groups: &[String]) -> Result<(SubjectK
         groups.iter().map(|group| group.strip_prefix("group:").unwrap_or(group).to_owned()).collect();
     for group in &groups {
         if !program.rules().groups.iter().any(|known| known.name == *group) {
-            return Err(Failure::Usage(format!("there is no group `{group}`")));
+            return Err(unknown("group", group, program.rules().groups.iter().map(|known| known.name.as_str())));
         }
     }
     Ok((kind, groups))
 }
 
-fn object(args: &ObjectArgs) -> Result<Object, Failure> {
+/// The object of a question: each kind of connection has its own.
+fn object(args: &ObjectArgs, connection: &str, kind: ConnectionKind) -> Result<Object, Failure> {
+    let sql = matches!(kind, ConnectionKind::Postgres | ConnectionKind::Mysql);
+    let kubernetes = kind == ConnectionKind::Kubernetes;
+    let given = [
+        ("--table", args.table.is_some(), sql),
+        ("--path", args.object_path.is_some(), kind == ConnectionKind::Http),
+        ("--namespace", args.namespace.is_some(), kubernetes),
+        ("--resource", args.resource.is_some(), kubernetes),
+        ("--argv", args.argv.is_some(), kind == ConnectionKind::Ssh),
+    ];
+    // The other commands take the policy's folder as their argument.
+    let folder = |flag: &str| if flag == "--path" { "; the policy's folder is `--policy FOLDER`" } else { "" };
+    if let Some((flag, ..)) = given.iter().find(|(_, given, fits)| *given && !fits) {
+        let known: Vec<&str> = given.iter().filter(|(.., fits)| *fits).map(|(flag, ..)| *flag).collect();
+        return Err(Failure::Usage(format!(
+            "`{connection}` is a {kind} connection: its objects are named with {}, not with {flag}{}",
+            known.join(" and "),
+            folder(flag)
+        )));
+    }
+    if args.object_path.as_ref().is_some_and(|path| !path.starts_with('/')) {
+        return Err(Failure::Usage(format!("a path of an HTTP connection begins with `/`{}", folder("--path"))));
+    }
     let mut objects = Vec::new();
     if let Some(table) = &args.table {
         let Some((schema, name)) = table.split_once('.') else {

@@ -13,6 +13,7 @@ pub mod lsp;
 pub mod matrix;
 pub mod owners;
 pub mod provision;
+pub mod sign;
 pub mod test;
 pub mod verify;
 

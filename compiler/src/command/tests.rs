@@ -128,6 +128,41 @@ fn formatting_is_checked_and_done_once() {
     assert!(ran.out.contains("P0001"), "{}", ran.out);
 }
 
+#[test]
+fn a_question_names_objects_as_the_connection_has_them() {
+    let http = "connection shop kind=http {\n    address \"https://shop.internal\"\n    \
+                credential (file)\"secrets/shop\" user=gateway\n    upstream-auth bearer\n}\n";
+    let policy = format!("{GOOD}{http}");
+    let system = memory(&[("policies/policy.kdl", policy.as_str())]);
+    let cases: [(&[&str], &str); 8] = [
+        (
+            &["who-can", "orders-db", "--path", "policies"],
+            "its objects are named with --table, not with --path; the policy's folder is `--policy FOLDER`",
+        ),
+        (
+            &["who-can", "shop", "--path", "policies"],
+            "a path of an HTTP connection begins with `/`; the policy's folder is `--policy FOLDER`",
+        ),
+        (&["who-can", "shop", "--table", "a.b"], "its objects are named with --path, not with --table"),
+        (&["who-can", "orders-db", "--table", "orders"], "a table is written schema.table"),
+        (&["who-can", "orders-bd"], "did you mean `orders-db`?"),
+        (&["who-can", "warehouse"], "there are orders-db, shop"),
+        (&["what-can", "--kind", "human", "--group", "group:devs"], "there is no group `devs`; did you mean `dev`?"),
+        (
+            &["why", "shop", "--kind", "human", "--op", "select"],
+            "http connections know no operation `select`; they know",
+        ),
+    ];
+    for (words, says) in cases {
+        let ran = leaseholdc(&system, words);
+        assert_eq!(ran.exit, Exit::Usage, "{words:?}: {}{}", ran.out, ran.err);
+        assert!(ran.err.contains(says), "{words:?}: {}", ran.err);
+    }
+    let ran = leaseholdc(&system, &["who-can", "orders-db", "--policy", "policies"]);
+    assert_eq!(ran.exit, Exit::Clean, "{}", ran.err);
+    assert!(ran.out.contains("  policies/policy.kdl:"), "a place is one that the shell finds: {}", ran.out);
+}
+
 const PRIVATE: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----\n";
 const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
 
@@ -248,6 +283,8 @@ fn a_directory_tells_who_is_affected() {
     let ran = leaseholdc(&system, &["diff", "base", "--directory", "directory.json", "--author", "@Mira-GH"]);
     assert!(ran.out.contains("1 gain: mira"), "{}", ran.out);
     assert!(ran.out.contains("! the author mira gains at orders-db"), "{}", ran.out);
+    let ran = leaseholdc(&system, &["diff", "base", "--directory", "directory.json", "--format", "markdown"]);
+    assert!(ran.out.contains("|\n\nBy the directory: 1 person at orders-db.\n"), "{}", ran.out);
 }
 
 #[test]
@@ -349,6 +386,22 @@ fn a_graph_names_every_party_in_every_form() {
     }
     let ran = leaseholdc(&memory(&[("policy.kdl", GOOD)]), &["graph", "--show", "delegation", "--format", "svg"]);
     assert!(ran.out.contains(">core<"), "{}", ran.out);
+}
+
+#[test]
+fn a_graph_shows_every_line_of_delegation_and_every_forbid() {
+    let more = "team side {\n    maintainers group:dev\n}\ndelegate team:core {\n    on orders-db\n    to group:dev\n    lifetime \"2h\"\n}\n\
+                delegate team:side {\n    on orders-db\n    to group:dev\n    lifetime \"4h\"\n    no standing\n}\n\
+                forbid never-agents {\n    to kind=agent\n    on orders-db\n}\n";
+    let system = memory(&[("policy.kdl", &format!("{GOOD}{more}"))]);
+    for format in ["dot", "mermaid", "svg"] {
+        let ran = leaseholdc(&system, &["graph", "--show", "delegation", "--format", format]);
+        for note in ["at most 2h", "at most 4h · no standing"] {
+            assert!(ran.out.contains(note), "{note}: {}{}", ran.out, ran.err);
+        }
+        let ran = leaseholdc(&system, &["graph", "--format", format]);
+        assert!(ran.out.contains("never-agents") && ran.out.contains("every agent"), "{}{}", ran.out, ran.err);
+    }
 }
 
 #[test]

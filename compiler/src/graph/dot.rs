@@ -14,19 +14,22 @@ pub(super) fn write(graph: &Graph) -> String {
             Kind::Requested => "#f1f5f9",
             Kind::Standing => "#fef3c7",
             Kind::BreakGlass => "#fee2e2",
+            Kind::Forbid => "#ffffff",
             Kind::Team => "#ede9fe",
             Kind::Connection => "#ecfdf5",
             Kind::Production => "#d1fae5",
             Kind::Controls => "#fecaca",
         };
-        let _in_memory = writeln!(out, "    {} [label={}, fillcolor={}];", text(id), text(&label), text(colour));
+        let border = if node.kind == Kind::Forbid { ", color=red" } else { "" };
+        let _in_memory =
+            writeln!(out, "    {} [label={}, fillcolor={}{border}];", text(id), text(&label), text(colour));
     }
     for edge in &graph.edges {
         let style = match edge.bond {
             Bond::Reaches => "",
             Bond::Escalates => " [color=red, penwidth=2, label=\"escalation\"]",
             Bond::Within => " [style=dashed, label=\"within\"]",
-            Bond::Forbidden => " [color=red, style=dotted, label=\"forbidden\"]",
+            Bond::Forbidden => " [color=red, style=dotted]",
         };
         let _in_memory = writeln!(out, "    {} -> {}{style};", text(&edge.from), text(&edge.to));
     }

@@ -20,6 +20,7 @@ pub(super) fn write(graph: &Graph) -> String {
             Kind::Requested => ("[\"", "\"]", "requested"),
             Kind::Standing => ("[\"", "\"]", "standing"),
             Kind::BreakGlass => ("[\"", "\"]", "glass"),
+            Kind::Forbid => ("[/\"", "\"/]", "forbid"),
             Kind::Team => ("{{\"", "\"}}", "team"),
             Kind::Connection => ("[(\"", "\")]", "connection"),
             Kind::Production => ("[(\"", "\")]", "prod"),
@@ -32,7 +33,7 @@ pub(super) fn write(graph: &Graph) -> String {
             Bond::Reaches => "-->",
             Bond::Escalates => "==>|escalation|",
             Bond::Within => "-.->|within|",
-            Bond::Forbidden => "--x",
+            Bond::Forbidden => "-.-x",
         };
         let _in_memory = writeln!(out, "    {} {arrow} {}", id(&edge.from), id(&edge.to));
     }
@@ -41,6 +42,7 @@ pub(super) fn write(graph: &Graph) -> String {
         ("requested", "#f1f5f9"),
         ("standing", "#fef3c7"),
         ("glass", "#fee2e2"),
+        ("forbid", "#ffffff"),
         ("team", "#ede9fe"),
         ("connection", "#ecfdf5"),
         ("prod", "#d1fae5"),

@@ -44,7 +44,9 @@ enum Kind {
     Standing,
     /// A grant for emergencies.
     BreakGlass,
-    /// A team.
+    /// A rule that refuses.
+    Forbid,
+    /// A team, with what one line delegates to it.
     Team,
     /// A connection.
     Connection,
@@ -59,7 +61,7 @@ impl Kind {
     const fn column(self) -> usize {
         match self {
             Self::Group(_) => 0,
-            Self::Requested | Self::Standing | Self::BreakGlass | Self::Team => 1,
+            Self::Requested | Self::Standing | Self::BreakGlass | Self::Forbid | Self::Team => 1,
             Self::Connection | Self::Production | Self::Controls => 2,
         }
     }
@@ -129,13 +131,20 @@ pub fn access(program: &Program) -> Graph {
         add_row(&mut graph, program, &row);
     }
     for forbid in &rules.forbids {
-        for (who, name) in forbid.to.iter().flat_map(|who| forbid.on.iter().map(move |name| (who, name))) {
-            let target = rules.connections.iter().find(|connection| connection.name == *name);
-            if let (Some(target), [group]) = (target, who.groups.as_slice()) {
+        let rule = graph.node(format!("forbid:{}", forbid.name), &forbid.name, "forbid", Kind::Forbid);
+        for who in &forbid.to {
+            for group in &who.groups {
                 let from = group_node(&mut graph, program, group);
-                let to = connection_node(&mut graph, target);
-                graph.edge(&from, &to, Bond::Forbidden);
+                graph.edge(&from, &rule, Bond::Forbidden);
             }
+            if let (true, Some(kind)) = (who.groups.is_empty(), who.kind) {
+                let everyone = everyone(&mut graph, kind);
+                graph.edge(&everyone, &rule, Bond::Forbidden);
+            }
+        }
+        for target in rules.connections.iter().filter(|connection| forbid.on.contains(&connection.name)) {
+            let to = connection_node(&mut graph, target);
+            graph.edge(&rule, &to, Bond::Forbidden);
         }
     }
     // Nesting of groups that are drawn.
@@ -169,14 +178,17 @@ fn add_row(graph: &mut Graph, program: &Program, row: &Row<'_>) {
     let bond = if controls && changes { Bond::Escalates } else { Bond::Reaches };
     graph.edge(&grant, &target, bond);
     if row.who.groups.is_empty() {
-        let name = format!("every {}", row.kind);
-        let everyone = graph.node(format!("every:{}", row.kind), &name, "", Kind::Group(Some(row.kind)));
+        let everyone = everyone(graph, row.kind);
         graph.edge(&everyone, &grant, bond);
     }
     for group in &row.who.groups {
         let from = group_node(graph, program, group);
         graph.edge(&from, &grant, bond);
     }
+}
+
+fn everyone(graph: &mut Graph, kind: SubjectKind) -> String {
+    graph.node(format!("every:{kind}"), &format!("every {kind}"), "", Kind::Group(Some(kind)))
 }
 
 fn group_node(graph: &mut Graph, program: &Program, name: &str) -> String {
@@ -199,43 +211,43 @@ fn connection_node(graph: &mut Graph, connection: &Connection) -> String {
     graph.node(format!("connection:{}", connection.name), &connection.name, &note.join(" · "), kind)
 }
 
-/// Who may hand out what: maintainers, teams, and the connections delegated to them.
+/// Who may hand out what: maintainers, teams with each line of delegation, and the connections it is about.
 pub fn delegation(policy: &Policy) -> Graph {
     let mut graph = Graph { title: format!("{}: who may hand out what", policy.name.value), ..Graph::default() };
     for (id, team) in policy.team_ids() {
         let name = &team.head.name.value;
         let folder = team.folder.as_ref().map_or("no folder", |folder| folder.value.as_str());
-        let node = graph.node(format!("team:{name}"), name, folder, Kind::Team);
-        for maintainer in &team.maintainers {
-            let group = &policy[maintainer.value];
-            let kind = group.kind.as_ref().map(|kind| kind.value);
-            let from = graph.node(
-                format!("group:{}", group.head.name.value),
-                &group.head.name.value,
-                "maintains",
-                Kind::Group(kind),
-            );
-            graph.edge(&from, &node, Bond::Reaches);
-        }
-        for delegate in policy.delegates.iter().filter(|delegate| delegate.team == Some(id)) {
-            let mut limits: Vec<String> =
-                delegate.lifetime.iter().map(|most| format!("at most {}", most.value)).collect();
-            limits.extend(delegate.withheld.iter().map(|withheld| match withheld.value {
+        let mut lines = Vec::new();
+        for (at, delegate) in policy.delegates.iter().filter(|delegate| delegate.team == Some(id)).enumerate() {
+            let mut note = vec![folder.to_owned()];
+            note.extend(delegate.lifetime.iter().map(|most| format!("at most {}", most.value)));
+            note.extend(delegate.withheld.iter().map(|withheld| match withheld.value {
                 Withheld::Standing => "no standing".to_owned(),
                 Withheld::BreakGlass => "no break-glass".to_owned(),
                 Withheld::Reveal => "no reveal".to_owned(),
             }));
+            let from = graph.node(format!("team:{name}:{at}"), name, &note.join(" · "), Kind::Team);
             for connection in &delegate.on.connections {
-                let to = delegated(&mut graph, policy, *connection, &limits);
+                let to = delegated(&mut graph, policy, *connection);
                 let bond = if policy[*connection].label(CONTROLS).is_some() { Bond::Escalates } else { Bond::Reaches };
-                graph.edge(&node, &to, bond);
+                graph.edge(&from, &to, bond);
             }
+            lines.push(from);
+        }
+        if lines.is_empty() {
+            lines.push(graph.node(format!("team:{name}"), name, &format!("{folder} · nothing delegated"), Kind::Team));
+        }
+        for (maintainer, node) in team.maintainers.iter().flat_map(|one| lines.iter().map(move |node| (one, node))) {
+            let group = &policy[maintainer.value];
+            let (name, kind) = (&group.head.name.value, group.kind.as_ref().map(|kind| kind.value));
+            let from = graph.node(format!("group:{name}"), name, "maintains", Kind::Group(kind));
+            graph.edge(&from, node, Bond::Reaches);
         }
     }
     graph
 }
 
-fn delegated(graph: &mut Graph, policy: &Policy, id: ConnectionId, limits: &[String]) -> String {
+fn delegated(graph: &mut Graph, policy: &Policy, id: ConnectionId) -> String {
     let connection = &policy[id];
     let kind = match (connection.label(CONTROLS), connection.label("env")) {
         (Some(_), _) => Kind::Controls,
@@ -243,5 +255,6 @@ fn delegated(graph: &mut Graph, policy: &Policy, id: ConnectionId, limits: &[Str
         (None, Some(_) | None) => Kind::Connection,
     };
     let name = &connection.head.name.value;
-    graph.node(format!("connection:{name}"), name, &limits.join(" · "), kind)
+    let labels = ["env", "data", CONTROLS].into_iter().filter_map(|key| connection.label(key));
+    graph.node(format!("connection:{name}"), name, &labels.collect::<Vec<_>>().join(" · "), kind)
 }

@@ -37,7 +37,13 @@ pub(super) fn write(graph: &Graph) -> String {
         "<text x=\"40\" y=\"46\" font-size=\"24\" font-weight=\"600\" fill=\"#0f172a\">{}</text>",
         escape(&graph.title)
     );
-    let middle = if graph.nodes.values().any(|node| node.kind == Kind::Team) { "teams" } else { "grants" };
+    let teams = graph.nodes.values().any(|node| node.kind == Kind::Team);
+    let forbids = graph.nodes.values().any(|node| node.kind == Kind::Forbid);
+    let middle = match (teams, forbids) {
+        (true, _) => "teams",
+        (false, true) => "grants and forbids",
+        (false, false) => "grants",
+    };
     for (x, word) in COLUMNS.iter().zip(["groups", middle, "connections"]) {
         let _in_memory = writeln!(
             out,
@@ -55,7 +61,7 @@ pub(super) fn write(graph: &Graph) -> String {
             draw_node(&mut out, node, *place);
         }
     }
-    legend(&mut out, bottom + 48, middle == "teams");
+    legend(&mut out, bottom + 48, teams);
     out.push_str("</svg>\n");
     out
 }
@@ -134,6 +140,7 @@ const fn colours(kind: Kind) -> (&'static str, &'static str, &'static str) {
         Kind::Requested => ("#f8fafc", "#94a3b8", "#64748b"),
         Kind::Standing => ("#fffbeb", "#f59e0b", "#d97706"),
         Kind::BreakGlass => ("#fef2f2", "#ef4444", "#dc2626"),
+        Kind::Forbid => ("#ffffff", "#dc2626", "#dc2626"),
         Kind::Team => ("#f5f3ff", "#8b5cf6", "#7c3aed"),
         Kind::Connection => ("#f0fdf4", "#86efac", "#4ade80"),
         Kind::Production => ("#f0fdf4", "#16a34a", "#15803d"),
@@ -186,7 +193,9 @@ fn legend(out: &mut String, y: usize, teams: bool) {
             (Kind::Requested, "requested"),
             (Kind::Standing, "standing"),
             (Kind::BreakGlass, "break-glass"),
+            (Kind::Forbid, "forbid"),
             (Kind::Production, "production"),
+            (Kind::Connection, "elsewhere"),
             (Kind::Controls, "controls access"),
         ]
     };
@@ -203,14 +212,11 @@ fn legend(out: &mut String, y: usize, teams: bool) {
             x + 29,
             y + 1
         );
-        x += 48 + word.len() * 7;
+        x += 46 + word.len() * 6;
     }
-    let _in_memory = writeln!(
-        out,
-        "<text x=\"{}\" y=\"{}\" font-size=\"12\" fill=\"#475569\">dashed: nests in · dotted red: forbidden · red: escalation</text>",
-        x + 12,
-        y + 1
-    );
+    let lines = if teams { "red: escalation" } else { "dashed: nests in · dotted: refused · red: escalation" };
+    let _in_memory =
+        writeln!(out, "<text x=\"{}\" y=\"{}\" font-size=\"12\" fill=\"#475569\">{lines}</text>", x + 12, y + 1);
 }
 
 fn cut(text: &str, most: usize) -> String {

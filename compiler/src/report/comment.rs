@@ -12,12 +12,14 @@ use crate::analyze::{
     report::{AtConnection, Report},
     settings::SettingChange,
 };
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 /// The longest comment; forges take 65,536 characters.
 const BYTES_MAX: usize = 60_000;
 /// How many parts of a difference a row shows.
 const PARTS_MAX: usize = 4;
+/// How many connections the line of known people names.
+const CONNECTIONS_MAX: usize = 20;
 /// How many objects of a part a row shows.
 const OBJECTS_MAX: usize = 6;
 
@@ -61,7 +63,10 @@ fn table(report: &Report, title: &str, text: &mut String, wanted: impl Fn(&Chang
     let _in_memory =
         writeln!(text, "#### {title}\n\n| | who | where | what | before | now |\n|---|---|---|---|---|---|");
     let mut left = 0_usize;
+    let mut known = BTreeMap::new();
     for (one, change) in rows {
+        let people = if change.direction.widens() { &one.gain } else { &one.lose };
+        known.insert(one.name.as_str(), people.as_ref().map_or(0, Vec::len));
         let line = row(one, change);
         if text.len() + line.len() > BYTES_MAX * 2 / 3 {
             left += 1;
@@ -72,23 +77,24 @@ fn table(report: &Report, title: &str, text: &mut String, wanted: impl Fn(&Chang
     if left > 0 {
         let _in_memory = writeln!(text, "\n{left} more are in the full report.");
     }
+    // Of a connection, not of a row: who gains by one row may have had it by another grant.
+    let known: Vec<String> = (known.into_iter().filter(|(_, number)| *number > 0).take(CONNECTIONS_MAX))
+        .map(|(name, number)| format!("{number} {} at {}", if number == 1 { "person" } else { "people" }, cell(name)))
+        .collect();
+    if !known.is_empty() {
+        let _in_memory = writeln!(text, "\nBy the directory: {}.", known.join(", "));
+    }
     text.push('\n');
 }
 
 fn row(one: &AtConnection, change: &Change) -> String {
-    let people = if change.direction.widens() { &one.gain } else { &one.lose };
-    let people = match people.as_ref().map(Vec::len) {
-        Some(1) => " · 1 person".to_owned(),
-        Some(number) if number > 1 => format!(" · {number} people"),
-        Some(_) | None => String::new(),
-    };
     let shown: Vec<String> = change.what.iter().take(PARTS_MAX).map(|part| cell(&shorter(part))).collect();
     let more = change.what.len().saturating_sub(PARTS_MAX);
     let more = if more > 0 { format!("; and {more} more") } else { String::new() };
     let (new, old) = sides(change);
     let (before, now) = changed(old, new);
     format!(
-        "| {} | **{}** | **{}**{people} | {}: {}{more} | {} | {} |\n",
+        "| {} | **{}** | **{}** | {}: {}{more} | {} | {} |\n",
         mark(change.direction),
         cell(&change.who.join(", or ")),
         cell(&one.name),

@@ -89,6 +89,8 @@ pub struct Repository {
     pub webhook_secret: Option<PathBuf>,
     /// The allowed-signers file; with it every applied commit must carry a signature of one of them.
     pub signers: Option<PathBuf>,
+    /// The public keys, one of which must have signed a statement about every applied policy; see `leaseholdc sign`.
+    pub require_signed_by: Option<PathBuf>,
     /// The one commit to which the branch may be rewound, 40 hexadecimal digits.
     pub rewind: Option<String>,
 }

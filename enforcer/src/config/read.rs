@@ -11,6 +11,8 @@ use std::time::Duration;
 const CLAUSES: &[&str] =
     &["state", "public-url", "repository", "recording", "mask-key", "sign-in", "graph", "store", "drain", "limits"];
 const SIGN_IN: &[&str] = &["client-id", "secret", "cli-client-id", "scope", "resource"];
+const REPOSITORY: &[&str] =
+    &["url", "branch", "folder", "poll", "fetch-timeout", "webhook-secret", "signers", "require-signed-by", "rewind"];
 const MANY: &[&str] = &["listen", "channel"];
 const DRAIN: Duration = Duration::from_secs(30);
 const POLL_LOCAL: Duration = Duration::from_secs(5);
@@ -241,8 +243,7 @@ impl Reader<'_> {
         };
         let [] = node.arguments([], self.findings);
         let [] = node.properties([], self.findings);
-        let clauses = ["url", "branch", "folder", "poll", "fetch-timeout", "webhook-secret", "signers", "rewind"];
-        let nodes = node.children(&clauses, &[], self.findings);
+        let nodes = node.children(REPOSITORY, &[], self.findings);
         let clause = |name: &str| nodes.iter().copied().find(|node| node.name() == name);
         let origin = self.needed(node, clause("url"), "url \"/srv/policy.git\"");
         let origin = origin.and_then(|value| self.origin(&value));
@@ -252,6 +253,7 @@ impl Reader<'_> {
         let mut given = |name: &str| self.given(clause(name));
         let (folder, poll, timeout) = (given("folder"), given("poll"), given("fetch-timeout"));
         let (secret, signers, rewind) = (given("webhook-secret"), given("signers"), given("rewind"));
+        let required = given("require-signed-by");
         let folder = folder.and_then(|value| {
             let within = |path: &str| stays_within(Path::new(path));
             self.checked(&value, within, "leaves the repository", "write a folder of the repository")
@@ -259,10 +261,11 @@ impl Reader<'_> {
         let poll = poll.and_then(|value| value.duration(self.findings));
         let timeout = timeout.and_then(|value| value.duration(self.findings));
         let webhook_secret = secret.and_then(|value| self.secret_file(&value));
-        let signers = signers.and_then(|value| {
+        let mut file = |value: Value<'_>| {
             let path = value.path(self.base, self.findings)?;
             self.existing(path, &value)
-        });
+        };
+        let (signers, required) = (signers.and_then(&mut file), required.and_then(&mut file));
         let rewind = rewind.and_then(|value| {
             let is_commit = |text: &str| text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
             self.checked(&value, is_commit, "is not a commit", "write all 40 hexadecimal digits of the commit")
@@ -279,6 +282,7 @@ impl Reader<'_> {
             fetch_timeout: timeout.or(|| FETCH_TIMEOUT)?,
             webhook_secret: webhook_secret.map(Some).or(|| None)?,
             signers: signers.map(Some).or(|| None)?,
+            require_signed_by: required.map(Some).or(|| None)?,
             rewind: rewind.map(|commit| Some(commit.to_ascii_lowercase())).or(|| None)?,
             origin,
         })

@@ -17,6 +17,7 @@ gateway name="gw-1" {
         poll "5s"
         webhook-secret (file)"/etc/leasehold/webhook"
         signers "/etc/leasehold/allowed_signers"
+        require-signed-by "/etc/leasehold/ci.pub"
     }
     recording {
         folder "/var/lib/leasehold/recordings"
@@ -97,6 +98,7 @@ fn the_smallest_form_has_safe_defaults() {
     assert_eq!(config.recording.durability, Durability::Process);
     assert_eq!(config.repository.origin, Origin::Remote("https://git.acme.example/policy.git".into()));
     assert_eq!((config.repository.signers, config.repository.rewind), (None, None));
+    assert_eq!(config.repository.require_signed_by, None);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! One look at the branch: resolve, judge, read, compile, test, store. Runs on a thread of its own, off the data
 //! path, and changes nothing but the gateway's own folder.
 
+use super::attested::Attested;
 use super::keep::{Facts, Keep};
 use super::signers;
 use super::tip::{self, Tip};
@@ -105,19 +106,20 @@ pub(super) fn look(job: &Job) -> Look {
         return Look::StillRejected;
     }
     job.read(Some(commit.clone()));
-    let permitted = tip::read(&repository, oid).and_then(|tip| permit(job, &repository, tip).map(|()| tip));
-    let tip = match permitted {
-        Ok(tip) => tip,
-        // The history, the signers or the clock may change without the commit.
+    let permitted = tip::read(&repository, oid).and_then(|tip| Ok((tip, permit(job, &repository, tip)?)));
+    let (tip, attested) = match permitted {
+        Ok(permitted) => permitted,
+        // The history, the signers, the notes or the clock may change without the commit.
         Err(sentence) => return refuse(Some(commit), sentence, false),
     };
-    match build(job, &repository, tip) {
+    match build(job, &repository, tip, attested.as_ref()) {
         Ok(fresh) => Look::Fresh(Box::new(fresh)),
-        Err(sentence) => refuse(Some(commit), sentence, true),
+        Err((sentence, lasting)) => refuse(Some(commit), sentence, lasting),
     }
 }
 
-fn permit(job: &Job, repository: &Repository, tip: Tip) -> Result<(), String> {
+/// Whether a commit may be looked into, and what was attested about it where that is required.
+fn permit(job: &Job, repository: &Repository, tip: Tip) -> Result<Option<Attested>, String> {
     if let Some(applied) = &job.applied {
         let rewind = job.repository.rewind.as_deref();
         if *applied != tip.commit.to_string() {
@@ -128,30 +130,40 @@ fn permit(job: &Job, repository: &Repository, tip: Tip) -> Result<(), String> {
         let signer = signers::verify(repository, tip.commit, file, job.keep.folder())?;
         tracing::info!(commit = %tip.commit, signer, "the commit is signed");
     }
-    Ok(())
+    let keys = job.repository.require_signed_by.as_deref();
+    keys.map(|keys| Attested::of(repository, tip.commit, keys)).transpose()
 }
 
-fn build(job: &Job, repository: &Repository, tip: Tip) -> Result<Fresh, String> {
-    let files = Files::list(repository, tip.tree, &job.repository.folder)?;
-    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(THREADS_MAX));
-    let compilation = compile(&files, "", tip.committed_at, &Options { threads }).map_err(|error| error.to_string())?;
-    let Some(checked) = &compilation.checked else { return Err(errors(&compilation)) };
-    let bytes = pack(job, tip, checked.get())?;
+/// The error says whether the same commit would be refused again.
+fn build(job: &Job, repository: &Repository, tip: Tip, attested: Option<&Attested>) -> Result<Fresh, (String, bool)> {
+    let lasting = |sentence| (sentence, true);
+    let (bytes, findings) = bundled(job, repository, tip).map_err(lasting)?;
     // What is served is what was stored: the bundle is read back as a restart would read it.
-    let key = job.keep.key()?;
-    let opened = bundle::open(&bytes, &[key.verifying_key()]).map_err(|error| error.to_string())?;
+    let key = job.keep.key().map_err(lasting)?;
+    let opened = bundle::open(&bytes, &[key.verifying_key()]).map_err(|error| lasting(error.to_string()))?;
+    let statement = &opened.get().statement;
+    // Another note may come for the same commit.
+    attested.map_or(Ok(()), |attested| attested.covers(&statement.semantic)).map_err(|sentence| (sentence, false))?;
     let facts = Facts {
         followed: job.followed.clone(),
         commit: tip.commit.to_string(),
         committed_at: tip.committed_at,
         confirmed_at: job.at,
     };
-    let sequence = opened.get().statement.sequence;
-    let active = activate(opened.into_inner(), tip.committed_at)?;
-    let not_kept = job.keep.save(&bytes, &facts).err();
-    let findings = compilation.findings();
-    tracing::debug!(warnings = findings.warnings, infos = findings.infos, tests = compilation.tests.len(), "compiled");
+    let sequence = statement.sequence;
+    let active = activate(opened.into_inner(), tip.committed_at).map_err(lasting)?;
+    let not_kept = job.keep.save(&bytes, &facts, attested.map(Attested::note)).err();
+    tracing::debug!(warnings = findings.warnings, infos = findings.infos, "compiled");
     Ok(Fresh { active, sequence, not_kept })
+}
+
+/// The bundle of a commit's policy, and how much the compiler found.
+fn bundled(job: &Job, repository: &Repository, tip: Tip) -> Result<(Vec<u8>, compiler::compile::Findings), String> {
+    let files = Files::list(repository, tip.tree, &job.repository.folder)?;
+    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(THREADS_MAX));
+    let compilation = compile(&files, "", tip.committed_at, &Options { threads }).map_err(|error| error.to_string())?;
+    let Some(checked) = &compilation.checked else { return Err(errors(&compilation)) };
+    Ok((pack(job, tip, checked.get())?, compilation.findings()))
 }
 
 /// The rules of a commit's policy, and where they stand.

@@ -1,6 +1,7 @@
 //! The mirror of a remote repository: the system's git fetches one branch, so that credential helpers, proxies and
 //! SSH agents work. Nothing that is fetched is run, and a fetch that hangs is killed with its children.
 
+use lang::bundle::NOTES;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -52,6 +53,8 @@ fn command(url: &str, branch: &str, mirror: &Path) -> Command {
         .arg(url)
         // Forced: whether the branch moved forward is judged against the applied commit, not against the mirror.
         .arg(format!("+refs/heads/{branch}:refs/heads/{branch}"))
+        // A pattern: that there are none is no failure.
+        .arg(format!("+{NOTES}*:{NOTES}*"))
         .env("GIT_TERMINAL_PROMPT", "0")
         .env("SSH_ASKPASS_REQUIRE", "never")
         .env_remove("GIT_WORK_TREE")

@@ -3,8 +3,9 @@
 //! Every write is a new file that is moved into place, so that a crash leaves the old content or the new one. A bundle
 //! that does not verify is never served.
 
+use super::attested::Attested;
 use ed25519_dalek::SigningKey;
-use lang::bundle::{self, Bundle, Verified};
+use lang::bundle::{self, ATTESTATION_BYTES_MAX, Bundle, Verified};
 use lang::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 const BUNDLE: &str = "last-good.bundle";
+const NOTE: &str = "last-good.note";
 const FACTS: &str = "followed.json";
 const KEY: &str = "bundle.key";
 const FACTS_BYTES_MAX: u64 = 64 * 1024;
@@ -75,7 +77,8 @@ impl Keep {
     }
 
     /// What was kept of the followed branch; `None` at a first start, or when another branch was followed.
-    pub(super) fn load(&self, followed: &str) -> Result<Option<Kept>, String> {
+    /// With `keys`, the bundle is served only if it was attested by one of them.
+    pub(super) fn load(&self, followed: &str, keys: Option<&Path>) -> Result<Option<Kept>, String> {
         let file = self.0.join(FACTS);
         let failed = |why: &dyn std::fmt::Display| {
             let file = file.display();
@@ -92,7 +95,22 @@ impl Keep {
             tracing::warn!(before = facts.followed, now = followed, "another branch is followed than before");
             return Ok(None);
         }
-        Ok(Some(Kept { bundle: self.bundle().map(Box::new), facts }))
+        let bundle = self.bundle().and_then(|bundle| {
+            keys.map_or(Ok(()), |keys| self.attested(bundle.get(), keys))?;
+            Ok(Box::new(bundle))
+        });
+        Ok(Some(Kept { bundle, facts }))
+    }
+
+    /// Refuses a stored bundle that nobody attested who must, now.
+    fn attested(&self, bundle: &Bundle, keys: &Path) -> Result<(), String> {
+        let failed = |why: &dyn std::fmt::Display| format!("the stored policy is not served: {why}");
+        let mut note = Vec::new();
+        let handle = File::open(self.0.join(NOTE)).map_err(|_| failed(&"it was stored before it had to be signed"))?;
+        handle.take(ATTESTATION_BYTES_MAX as u64 + 1).read_to_end(&mut note).map_err(|error| failed(&error))?;
+        let commit = bundle.statement.commit.as_deref().unwrap_or_default();
+        let attested = Attested::read(note, commit, keys).map_err(|why| failed(&why))?;
+        attested.covers(&bundle.statement.semantic).map_err(|why| failed(&why))
     }
 
     fn bundle(&self) -> Result<Verified<Bundle>, String> {
@@ -107,8 +125,18 @@ impl Keep {
         bundle::open(&bytes, &[self.key()?.verifying_key()]).map_err(|error| failed(&error))
     }
 
-    /// Stores a bundle and what it came from.
-    pub(super) fn save(&self, bundle: &[u8], facts: &Facts) -> Result<(), String> {
+    /// Stores a bundle, what it came from, and what was attested about it. The note comes first: a crash in between
+    /// leaves one that is about another commit, and no bundle is served with it.
+    pub(super) fn save(&self, bundle: &[u8], facts: &Facts, note: Option<&[u8]>) -> Result<(), String> {
+        let file = self.0.join(NOTE);
+        let kept = match note {
+            Some(note) => replace(&file, note),
+            None => match fs::remove_file(&file) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                Ok(()) | Err(_) => Ok(()),
+            },
+        };
+        kept.map_err(|error| format!("`{}` cannot be written: {error}", file.display()))?;
         let file = self.0.join(BUNDLE);
         replace(&file, bundle).map_err(|error| format!("`{}` cannot be written: {error}", file.display()))?;
         self.save_facts(facts)

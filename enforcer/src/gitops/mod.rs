@@ -5,6 +5,7 @@
 //! gateway sees policy text.
 
 mod activate;
+mod attested;
 mod difference;
 mod fetch;
 mod keep;
@@ -362,7 +363,9 @@ struct Restored {
 async fn restore(job: Job) -> Found {
     let restored = on_own_thread(move || {
         job.keep.prepare()?;
-        let Some(kept) = job.keep.load(&job.followed)? else { return Ok(None) };
+        let Some(kept) = job.keep.load(&job.followed, job.repository.require_signed_by.as_deref())? else {
+            return Ok(None);
+        };
         let bundle = kept.bundle.and_then(|bundle| {
             let bundle = bundle.into_inner();
             let sequence = bundle.statement.sequence;
@@ -431,6 +434,7 @@ mod tests {
             fetch_timeout: Duration::from_secs(1),
             webhook_secret: None,
             signers: None,
+            require_signed_by: None,
             rewind: None,
         };
         let (publisher, state) = policy::channel();

@@ -17,6 +17,10 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// The version of the wire format; part of the semantic digest.
 pub const WIRE_VERSION: u32 = 1;
+/// Where git keeps what was attested about commits.
+pub const NOTES: &str = "refs/notes/leasehold";
+/// The longest attestation in bytes.
+pub const ATTESTATION_BYTES_MAX: usize = 64 * 1024;
 /// The deepest nesting of CBOR values.
 const NESTING_MAX: usize = 32;
 
@@ -118,7 +122,7 @@ pub struct Bundle {
     pub statement: Statement,
 }
 
-/// Evidence that content was signed by a trusted key. Only [`open`] makes one.
+/// Evidence that content was signed by a trusted key. Only [`open`] and [`attested`] make one.
 #[derive(Clone, Debug)]
 pub struct Verified<T>(T);
 
@@ -175,7 +179,33 @@ pub fn build(
     key: Option<&SigningKey>,
 ) -> Result<Vec<u8>, BundleError> {
     let (tables, places) = (canonical(rules)?, to_cbor(sources)?);
-    let statement = Statement {
+    let envelope = Envelope::seal(&statement(rules, facts, &tables, &places), key)?.to_json()?;
+    Ok(frame::encode(&Parts { tables: &tables, places: &places, envelope: &envelope }))
+}
+
+/// The envelope of a bundle without its content: what a commit carries as a note.
+///
+/// # Errors
+/// Never for tables that `lower` wrote.
+pub fn attest(rules: &Rules, sources: &SourceTable, facts: Facts, key: &SigningKey) -> Result<Vec<u8>, BundleError> {
+    let (tables, places) = (canonical(rules)?, to_cbor(sources)?);
+    Envelope::seal(&statement(rules, facts, &tables, &places), Some(key))?.to_json()
+}
+
+/// The statement of an attestation that one of these keys signed. Whether it is about a policy, its digest says.
+///
+/// # Errors
+/// When the bytes are damaged, too long, or not signed by one of the keys.
+pub fn attested(bytes: &[u8], trusted: &[VerifyingKey]) -> Result<Verified<Statement>, BundleError> {
+    if bytes.len() > ATTESTATION_BYTES_MAX {
+        return Err(BundleError::Envelope("it is too long".to_owned()));
+    }
+    let statement = Envelope::from_json(bytes)?.open(trusted)?;
+    if statement.wire == WIRE_VERSION { Ok(Verified(statement)) } else { Err(BundleError::Version(statement.wire)) }
+}
+
+fn statement(rules: &Rules, facts: Facts, tables: &[u8], places: &[u8]) -> Statement {
+    Statement {
         wire: WIRE_VERSION,
         policy: rules.name.clone(),
         commit: facts.commit,
@@ -183,12 +213,10 @@ pub fn build(
         sequence: facts.sequence,
         compiler: facts.compiler,
         findings: facts.findings,
-        semantic: digest(&tables),
-        places: digest(&places),
+        semantic: digest(tables),
+        places: digest(places),
         source: facts.source,
-    };
-    let envelope = Envelope::seal(&statement, key)?.to_json()?;
-    Ok(frame::encode(&Parts { tables: &tables, places: &places, envelope: &envelope }))
+    }
 }
 
 /// Opens a bundle that one of these keys signed.

@@ -36,6 +36,24 @@ fn a_signed_bundle_opens_with_its_key_only() {
 }
 
 #[test]
+fn an_attestation_says_what_its_bundle_says() {
+    let facts = || Facts { sequence: 7, commit: Some("c0ffee".into()), ..Facts::default() };
+    let bytes = attest(&rules(), &sources(), facts(), &key(1)).unwrap();
+    let bundle = build(&rules(), &sources(), facts(), Some(&key(1))).unwrap();
+    let said = attested(&bytes, &[key(1).verifying_key()]).unwrap();
+    assert_eq!(said.get(), &open(&bundle, &[key(1).verifying_key()]).unwrap().get().statement);
+    // As git keeps a note: with an end of line.
+    assert!(attested(&[bytes.as_slice(), b"\n"].concat(), &[key(1).verifying_key()]).is_ok());
+    assert_eq!(attested(&bytes, &[key(2).verifying_key()]).unwrap_err(), BundleError::Untrusted);
+    assert!(matches!(
+        attested(&[bytes.as_slice(), &bytes].concat(), &[key(1).verifying_key()]),
+        Err(BundleError::Envelope(_))
+    ));
+    let long = [bytes, vec![b' '; ATTESTATION_BYTES_MAX]].concat();
+    assert!(matches!(attested(&long, &[key(1).verifying_key()]), Err(BundleError::Envelope(_))));
+}
+
+#[test]
 fn an_unsigned_bundle_is_refused() {
     let bytes = build(&rules(), &sources(), Facts::default(), None).unwrap();
     assert_eq!(open(&bytes, &[key(1).verifying_key()]).unwrap_err(), BundleError::Unsigned);

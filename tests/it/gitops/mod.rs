@@ -1,6 +1,7 @@
 //! The follower against real repositories: what is applied, what is refused, and what survives.
 #![cfg(test)]
 
+mod attested;
 mod hostile;
 mod repo;
 mod signed;

@@ -194,6 +194,7 @@ pub(super) fn settings(repo: &Repo) -> Repository {
         fetch_timeout: Duration::from_secs(20),
         webhook_secret: None,
         signers: None,
+        require_signed_by: None,
         rewind: None,
     }
 }

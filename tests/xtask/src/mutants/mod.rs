@@ -44,12 +44,13 @@ enum Fate {
     Survived,
 }
 
-/// Runs with `--seed S` and `--count N`, and `--only PATH` for files whose path holds a text.
+/// Runs with `--seed S` and `--count N`, with `--only PATH` for files whose path holds a text, and with `--from N` to go
+/// on with a run that was stopped.
 ///
 /// # Errors
 /// When the words are unknown, the copy does not build, or its tests fail without a change.
 pub fn run(words: &[&str]) -> Outcome<ExitCode> {
-    let (mut seed, mut count, mut only) = (1_u64, 100_usize, "");
+    let (mut seed, mut count, mut only, mut from) = (1_u64, 100_usize, "", 1_u32);
     let mut words = words.iter();
     while let Some(word) = words.next() {
         let value = words.next().ok_or_else(|| Fault::new(format!("`{word}` needs a value")))?;
@@ -57,6 +58,7 @@ pub fn run(words: &[&str]) -> Outcome<ExitCode> {
             "--seed" => seed = value.parse().doing(|| format!("`--seed {value}`"))?,
             "--count" => count = value.parse().doing(|| format!("`--count {value}`"))?,
             "--only" => only = value,
+            "--from" => from = value.parse().doing(|| format!("`--from {value}`"))?,
             _ => return Err(Fault::new(format!("unknown option `{word}`"))),
         }
     }
@@ -67,7 +69,7 @@ pub fn run(words: &[&str]) -> Outcome<ExitCode> {
     say::step(&format!("{} of {all} changes, seed {seed}", sample.len()));
     bench.copy()?;
     let (sample, programs) = bench.build(sample)?;
-    bench.judge(&sample, programs)
+    bench.judge(&sample, programs, from)
 }
 
 /// The folders of a run.
@@ -248,7 +250,7 @@ impl Bench {
         all
     }
 
-    fn judge(&self, sample: &[Mutant], programs: Vec<Program>) -> Outcome<ExitCode> {
+    fn judge(&self, sample: &[Mutant], programs: Vec<Program>, from: u32) -> Outcome<ExitCode> {
         let mut tests = Vec::new();
         for (program, folder) in programs {
             let start = clock::now();
@@ -262,7 +264,8 @@ impl Bench {
         say::note(&format!("{} test programs take {:.1} s without a change", tests.len(), whole.as_secs_f64()));
         let mut survivors = Vec::new();
         let (mut caught, mut endless) = (0, 0);
-        for mutant in sample {
+        let sample: Vec<&Mutant> = sample.iter().filter(|mutant| mutant.id >= from).collect();
+        for mutant in &sample {
             let mut fate = Fate::Survived;
             // What is changed in the compiler cannot show in the tests of `lang`.
             let lang = self.tree.join("lang");
@@ -273,13 +276,11 @@ impl Bench {
                     break;
                 }
             }
+            say::line(&format!("  {} {fate:?}: {}", mutant.id, shown(mutant)));
             match fate {
                 Fate::Caught => caught += 1,
                 Fate::Endless => endless += 1,
-                Fate::Survived => {
-                    say::line(&shown(mutant));
-                    survivors.push(mutant);
-                }
+                Fate::Survived => survivors.push(mutant),
             }
         }
         say::step(&format!(
@@ -287,6 +288,9 @@ impl Bench {
             sample.len(),
             survivors.len()
         ));
+        for mutant in survivors {
+            say::line(&format!("  survived: {}", shown(mutant)));
+        }
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -319,7 +323,7 @@ fn attempt(program: &Path, folder: &Path, id: u32, longest: Duration) -> Outcome
 }
 
 fn shown(mutant: &Mutant) -> String {
-    format!("  survived: {}:{} in `{}`: {}", mutant.file, mutant.site.line, mutant.site.function, mutant.site.what)
+    format!("{}:{} in `{}`: {}", mutant.file, mutant.site.line, mutant.site.function, mutant.site.what)
 }
 
 /// Writes a file unless it says that already, so that cargo sees no change where there is none.
