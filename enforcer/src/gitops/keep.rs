@@ -99,7 +99,7 @@ impl Keep {
             keys.map_or(Ok(()), |keys| self.attested(bundle.get(), keys))?;
             Ok(Box::new(bundle))
         });
-        Ok(Some(Kept { bundle, facts }))
+        Ok(Some(Kept { facts, bundle }))
     }
 
     /// Refuses a stored bundle that nobody attested who must, now.
