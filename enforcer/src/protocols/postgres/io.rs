@@ -87,14 +87,14 @@ pub async fn serve(listener: Listener, stream: TcpStream, peer: SocketAddr, ente
             tracing::debug!(%peer, %error, "no login");
             shared.metrics.login_refused("handshake");
         }
-        Ok(Arrival::Cancel(request)) => {
-            // The client's connection closes once the target has taken the request: clients wait for that before
-            // they run what must not be cancelled.
+        Ok(Arrival::Cancel(request, stream)) => {
             if let Some((session, route)) = shared.cancels.find(&request)
                 && !shared.live.cancel_held(&session)
             {
                 deliver_cancel(&route, &shared).await;
             }
+            // Only now: clients wait for the end of this connection before they run what must not be cancelled.
+            drop(stream);
         }
         Ok(Arrival::Login(mut login)) => {
             let mut role = None;

@@ -71,8 +71,9 @@ impl std::fmt::Debug for Door<'_> {
 pub enum Arrival<S> {
     /// Somebody who asks for a session and has shown a token that nobody has looked at yet.
     Login(Box<Login<S>>),
-    /// Somebody who asks to cancel a statement. The connection is to be dropped without a word.
-    Cancel(CancelRequest),
+    /// Somebody who asks to cancel a statement. The connection is to be dropped without a word, once the target has taken
+    /// the request: a client takes its end for a sign that no later statement can be hit.
+    Cancel(CancelRequest, Stream<S>),
 }
 
 /// A client that waits for AuthenticationOk or a refusal.
@@ -120,7 +121,7 @@ where
     let whole = Box::pin(async {
         let (stream, packet) = open(stream, door).await?;
         match packet {
-            Packet::Cancel(request) => Ok(Arrival::Cancel(request)),
+            Packet::Cancel(request) => Ok(Arrival::Cancel(request, stream)),
             Packet::Startup(startup) => ask(stream, &startup, door).await.map(Arrival::Login),
             Packet::Ssl | Packet::Gss => Err(StartupError::TlsUnasked),
         }

@@ -455,13 +455,21 @@ async fn unknown_versions_are_negotiated_before_the_question() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancel_request_is_handed_over_without_a_word() {
+async fn a_cancel_request_is_handed_over_with_its_connection_and_without_a_word() {
     let mut out = BytesMut::new();
     packet::write_cancel_request(&mut out, 7, &[9; 32]);
-    let (arrival, heard) = meet(REMOTE, None, async |client| say(client, &out).await).await;
-    let Ok(Arrival::Cancel(request)) = arrival else { panic!("{arrival:?}") };
+    let (arrival, mut client) = meet(REMOTE, None, async |mut client: DuplexStream| {
+        client.write_all(&out).await.unwrap();
+        client
+    })
+    .await;
+    let Ok(Arrival::Cancel(request, stream)) = arrival else { panic!("{arrival:?}") };
     assert_eq!((request.pid, request.secret), (7, vec![9; 32]));
-    assert!(heard.is_empty());
+    let mut heard = [0];
+    let early = tokio::time::timeout(Duration::from_secs(5), client.read(&mut heard)).await;
+    assert!(early.is_err(), "its end would say that the target has taken the request: {early:?}");
+    drop(stream);
+    assert_eq!(client.read(&mut heard).await.unwrap(), 0);
 }
 
 #[tokio::test(start_paused = true)]
