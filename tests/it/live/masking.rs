@@ -467,6 +467,22 @@ fn comparable(raw: &mut Raw, text: &str, mode: Mode, masked: &BTreeSet<usize>) -
     out
 }
 
+/// What a transaction has defined and not committed, it is judged by: nobody else's catalog knows it.
+#[test]
+fn a_transaction_is_judged_by_its_own_definitions() {
+    let run = |raw: &mut Raw, sql: &str| transcript(raw, sql, Mode::Simple);
+    let [connection, _] = Masking::Rewrite.connections();
+    let (mut one, mut other) = (through(connection), through(connection));
+    let begun = run(&mut one, "begin; create view fresh as select id, label from plain; select count(*) from fresh");
+    assert!(begun.contains("C SELECT 1"), "{begun}");
+    // The other reads the catalog later than the one did.
+    let elsewhere = "create table elsewhere (id integer); drop table elsewhere; select count(*) from plain";
+    let elsewhere = run(&mut other, elsewhere);
+    assert!(elsewhere.contains("C SELECT 1"), "{elsewhere}");
+    let again = run(&mut one, "select count(*) from fresh; rollback");
+    assert!(again.contains("C SELECT 1"), "{again}");
+}
+
 /// The check of a domain runs whenever a value of it is made, and a parameter's type is named outside the statement.
 #[test]
 fn a_parameters_type_runs_no_routine_that_reads_masked_columns() {

@@ -240,11 +240,6 @@ impl Plan {
         self.catalog.relation(relation).is_some_and(|found| effects::loud(self, found.oid, operation).is_some())
     }
 
-    /// Whether a relation is shown in the same way under another plan.
-    pub fn agrees(&self, other: &Self, relation: &Name) -> bool {
-        self.treatments.get(relation) == other.treatments.get(relation)
-    }
-
     /// The gateway's own views, each after those that it reads; none where statements compute the masks.
     pub fn provided(&self) -> &[Provided] {
         &self.provided

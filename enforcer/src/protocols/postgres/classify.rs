@@ -61,21 +61,31 @@ pub struct Classified {
     pub counted: bool,
     /// What the masks of the session make of it.
     pub outcome: Outcome,
-    /// The masks under which it was judged; none where the connection had none.
+    /// What it was read under.
     pub under: Under,
 }
 
-/// The masks under which a statement was judged.
+/// The masks and the definitions under which a statement was read; none where the connection had none.
 #[derive(Clone, Debug, Default)]
-pub struct Under(pub Option<Arc<Plan>>);
+pub struct Under {
+    /// The masks.
+    pub plan: Option<Arc<Plan>>,
+    /// What names led to.
+    pub reach: Option<Arc<Reach>>,
+}
 
+impl Under {
+    /// Whether these are the very same masks and definitions.
+    pub fn is(&self, plan: Option<&Arc<Plan>>, reach: Option<&Arc<Reach>>) -> bool {
+        self.plan.as_ref().map(Arc::as_ptr) == plan.map(Arc::as_ptr)
+            && self.reach.as_ref().map(Arc::as_ptr) == reach.map(Arc::as_ptr)
+    }
+}
+
+/// Two readings are equal when they say the same, whatever they were read under.
 impl PartialEq for Under {
-    fn eq(&self, other: &Self) -> bool {
-        match (&self.0, &other.0) {
-            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-            (None, None) => true,
-            (Some(_), None) | (None, Some(_)) => false,
-        }
+    fn eq(&self, _: &Self) -> bool {
+        true
     }
 }
 
@@ -113,7 +123,8 @@ pub fn classify(
         };
         // Nothing but the statement itself may be shown as its text: where it cannot be cut out, all of it is.
         let text = sql.get(judged.text.clone()).unwrap_or(sql);
-        Arc::new(statement(judged, text, outcome, Under(plan.cloned())))
+        let under = Under { plan: plan.cloned(), reach: reach.cloned() };
+        Arc::new(statement(judged, text, outcome, under))
     });
     Ok(Text { statements: statements.collect(), rewritten })
 }

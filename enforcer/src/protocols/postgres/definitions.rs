@@ -4,7 +4,7 @@
 
 use super::machine::Postgres;
 use super::masking::{self, CATALOG_MS_MAX, Known};
-use super::pipeline::{Awaited, Run};
+use super::pipeline::Awaited;
 use super::scan::Scanner;
 use super::verdict;
 use super::wire::server::TransactionStatus;
@@ -35,7 +35,9 @@ impl Postgres {
     /// Whether what comes next must wait until the definitions that a request changes, or the catalog, are known.
     pub(super) fn waits_for_definitions(&self) -> bool {
         matches!(self.pipeline.front(), Some(Awaited::Catalog(_)))
-            || self.reach.is_some() && self.pipeline.ends_a_request() && self.pipeline.runs().any(Run::redefines)
+            || self.reach.is_some()
+                && self.pipeline.ends_a_request()
+                && self.pipeline.runs().any(|run| run.redefines(self.redefined_for_now))
     }
 
     /// Between two requests of the client, sees to it that the catalog is not too old. While it is being read, nothing
@@ -49,7 +51,9 @@ impl Postgres {
         if !ready || !self.pipeline.is_empty() {
             return false;
         }
+        // What a transaction has changed, others do not see.
         if !self.redefined
+            && !self.redefined_for_now
             && let Some(newer) = self.catalogs.latest(self.lease.connection())
             && newer.read_mono_ms > known.read_mono_ms
             && !known.catalog.has_temporary()

@@ -5,7 +5,7 @@
 use super::classify::{Classified, Text, Under};
 use super::machine::Postgres;
 use super::names::{Full, Meanings};
-use super::pipeline::{Freed, Run, redefines, uses_rows};
+use super::pipeline::{Freed, Run, redefines, takes_back, uses_rows};
 use super::reply::{self, Rule};
 use super::verdict::{self, Context, Denial};
 use super::wire::client::{Execute, Query};
@@ -58,11 +58,14 @@ impl Postgres {
     /// Judges a text; what is permitted, ready to run.
     pub(super) fn judge_text(&self, now: Now, text: &Text) -> Result<Run, Box<Denial>> {
         let mut permitted = Run::default();
-        if self.plan.is_some() && text.statements.len() > 1 && text.statements.iter().any(|one| redefines(one)) {
+        let behind = text.statements.split_last().map_or(&[] as &[_], |(_, before)| before);
+        let takes_back = self.redefined_for_now && behind.iter().any(|one| takes_back(one));
+        let defines = text.statements.len() > 1 && text.statements.iter().any(|one| redefines(one));
+        if self.plan.is_some() && (defines || takes_back) {
             let sentence = "where masks stand, definitions are changed by a message of their own: what follows must be judged by what they made";
             return Err(Denial::saying(sentence));
         }
-        if self.plan.is_none() && self.rests_on_names() && uses_what_it_defines(text) {
+        if self.plan.is_none() && self.rests_on_names() && self.uses_what_it_defines(text) {
             let sentence = "where rules name tables, definitions are changed by a message of their own: what follows must be judged by what they made";
             return Err(Denial::saying(sentence));
         }
@@ -85,7 +88,7 @@ impl Postgres {
         place: Place,
         permitted: &mut Run,
     ) -> Result<(), Box<Denial>> {
-        let pending = || self.pipeline.runs().any(Run::redefines);
+        let pending = || self.pipeline.runs().any(|run| run.redefines(self.redefined_for_now));
         let rests = self.plan.is_some() || self.rests_on_names() && uses_rows(statement);
         if rests && !matches!(statement.action, Action::Transaction(_)) && (self.redefined || pending()) {
             let sentence = "definitions were changed in this pipeline: end it (Sync) before the next statement, which must be judged by what they made";
@@ -120,6 +123,7 @@ impl Postgres {
         let context = self.context(now);
         let mut wants = Agreed::default();
         for (at, statement) in judged.iter().enumerate() {
+            self.still_means(statement)?;
             let verdict = verdict::judge(&context, statement)?;
             permitted.limits = tighter(std::mem::take(&mut permitted.limits), verdict.limits);
             if at > 0 || runs {
@@ -135,6 +139,29 @@ impl Postgres {
         permitted.frees.extend(frees(statement));
         permitted.statements.extend(judged);
         Ok(())
+    }
+
+    /// Refuses what was read under masks or definitions that have changed, where it now reads otherwise.
+    fn still_means(&self, statement: &Classified) -> Result<(), Box<Denial>> {
+        let under = &statement.under;
+        if under.is(self.plan.as_ref(), self.reach.as_ref()) {
+            return Ok(());
+        }
+        let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = texts.get(&statement.text, &self.facts, under.plan.as_ref(), under.reach.as_ref());
+        let now = texts.get(&statement.text, &self.facts, self.plan.as_ref(), self.reach.as_ref());
+        if matches!((before, now), (Ok(before), Ok(now)) if before == now) {
+            return Ok(());
+        }
+        let sentence = "the definitions or the masks of what this statement uses have changed since it was prepared; prepare it again";
+        Err(Denial::saying(sentence).with_code(SqlState::FEATURE_NOT_SUPPORTED))
+    }
+
+    /// Whether a text changes definitions and then uses rows or routines.
+    fn uses_what_it_defines(&self, text: &Text) -> bool {
+        let changes = |one: &Classified| redefines(one) || self.redefined_for_now && takes_back(one);
+        let mut after = text.statements.iter().skip_while(|one| !changes(one)).skip(1);
+        after.any(|one| uses_rows(one))
     }
 
     /// Whether what the session may do rests on names of tables, and a catalog says what they lead to.
@@ -322,10 +349,4 @@ pub(super) fn notice_of(denial: &Denial) -> Notice {
         Some(hint) => notice.with_hint(hint.clone()),
         None => notice,
     }
-}
-
-/// Whether a text changes definitions and then uses rows or routines.
-fn uses_what_it_defines(text: &Text) -> bool {
-    let mut after = text.statements.iter().skip_while(|one| !redefines(one)).skip(1);
-    after.any(|one| uses_rows(one))
 }

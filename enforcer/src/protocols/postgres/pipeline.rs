@@ -12,7 +12,7 @@ use lang::program::rules::RuleId;
 use lang::program::{Access, Object, StatementLimits};
 use lang::protocol::Operation;
 use pgsql::snapshot::Builder;
-use pgsql::statement::Action;
+use pgsql::statement::{Action, Transaction};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -123,9 +123,9 @@ impl Run {
         self.accesses().any(|access| access.op == Operation::CopyIn)
     }
 
-    /// Whether it may have changed what the catalog says.
-    pub fn redefines(&self) -> bool {
-        self.statements.iter().any(|one| redefines(one))
+    /// Whether it may have changed what the catalog says; in a transaction that did so before, by taking it back.
+    pub fn redefines(&self, after_changes: bool) -> bool {
+        self.statements.iter().any(|one| redefines(one) || after_changes && takes_back(one))
     }
 
     /// Every operation on every object.
@@ -143,6 +143,15 @@ pub fn redefines(statement: &Classified) -> bool {
         )
     };
     statement.accesses.iter().any(defines) || matches!(statement.action, Action::Discard(_))
+}
+
+/// Whether a statement may undo what its transaction did: a COMMIT does, once something has failed.
+pub fn takes_back(statement: &Classified) -> bool {
+    let Action::Transaction(transaction) = &statement.action else { return false };
+    match transaction {
+        Transaction::Commit { .. } | Transaction::Rollback { .. } | Transaction::RollbackTo(_) => true,
+        Transaction::Begin | Transaction::Savepoint(_) | Transaction::Release(_) => false,
+    }
 }
 
 /// Whether a statement reads or changes rows of a named object, or runs a routine or what was prepared.

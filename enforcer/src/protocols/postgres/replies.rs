@@ -494,7 +494,7 @@ impl Postgres {
 
     /// Keeps what a run that ended did to names: what it fetched always, what it made and freed when it succeeded.
     pub(super) fn settle(&mut self, run: &Run, succeeded: bool) {
-        if run.redefines() {
+        if run.redefines(self.redefined_for_now) {
             self.redefined = true;
             self.redefined_for_now = true;
         }
