@@ -20,19 +20,24 @@ const LINK: i32 = 0o120_000;
 pub(crate) fn revision(root: &str, name: &str) -> Result<Revision, SystemError> {
     let failed = |why: &str| SystemError::new("read the revision", name, why);
     let here = if root.is_empty() { "." } else { root };
-    let repository = Repository::discover(here).map_err(|error| failed(error.message()))?;
+    let repository = Repository::discover(here).map_err(|error| failed(error.message()).unknown())?;
     let commit = match name.split_once("...") {
         Some((a, b)) => merge_base(&repository, a, b),
         None => named(&repository, name),
     };
-    let commit = commit.map_err(|error| failed(&missing(&repository, &error)))?;
-    let folder = folder(&repository, here).ok_or_else(|| failed("the folder is outside the repository's work tree"))?;
+    let commit = commit.map_err(|error| {
+        let named = matches!(error.code(), ErrorCode::NotFound | ErrorCode::Ambiguous | ErrorCode::InvalidSpec);
+        let failure = failed(&missing(&repository, &error));
+        if named { failure.unknown() } else { failure }
+    })?;
+    let folder = folder(&repository, here)
+        .ok_or_else(|| failed("the folder is outside the repository's work tree").unknown())?;
     let mut files = Files { blobs: BTreeMap::new(), bytes: 0, root: root.trim_end_matches('/').to_owned() };
     let mut tree = commit.tree().map_err(|error| failed(error.message()))?;
     for part in folder.split('/').filter(|part| !part.is_empty()) {
         let next = tree.get_name(part).filter(|entry| entry.filemode_raw() == FOLDER).map(|entry| entry.id());
         let next = next.and_then(|id| repository.find_tree(id).ok());
-        tree = next.ok_or_else(|| failed(&format!("the commit has no folder `{folder}`")))?;
+        tree = next.ok_or_else(|| failed(&format!("the commit has no folder `{folder}`")).unknown())?;
     }
     files.walk(&repository, &tree, "", 0)?;
     Ok(Revision {

@@ -42,12 +42,20 @@ pub struct SystemError {
     pub path: String,
     /// Why it failed.
     pub why: String,
+    /// What was asked for does not exist: the question is wrong, and not the machine.
+    pub asked: bool,
 }
 
 impl SystemError {
     /// The failure of doing something to a path.
     pub fn new(doing: &'static str, path: &str, why: impl fmt::Display) -> Self {
-        Self { doing, path: path.to_owned(), why: why.to_string() }
+        Self { doing, path: path.to_owned(), why: why.to_string(), asked: false }
+    }
+
+    /// The same, of something that does not exist.
+    #[must_use]
+    pub fn unknown(self) -> Self {
+        Self { asked: true, ..self }
     }
 }
 
@@ -297,7 +305,8 @@ impl System for Memory {
             |(path, content): (&String, &Vec<u8>)| Some((path.strip_prefix(&prefix)?.to_owned(), content.clone()));
         let files: Vec<(String, Vec<u8>)> = self.with(|files| files.iter().filter_map(own).collect());
         if files.is_empty() {
-            return Err(SystemError::new("read the revision", name, format_args!("`{root}` has no such revision")));
+            let why = format_args!("`{root}` has no such revision");
+            return Err(SystemError::new("read the revision", name, why).unknown());
         }
         let source = Box::new(Self::new(self.now, files));
         Ok(Revision { id: name.to_owned(), tree: name.to_owned(), at: self.now, source })

@@ -1,6 +1,6 @@
 //! `who-can`, `what-can`, `why` and `why-not`: questions about a policy, answered from the tables that decide.
 
-use super::{Failure, Terminal, count, located, root, threads};
+use super::{Failure, Terminal, count, from_here, located, root, threads};
 use crate::{
     analyze::{
         ask::{self, Asked, Given, Why},
@@ -9,7 +9,6 @@ use crate::{
     cli::{AskArgs, AskFormat, Exit, Format, ObjectArgs, WhatCanArgs, WhoCanArgs, WhyArgs},
     compile::{Compilation, Options, compile},
     report::{self, visible},
-    system::join,
 };
 use lang::{
     diag::Severity,
@@ -127,11 +126,6 @@ fn explained(answer: &Why, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
         writeln!(terminal.out, "no grant concerns this connection")?;
     }
     Ok(())
-}
-
-/// A place of the policy as the shell sees it, as `check` shows it.
-fn from_here(place: &mut Option<String>, root: &str) {
-    *place = place.take().map(|place| join(root, &place));
 }
 
 fn show(

@@ -1,6 +1,6 @@
 //! `diff`: what a change of the policy gives and takes, exactly, with witnesses. Needs no network and no secrets.
 
-use super::{Failure, Terminal, count, located, root, threads};
+use super::{Failure, Terminal, count, from_here, located, root, threads};
 use crate::{
     analyze::report::{self as analysis, Entry, Failed, Report},
     cli::{DiffArgs, DiffFormat, Exit, FailOn, Format},
@@ -52,12 +52,15 @@ pub fn run(args: &DiffArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Failure
     let (Some(old), Some(new)) = revisions else {
         return Ok(Exit::Found);
     };
-    let report = match analysis::compare(old, new, at, &directory, args.author.as_deref(), super::threads()) {
+    let mut report = match analysis::compare(old, new, at, &directory, args.author.as_deref(), super::threads()) {
         Ok(report) => report,
         Err(Failed::Engine(disagreement)) => return Err(Failure::Engine(disagreement)),
         Err(Failed::Bundle(error)) => return Err(Failure::Bundle(error)),
         Err(Failed::Invalid(error)) => return Err(Failure::Usage(error.to_string())),
     };
+    for change in report.connections.iter_mut().flat_map(|connection| &mut connection.changes) {
+        from_here(&mut change.place, &root);
+    }
     let took = terminal.system.now().ms_since(started);
     let text = match args.format {
         DiffFormat::Human => shown::human(&report, took, terminal.colours),

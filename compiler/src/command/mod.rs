@@ -61,7 +61,7 @@ pub enum Failure {
     Usage(String),
     /// Files could not be read or written.
     #[error(transparent)]
-    System(#[from] SystemError),
+    System(SystemError),
     /// The output could not be written.
     #[error("the output could not be written")]
     Output(#[from] std::io::Error),
@@ -71,6 +71,12 @@ pub enum Failure {
     /// The policy could not be encoded.
     #[error(transparent)]
     Bundle(#[from] BundleError),
+}
+
+impl From<SystemError> for Failure {
+    fn from(error: SystemError) -> Self {
+        if error.asked { Self::Usage(error.to_string()) } else { Self::System(error) }
+    }
 }
 
 /// The folder that holds policy.kdl: the one named, else this one, else `policies`.
@@ -139,6 +145,11 @@ fn located(sources: &SourceMap, root: &str) -> SourceMap {
         located.add(join(root, source.path()), source.text());
     }
     located
+}
+
+/// A place of the policy as the shell sees it, as `check` shows it.
+fn from_here(place: &mut Option<String>, root: &str) {
+    *place = place.take().map(|place| join(root, &place));
 }
 
 /// How many files are parsed at once.

@@ -215,6 +215,13 @@ fn a_formatting_only_change_is_no_difference() {
 }
 
 #[test]
+fn a_revision_that_does_not_exist_is_a_wrong_question() {
+    let ran = leaseholdc(&revisions(GOOD, GOOD), &["diff", "gone"]);
+    assert_eq!(ran.exit, Exit::Usage, "{}", ran.err);
+    assert!(ran.err.contains("no such revision"), "{}", ran.err);
+}
+
+#[test]
 fn a_longer_window_widens_and_can_fail() {
     let longer = GOOD.replace("lifetime \"1h\"\n", "lifetime \"2h\"\n");
     let ran = leaseholdc(&revisions(GOOD, &longer), &["diff", "base", "--fail-on", "wider"]);
