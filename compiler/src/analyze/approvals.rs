@@ -84,16 +84,24 @@ fn compare(people: &People, strong: (usize, &[&Approval]), weak: (usize, &[&Appr
     worlds.all_satisfy(0, &[])
 }
 
-/// The least ways to be in a line's groups.
+/// The least ways to be in a line's groups. A way replaces another one only where it counts for no more lines and
+/// whoever holds it may be one person with everybody that the other may be one with.
 fn ways(people: &People, view: usize, line: &Quorum, marks: &BTreeMap<usize, Marks>) -> Vec<(Marks, usize)> {
-    let mut all: BTreeMap<Marks, usize> = BTreeMap::new();
+    let mut all: BTreeMap<(Marks, (usize, BTreeSet<usize>)), usize> = BTreeMap::new();
     // Only people answer, and only those whom the revision accepts.
     let accepted = people.members(view, &line.from).into_iter().filter(|one| people.together(view, *one, *one));
     for principal in accepted {
-        all.entry(marks.get(&principal).cloned().unwrap_or_default()).or_insert(principal);
+        let way = (marks.get(&principal).cloned().unwrap_or_default(), people.company(view, principal));
+        all.entry(way).or_insert(principal);
     }
-    let below = |marks: &Marks| all.keys().any(|other| other != marks && other.is_subset(marks));
-    all.iter().filter(|(marks, _)| !below(marks)).map(|(marks, one)| (marks.clone(), *one)).collect()
+    let replaced = |way: &(Marks, (usize, BTreeSet<usize>))| {
+        let (marks, (idp, apart)) = way;
+        all.keys().any(|other| {
+            let (own, (at, held)) = other;
+            other != way && own.is_subset(marks) && at == idp && held.is_subset(apart)
+        })
+    };
+    all.iter().filter(|(way, _)| !replaced(way)).map(|((marks, _), one)| (marks.clone(), *one)).collect()
 }
 
 /// A person of a world: the slots that they fill, and how.

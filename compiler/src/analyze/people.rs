@@ -340,6 +340,15 @@ impl People {
         seen.iter().enumerate().filter(|(_, one)| one.held.meets(&wanted)).map(|(at, _)| at).collect()
     }
 
+    /// With whom a principal may be one person, in a revision: those of the same identity provider, unless groups that
+    /// are held apart meet. Whoever holds fewer of these may be one with more.
+    pub fn company(&self, view: usize, principal: usize) -> (usize, BTreeSet<usize>) {
+        let idp = self.principals.get(principal).map_or(usize::MAX, |one| one.idp);
+        let held = self.seen.get(view).and_then(|seen| seen.get(principal)).map(|one| &one.held);
+        let apart = self.views.get(view).into_iter().flat_map(|view| view.disjoint_of.keys());
+        (idp, apart.copied().filter(|group| held.is_some_and(|held| held.contains(*group))).collect())
+    }
+
     /// Whether one person may hold two principals, in a revision. The kind is that of people, who approve.
     pub fn together(&self, view: usize, a: usize, b: usize) -> bool {
         let (Some(x), Some(y)) = (self.principals.get(a), self.principals.get(b)) else { return false };

@@ -303,7 +303,7 @@ impl Lease {
     }
 
     /// Whether the grant or a guard names tables. A grant of `*.*` has every object, whatever a name leads to.
-    pub fn names_objects(&self) -> bool {
+    fn names_objects(&self) -> bool {
         let everything = |tables: &[String]| tables.is_empty() || tables.iter().any(|pattern| pattern == "*.*");
         self.active.program.has_guards(&self.connection).1
             || self.grant().is_none_or(|grant| !everything(&grant.scope.tables))

@@ -60,7 +60,8 @@ impl Attested {
     }
 }
 
-/// The keys of a file: public keys in PEM, one after the other. Read at every look, so that keys can be exchanged.
+/// The keys of a file: public keys in PEM, one after the other. Read whenever a commit is to come into
+/// force, so that keys can be exchanged; what serves already serves on until the gateway starts again.
 fn trusted(file: &Path) -> Result<Vec<VerifyingKey>, String> {
     let unreadable = |why: &dyn std::fmt::Display| format!("the keys of `{}` cannot be read: {why}", file.display());
     let mut text = String::new();

@@ -4,9 +4,12 @@
 use super::repo::{Folder, Repo, commit_of, settings, start, text};
 use compiler::{
     cli::{Exit, run},
-    system::Os,
+    compile::{Options, compile},
+    emit, sign,
+    system::{Memory, Os},
 };
 use enforcer::config::Origin;
+use lang::time::Timestamp;
 use std::{fs, path::PathBuf, process::Command};
 
 const PRIVATE: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----\n";
@@ -68,6 +71,17 @@ impl Runner {
         assert_eq!(exit, Exit::Clean, "{said}");
     }
 
+    /// Signs another policy's meaning for a commit.
+    fn sign_another(&self, commit: &str, policy: &str) {
+        let files = Memory::new(Timestamp::from_unix(0), [("policy.kdl".to_owned(), policy.as_bytes().to_vec())]);
+        let compilation = compile(&files, "", Timestamp::from_unix(0), &Options { threads: 1 }).unwrap();
+        let origin = emit::Origin { commit: Some(commit.to_owned()), tree: None, sequence: 0 };
+        let key = sign::private_key(self.private.to_str().unwrap(), &Os).unwrap();
+        let note = emit::attestation(&compilation.checked.unwrap(), &origin, &key).unwrap();
+        let note = String::from_utf8(note).unwrap();
+        self.git(&["notes", "--ref", NOTES, "add", "--force", "-m", &note, commit]);
+    }
+
     fn push(&self) {
         self.git(&["push", "--quiet", "--force", "origin", NOTES]);
     }
@@ -110,6 +124,13 @@ async fn only_a_policy_that_was_signed_comes_into_force() {
     runner.push();
     running.nudge.nudge();
     running.refuses("is not by a key of").await;
+    runner.sign_another(&second.to_string(), &text("8h"));
+    let (exit, said) =
+        runner.leaseholdc(&["verify", "--commit", &second.to_string(), "--public-key", key.to_str().unwrap()]);
+    assert!(exit == Exit::Found && said.contains("about another commit or policy"), "{said}");
+    runner.push();
+    running.nudge.nudge();
+    running.refuses("the signed digest is").await;
     runner.sign(&second.to_string());
     runner.push();
     running.nudge.nudge();
@@ -182,5 +203,5 @@ fn a_policy_with_errors_is_not_signed_and_a_stranger_s_note_is_not_verified() {
     let (exit, said) = runner.leaseholdc(&verify);
     assert!(exit == Exit::Found && said.contains("not to be trusted"), "{said}");
     let (exit, said) = runner.leaseholdc(&["sign", "nowhere", "--sign-key", private]);
-    assert!(exit == Exit::Internal && said.contains("no such commit"), "{said}");
+    assert!(exit == Exit::Usage && said.contains("no such commit"), "{said}");
 }

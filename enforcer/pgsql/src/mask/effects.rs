@@ -113,6 +113,9 @@ pub(super) fn refused(plan: &Plan, tree: &pg::Node, judged: &Statement) -> Optio
     if let Some(why) = defines(tree) {
         return Some(format!("{why}; this connection has masks: do it with an account of your own"));
     }
+    if let Some(why) = moves(plan, tree) {
+        return Some(why);
+    }
     let checks_text = |field: &str, text: &str| field == "sval" && CHECKS_TEXT.contains(&text);
     if !plan.effects.types.is_empty() && blind::find(tree, &mut { checks_text }) {
         return Some(
@@ -122,6 +125,22 @@ pub(super) fn refused(plan: &Plan, tree: &pg::Node, judged: &Statement) -> Optio
         );
     }
     judged.accesses.iter().find_map(|access| written(plan, access))
+}
+
+/// Why a schema keeps its name: the policy names what is masked by it.
+fn moves(plan: &Plan, tree: &pg::Node) -> Option<String> {
+    let masks = |schema: &str| plan.treatments.keys().chain(&plan.tainted).any(|name| *name.0 == *schema);
+    let moved = match tree.node.as_ref() {
+        Some(E::RenameStmt(n)) if n.rename_type == pg::ObjectType::ObjectSchema as i32 => masks(&n.subname),
+        // Which relations an extension brought is not known.
+        Some(E::AlterObjectSchemaStmt(n)) => n.object_type == pg::ObjectType::ObjectExtension as i32,
+        _ => false,
+    };
+    moved.then(|| {
+        "the policy names masked columns by their schema, and they would have another one; change it together with the \
+         policy, with an account of your own"
+            .to_owned()
+    })
 }
 
 /// What a definition would open or test that the masks do not reach.

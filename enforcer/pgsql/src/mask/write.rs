@@ -32,8 +32,15 @@ pub(super) fn writes(judged: &Statement) -> bool {
 
 /// Why a statement that writes does not run.
 pub(super) fn refused(plan: &Plan, tree: &mut pg::Node, judged: &Statement) -> Option<String> {
-    let mut found =
-        Found { plan, columns: Vec::new(), relations: Vec::new(), changes: Vec::new(), into: false, ctes: Vec::new() };
+    let mut found = Found {
+        plan,
+        columns: Vec::new(),
+        relations: Vec::new(),
+        changes: Vec::new(),
+        parts: Vec::new(),
+        into: false,
+        ctes: Vec::new(),
+    };
     let top = query_of(tree, &mut found);
     if top.is_none() && found.changes.is_empty() {
         return None;
@@ -49,7 +56,8 @@ pub(super) fn refused(plan: &Plan, tree: &mut pg::Node, judged: &Statement) -> O
     if found.changes.is_empty() && !found.into && !writes(judged) {
         return None;
     }
-    found.changes.iter().find_map(|change| target(plan, change)).or_else(|| found.reads())
+    let whole = || found.changes.iter().find_map(|change| target(plan, change));
+    whole().or_else(|| found.assigns_parts()).or_else(|| found.reads())
 }
 
 /// The column of a row's place, which tells in what order rows were written and how long they are.
@@ -155,6 +163,8 @@ struct Found<'p> {
     /// What relations are called.
     relations: Vec<(Box<str>, Name)>,
     changes: Vec<Written>,
+    /// Columns of rows that are there of which a part is assigned.
+    parts: Vec<(Name, Box<str>)>,
     into: bool,
     ctes: Vec<Box<str>>,
 }
@@ -169,6 +179,18 @@ impl Found<'_> {
             }
         }
         masked
+    }
+
+    /// Why it may not assign to a part of a column: the server takes the rest from the real value.
+    fn assigns_parts(&self) -> Option<String> {
+        let (relation, column) = self.parts.iter().find(|(relation, column)| {
+            matches!(self.plan.treatment(relation), Some(Treatment::Covered(cover)) if cover.masked.contains(column))
+        })?;
+        Some(format!(
+            "a part of `{column}` of `{}.{}` is assigned to, and the rest is masked for you: the server would read it, and \
+             could tell of it by failing; assign the whole column, or leave it out",
+            relation.0, relation.1
+        ))
     }
 
     /// Why what the statement reads may not be read by one that writes.
@@ -254,22 +276,30 @@ impl Visitor for Found<'_> {
         }
         self.relations.extend(rows.into_iter().map(|row| (row, relation.clone())));
         let (mut inserted, mut updated, mut deletes) = (Named::Nothing, Named::Nothing, false);
+        let mut parts: Vec<Box<str>> = Vec::new();
         let finds = !matches!(change, Change::Insert(_));
         match change {
             Change::Insert(n) => {
                 inserted = names(&n.cols);
                 if let Some(conflict) = n.on_conflict_clause.as_ref().filter(|one| !one.target_list.is_empty()) {
                     updated = names(&conflict.target_list);
+                    parts.extend(assigned_in_part(&conflict.target_list));
                 }
             }
-            Change::Update(n) => updated = names(&n.target_list),
+            Change::Update(n) => {
+                updated = names(&n.target_list);
+                parts.extend(assigned_in_part(&n.target_list));
+            }
             Change::Delete(_) => deletes = true,
             Change::Merge(n) => {
                 for item in &n.merge_when_clauses {
                     let Some(E::MergeWhenClause(when)) = item.node.as_ref() else { continue };
                     match pg::CmdType::try_from(when.command_type) {
                         Ok(pg::CmdType::CmdInsert) => inserted.also(names(&when.target_list)),
-                        Ok(pg::CmdType::CmdUpdate) => updated.also(names(&when.target_list)),
+                        Ok(pg::CmdType::CmdUpdate) => {
+                            updated.also(names(&when.target_list));
+                            parts.extend(assigned_in_part(&when.target_list));
+                        }
                         Ok(pg::CmdType::CmdDelete) => deletes = true,
                         Ok(pg::CmdType::CmdNothing) => {}
                         _ => return visit::refused("a MERGE that does something unknown"),
@@ -277,6 +307,7 @@ impl Visitor for Found<'_> {
                 }
             }
         }
+        self.parts.extend(parts.into_iter().map(|column| (relation.clone(), column)));
         self.changes.push(Written { relation, inserted, updated, deletes, finds });
         Ok(())
     }
@@ -323,6 +354,14 @@ fn names(targets: &[pg::Node]) -> Named {
         _ => None,
     });
     if targets.is_empty() { Named::All } else { Named::These(named.collect()) }
+}
+
+/// The columns of which a list of targets names a field or an element only.
+fn assigned_in_part(targets: &[pg::Node]) -> impl Iterator<Item = Box<str>> {
+    targets.iter().filter_map(|target| match target.node.as_ref() {
+        Some(E::ResTarget(target)) if !target.indirection.is_empty() => Some(target.name.as_str().into()),
+        _ => None,
+    })
 }
 
 /// Whether a relation may not be written so, whatever the statement reads.

@@ -78,7 +78,7 @@ select 'routine', n.nspname, p.proname, \
  where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = p.oid and d.deptype = 'e' \
  and e.extname in ('btree_gin','btree_gist','citext','cube','earthdistance','fuzzystrmatch','hstore','intarray','isn',\
 'ltree','pg_trgm','pgcrypto','seg','unaccent','uuid-ossp')), \
- p.pronargs > 0 and p.pronargs - p.pronargdefaults <= 1 and (t.typtype = 'p' or t.typtype = 'c' and not exists (select from pg_catalog.pg_attribute a \
+ p.pronargs > 0 and p.pronargs - p.pronargdefaults <= 1 and (t.typtype <> 'c' or not exists (select from pg_catalog.pg_attribute a \
  where a.attrelid = t.typrelid and a.attname = p.proname and a.attnum > 0 and not a.attisdropped)), \
  p.prosecdef, p.prokind, p.provolatile, \
  exists (select from pg_catalog.pg_operator o where o.oprcode = p.oid), \

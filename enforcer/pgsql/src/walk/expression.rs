@@ -4,7 +4,7 @@ use super::names::{qualified, string};
 use super::restriction::Column;
 use super::{E, ObjectClass, ObjectKind, Seen, Walked, Walker, pg, unknown};
 use crate::catalog::PG_CATALOG;
-use crate::routines;
+use crate::routines::{self, Routine};
 use crate::statement::{Action, Parameter};
 use lang::protocol::Operation;
 
@@ -88,15 +88,17 @@ impl<'t> Walker<'t> {
         Ok(())
     }
 
+    /// `value.name` is a call of `name` with that value, whatever its type is, where there is no column of that name.
     fn attribute(&mut self, name: Option<&'t pg::Node>) {
-        if self.session.row_routines.is_empty() {
-            return;
+        let Some(name) = name.and_then(string) else { return };
+        if self.session.row_routines.contains(name) {
+            self.call_of(name);
         }
-        if let Some(name) = name.and_then(string)
-            && self.session.row_routines.contains(name)
-        {
-            let schema = Some(self.session.default_schema.as_ref());
-            self.touch(Operation::Call, Seen { kind: ObjectKind::Routine, schema, name, class: ObjectClass::Ordinary });
+        if name == "current_setting" {
+            self.current_setting(&[]);
+        } else if routines::is_attribute(name) {
+            let Routine { schema, name, class } = routines::resolve(Some(PG_CATALOG), name, self.session);
+            self.touch(Operation::Call, Seen { kind: ObjectKind::Routine, schema: Some(schema), name, class });
         }
     }
 

@@ -164,9 +164,9 @@ impl Postgres {
         after.any(|one| uses_rows(one))
     }
 
-    /// Whether what the session may do rests on names of tables, and a catalog says what they lead to.
+    /// Whether what the session may do rests on what names lead to, and a catalog says it.
     fn rests_on_names(&self) -> bool {
-        self.reach.is_some() && self.lease.names_objects()
+        self.reach.is_some() && self.lease.asks_for_definitions()
     }
 
     /// Adds what reviews want: the approvals as the policy has them now.
