@@ -179,7 +179,8 @@ fn is_built_in(name: &str, server_major: u16) -> bool {
         || name == "current_setting"
 }
 
-fn is_sensitive_name(name: &str) -> bool {
+/// Whether a routine of this name runs a text as SQL, or reads what its name does not show.
+pub(crate) fn is_sensitive_name(name: &str) -> bool {
     SENSITIVE.binary_search(&name).is_ok()
         || BUILT_IN_SENSITIVE.binary_search(&name).is_ok()
         || name.starts_with("lo_")

@@ -170,7 +170,7 @@ impl Build {
             let masked = relation.policy_reads.iter().any(|(table, column)| match table {
                 None => true,
                 Some(table) => {
-                    *table != relation.oid && self.plan.masked.contains_key(table)
+                    *table != relation.oid && self.tells(*table, &mut BTreeSet::from([relation.oid]))
                         || self.plan.is_masked(*table, *column)
                 }
             });
@@ -179,6 +179,22 @@ impl Build {
             }
         }
         None
+    }
+
+    /// Whether the rows of a relation, or which of them are shown, rest on masked columns or on somebody's routine: its
+    /// own, those of what a view reads, and those that row policies read.
+    fn tells(&self, oid: u32, seen: &mut BTreeSet<u32>) -> bool {
+        if !seen.insert(oid) {
+            return false;
+        }
+        let catalog = &self.plan.catalog;
+        let Some((name, relation)) = named(catalog, oid) else { return false };
+        let policies = relation.policy_reads.iter().filter(|_| relation.row_security);
+        self.plan.masked.contains_key(&oid)
+            || catalog.runs(oid)
+            || self.plan.masks.relations.contains_key(name)
+            || relation.definition.is_some() && catalog.bases_of(oid).any(|base| self.tells(base, seen))
+            || policies.into_iter().any(|(table, _)| table.is_none_or(|table| self.tells(table, seen)))
     }
 
     /// Views, each after what it reads, and materialised views.

@@ -3,10 +3,11 @@
 //!
 //! A routine is let through when its text can be shown to name nothing masked and to call nothing unknown.
 
-use super::{Plan, blind};
+use super::{Plan, blind, write};
 use crate::harmless::HARMLESS;
+use crate::routines::is_sensitive_name;
 use crate::snapshot::body::Body;
-use crate::snapshot::{Catalog, Kind, Name, TRIGGER};
+use crate::snapshot::{Catalog, Kind, Name, Relation, TRIGGER, TYPE};
 use crate::statement::{Access, ObjectKind, Statement};
 use lang::protocol::Operation;
 use pg_query::NodeEnum as E;
@@ -21,7 +22,25 @@ pub(super) struct Effects {
     /// Types whose values are checked by one: their names, and their numbers.
     pub(super) types: BTreeSet<Box<str>>,
     numbers: BTreeSet<u32>,
+    /// Relations of which a mere reading may make a value of such a type.
+    read: BTreeSet<u32>,
 }
+
+/// Words that apply an operator without its name.
+const COMPARES: &[(&str, &str)] = &[
+    ("between", "<"),
+    ("between", "<="),
+    ("between", ">"),
+    ("between", ">="),
+    ("case", "="),
+    ("in", "<>"),
+    ("in", "="),
+    ("natural", "="),
+    ("using", "="),
+];
+
+/// What runs along with a change when a relation has rewrite rules: the server's own statements are rewritten too.
+const RULE: &str = "a rewrite rule";
 
 /// Built-ins that run in routines and change nothing but a sequence.
 const SEQUENCES: &[&str] = &["currval", "lastval", "nextval", "setval"];
@@ -48,7 +67,35 @@ impl Effects {
                 }
             }
         }
+        if !effects.numbers.is_empty() {
+            effects.read = effects.makes_checked(catalog);
+        }
         effects
+    }
+
+    /// Relations with a column of a checked type, of which a statement can make a value without its name; those whose
+    /// query or row policies name one; and what reads them.
+    fn makes_checked(&self, catalog: &Catalog) -> BTreeSet<u32> {
+        let itself = |relation: &Relation| {
+            self.written.get(&relation.oid).is_some_and(|what| what.contains(TYPE))
+                || catalog.types_named_by(relation.oid).any(|oid| self.numbers.contains(&oid))
+        };
+        let found = catalog.relations().map(|(_, relation)| relation);
+        let mut read: BTreeSet<u32> = found.filter(|one| itself(one)).map(|one| one.oid).collect();
+        loop {
+            let reads = |relation: &Relation| {
+                let policies = relation.policy_reads.iter().filter_map(|(table, _)| *table);
+                let bases = catalog.bases_of(relation.oid).filter(|_| relation.definition.is_some());
+                bases.chain(policies).any(|oid| read.contains(&oid))
+            };
+            let found = catalog.relations().map(|(_, relation)| relation);
+            let more: Vec<u32> =
+                found.filter(|one| !read.contains(&one.oid) && reads(one)).map(|one| one.oid).collect();
+            if more.is_empty() {
+                return read;
+            }
+            read.extend(more);
+        }
     }
 
     /// Whether making a value of the type may run a routine that reads what is masked.
@@ -64,22 +111,25 @@ impl Effects {
 
 /// The names that a routine must not have in its text.
 struct Told<'p> {
+    plan: &'p Plan,
     catalog: &'p Catalog,
     forbidden: BTreeSet<&'p str>,
     permitted: BTreeSet<&'p str>,
+    /// Relations that are shown as they are, by their own name.
+    tables: BTreeMap<&'p str, Vec<&'p Name>>,
 }
 
 impl<'p> Told<'p> {
     fn new(plan: &'p Plan) -> Self {
         let catalog = &*plan.catalog;
         let (mut forbidden, mut permitted) = (BTreeSet::new(), BTreeSet::new());
+        let mut tables: BTreeMap<&str, Vec<&Name>> = BTreeMap::new();
         for (name, relation) in catalog.relations() {
-            let runs = relation.rules || catalog.runs_on_write(relation.oid).next().is_some();
             let shown = plan.is_plain(name) && !plan.is_tainted(name);
             // What a foreign table or a view reads is not in the text.
             let own = matches!(relation.kind, Kind::Table | Kind::Partitioned | Kind::Sequence);
-            if shown && own && !runs {
-                permitted.insert(name.1.as_ref());
+            if shown && own {
+                tables.entry(&name.1).or_default().push(name);
             } else {
                 forbidden.insert(name.1.as_ref());
             }
@@ -90,7 +140,8 @@ impl<'p> Told<'p> {
         }
         forbidden.extend(catalog.operators.iter().chain(&catalog.types).map(AsRef::as_ref));
         forbidden.extend(catalog.checked.keys().map(AsRef::as_ref));
-        Self { catalog, forbidden, permitted }
+        forbidden.extend(COMPARES.iter().filter(|(_, by)| catalog.operators.contains(*by)).map(|(word, _)| *word));
+        Self { plan, catalog, forbidden, permitted, tables }
     }
 
     /// Whether a routine reads nothing that is masked, as far as its text says.
@@ -98,9 +149,33 @@ impl<'p> Told<'p> {
         let own = |word: &str| word.starts_with("pg_") || word.starts_with("leasehold");
         !self.catalog.casts_everywhere
             && body.keeps_to(
-                |word| self.forbidden.contains(word) || own(word) && !is_harmless(word),
-                |word| self.permitted.contains(word) || SEQUENCES.contains(&word) || is_harmless(word),
+                |word| {
+                    self.forbidden.contains(word)
+                        || is_sensitive_name(word)
+                        || own(word) && !is_harmless(word)
+                        || self.tables.get(word).is_some_and(|tables| tables.iter().any(|table| self.is_loud(table)))
+                },
+                |word| {
+                    self.permitted.contains(word)
+                        || self.tables.contains_key(word)
+                        || SEQUENCES.contains(&word)
+                        || is_harmless(word)
+                },
             )
+    }
+
+    /// Whether a statement of a routine on this relation would run another routine, or have an outcome that tells of
+    /// masked values.
+    fn is_loud(&self, name: &Name) -> bool {
+        let Some(relation) = self.catalog.relation(name) else { return true };
+        let runs = |oid: u32| {
+            let rules =
+                self.catalog.name_of(oid).and_then(|name| self.catalog.relation(name)).is_none_or(|one| one.rules);
+            (rules || self.catalog.casts(oid) || self.catalog.runs_on_write(oid).next().is_some()).then_some(())
+        };
+        let changes = [Operation::Insert, Operation::UpdateBounded, Operation::DeleteBounded];
+        changes.into_iter().any(|change| reached(self.catalog, relation.oid, change, |oid, _, _| runs(oid)).is_some())
+            || write::refuses_some(self.plan, name)
     }
 }
 
@@ -124,7 +199,75 @@ pub(super) fn refused(plan: &Plan, tree: &pg::Node, judged: &Statement) -> Optio
                 .to_owned(),
         );
     }
-    judged.accesses.iter().find_map(|access| written(plan, access))
+    judged
+        .accesses
+        .iter()
+        .find_map(|access| read(plan, access).or_else(|| unnamed(plan, access)).or_else(|| written(plan, access)))
+}
+
+/// Whether an operation on a relation makes no value and runs nothing.
+fn makes_nothing(operation: Operation) -> bool {
+    matches!(
+        operation,
+        Operation::Show | Operation::Lock | Operation::DdlDrop | Operation::DclGrant | Operation::DclRevoke
+    )
+}
+
+/// A relation that a statement touches.
+fn relation_of<'p>(plan: &'p Plan, access: &Access) -> Option<(&'p Name, &'p Relation)> {
+    let object = access.object.as_ref().filter(|object| object.kind == ObjectKind::Relation)?;
+    let name: Name = (object.schema.clone().unwrap_or_default(), object.name.clone());
+    let relation = plan.catalog.relation(&name)?;
+    Some((plan.catalog.name_of(relation.oid)?, relation))
+}
+
+/// Why a relation is not even read: the server would make a value of a type whose checks run a routine.
+fn read(plan: &Plan, access: &Access) -> Option<String> {
+    if makes_nothing(access.operation) {
+        return None;
+    }
+    let (name, relation) = relation_of(plan, access)?;
+    plan.effects.read.contains(&relation.oid).then(|| {
+        format!(
+            "`{}.{}` has, or makes, values of a type whose checks run a routine of the database, and the gateway cannot \
+             see what it reads; this connection has masks",
+            name.0, name.1
+        )
+    })
+}
+
+/// Why a statement does not run that makes the server visit relations which it does not name.
+fn unnamed(plan: &Plan, access: &Access) -> Option<String> {
+    let visits = matches!(
+        access.operation,
+        Operation::Vacuum | Operation::Analyze | Operation::Reindex | Operation::Truncate | Operation::Refresh
+    );
+    if !visits || plan.effects.written.is_empty() {
+        return None;
+    }
+    let object = access.object.as_ref();
+    let index = object.filter(|object| object.kind == ObjectKind::Index);
+    let index =
+        index.and_then(|index| plan.catalog.table_of(&(index.schema.clone().unwrap_or_default(), index.name.clone())));
+    match (object, index) {
+        (Some(object), _) if object.kind == ObjectKind::Relation => None,
+        (_, Some(table)) => loud(plan, table, access.operation).map(|(what, of)| runs(what, &of)),
+        // What CASCADE reaches is found by the names of the statement.
+        _ if access.operation == Operation::Truncate => None,
+        _ => Some(
+            "this statement makes the server run routines of relations that it does not name, and the gateway cannot \
+             see what they read; name the relations; this connection has masks"
+                .to_owned(),
+        ),
+    }
+}
+
+fn runs(what: &str, of: &Name) -> String {
+    format!(
+        "{what} of `{}.{}` runs a routine of the database when rows are written, and the gateway cannot see what it \
+         reads; this connection has masks",
+        of.0, of.1
+    )
 }
 
 /// Why a schema keeps its name: the policy names what is masked by it.
@@ -167,51 +310,165 @@ fn defines(tree: &pg::Node) -> Option<&'static str> {
 }
 
 fn written(plan: &Plan, access: &Access) -> Option<String> {
-    let object = access.object.as_ref().filter(|object| object.kind == ObjectKind::Relation)?;
     let operation = access.operation;
-    if matches!(
-        operation,
-        Operation::Select
-            | Operation::Explain
-            | Operation::Show
-            | Operation::Lock
-            | Operation::CopyOut
-            | Operation::DdlDrop
-            | Operation::DclGrant
-            | Operation::DclRevoke
-    ) {
+    if makes_nothing(operation) || matches!(operation, Operation::Select | Operation::Explain | Operation::CopyOut) {
         return None;
     }
-    let name: Name = (object.schema.clone().unwrap_or_default(), object.name.clone());
-    loud(plan, plan.catalog.relation(&name)?.oid, operation).map(|(what, of)| {
-        format!(
-            "{what} of `{}.{}` runs a routine of the database when rows are written, and the gateway cannot see what it \
-             reads; this connection has masks",
-            of.0, of.1
-        )
-    })
+    let (_, relation) = relation_of(plan, access)?;
+    loud(plan, relation.oid, operation).map(|(what, of)| runs(what, &of))
 }
 
 /// What runs a routine when an operation changes a relation: of itself, of what is below a view, inherits from it, or is
 /// changed along with it.
 pub(super) fn loud(plan: &Plan, oid: u32, operation: Operation) -> Option<(&'static str, Name)> {
     let catalog = &plan.catalog;
-    let (mut seen, mut pending) = (BTreeSet::from([oid]), vec![(oid, operation)]);
-    while let Some((next, operation)) = pending.pop() {
+    reached(catalog, oid, operation, |next, operation, along| {
         let only_removed =
             matches!(operation, Operation::DeleteBounded | Operation::DeleteUnbounded | Operation::Truncate);
         let name = catalog.name_of(next).cloned().unwrap_or_default();
-        if let Some(what) = plan.effects.of(next, only_removed) {
-            return Some((what, name));
+        let ruled = along && operation != Operation::Truncate && catalog.relation(&name).is_some_and(|one| one.rules);
+        plan.effects.of(next, only_removed).or(ruled.then_some(RULE)).map(|what| (what, name))
+    })
+}
+
+/// What is found at a relation, or at one that an operation on it changes too; `find` is told whether the server makes
+/// that change by a statement of its own. The same relation may be changed in several ways.
+fn reached<T>(
+    catalog: &Catalog,
+    oid: u32,
+    operation: Operation,
+    find: impl Fn(u32, Operation, bool) -> Option<T>,
+) -> Option<T> {
+    let (mut seen, mut pending) = (BTreeSet::from([(oid, operation, false)]), vec![(oid, operation, false)]);
+    while let Some((next, operation, along)) = pending.pop() {
+        if let Some(found) = find(next, operation, along) {
+            return Some(found);
         }
-        let view = catalog.relation(&name).is_some_and(|one| one.kind == Kind::View);
+        let view =
+            catalog.name_of(next).and_then(|name| catalog.relation(name)).is_some_and(|one| one.kind == Kind::View);
         let same = catalog.bases_of(next).filter(|_| view).chain(catalog.children_of(next));
-        let same = same.map(|other| (other, operation)).collect::<Vec<_>>();
-        for other in catalog.changed_along(next, operation).into_iter().chain(same) {
-            if seen.insert(other.0) {
+        let same = same.map(|other| (other, operation, along)).collect::<Vec<_>>();
+        let along =
+            catalog.changed_along(next, operation).into_iter().map(|(other, operation)| (other, operation, true));
+        for other in along.chain(same) {
+            if seen.insert(other) {
                 pending.push(other);
             }
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::on_a_large_stack;
+    use super::super::{Masks, Outcome, RelationMasks};
+    use super::*;
+    use crate::session::SessionFacts;
+    use crate::snapshot::Builder;
+    use lang::program::rules::MaskAs;
+    use std::sync::Arc;
+
+    /// A table `people` with a mask on `email`, tables `plain` and `loud`, and what a test adds.
+    fn plan(rows: &[&[&str]]) -> Plan {
+        let mut builder = Builder::default();
+        let mut row = |values: &[&str]| {
+            let values: Vec<Option<&str>> = values.iter().map(|value| (!value.is_empty()).then_some(*value)).collect();
+            builder.row(&values).unwrap();
+        };
+        for (oid, name) in [("1", "people"), ("2", "plain"), ("3", "loud")] {
+            row(&["relation", oid, "public", name, "r", "f", "f", "f", "f", "f", ""]);
+            row(&["column", oid, "1", "id", "bigint", "f", "f", "t"]);
+            row(&["column", oid, "2", "email", "text", "t", "f", "t"]);
+        }
+        row(&["indexed", "public", "plain_index", "2"]);
+        row(&["indexed", "public", "loud_index", "3"]);
+        rows.iter().for_each(|values| row(values));
+        let columns = [("email".into(), MaskAs::Nullify)].into_iter().collect();
+        let laid = RelationMasks { columns, ..RelationMasks::default() };
+        let relations = [(("public".into(), "people".into()), laid)].into_iter().collect();
+        Plan::new(Arc::new(builder.build()), Masks { relations, ..Masks::default() }, SessionFacts::pinned(15))
+    }
+
+    fn is_refused(plan: &Plan, sql: &str) -> bool {
+        let mut judged = crate::read(sql, plan.facts()).unwrap();
+        let covered = plan.cover(sql, &mut judged).unwrap();
+        covered.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Refused(_)))
+    }
+
+    #[test]
+    fn relations_that_a_statement_does_not_name_are_not_visited() {
+        on_a_large_stack(|| {
+            let written: &[&str] = &["written", "3", "index", "9"];
+            let loud = plan(&[written]);
+            let quiet = plan(&[written, &["body", "9", "sql", "select 1"]]);
+            let clean = plan(&[]);
+            for sql in [
+                "analyze",
+                "vacuum full",
+                "vacuum",
+                "cluster",
+                "reindex schema public",
+                "reindex database d",
+                "reindex index loud_index",
+                "reindex index unknown_index",
+                "reindex table loud",
+            ] {
+                assert!(is_refused(&loud, sql), "{sql}");
+                assert!(!is_refused(&clean, sql) && !is_refused(&quiet, sql), "{sql}");
+            }
+            for sql in ["analyze plain", "vacuum full plain", "reindex index plain_index", "truncate plain cascade"] {
+                assert!(!is_refused(&loud, sql), "{sql}");
+            }
+        });
+    }
+
+    #[test]
+    fn what_compares_without_an_operators_name_is_refused_where_it_is_the_databases_own() {
+        on_a_large_stack(|| {
+            let clean = plan(&[]);
+            for (operator, sql) in [
+                (">=", "select 1 from plain where id between 1 and 2"),
+                ("<=", "select 1 from plain where id between symmetric 1 and 2"),
+                (">", "select 1 from plain where id not between 1 and 2"),
+                ("=", "select case id when 1 then 2 end from plain"),
+                ("=", "select 1 from plain join loud using (id)"),
+                ("=", "select 1 from plain natural join loud"),
+                ("=", "select 1 from plain where id in (select id from loud)"),
+                ("=", "select 1 from plain where id in (1, 2)"),
+                ("=", "select nullif(id, 1) from plain"),
+                ("=", "select 1 from plain where id is distinct from 1"),
+            ] {
+                assert!(is_refused(&plan(&[&["operator", operator]]), sql), "{operator}: {sql}");
+                assert!(!is_refused(&plan(&[&["operator", "@@@"]]), sql) && !is_refused(&clean, sql), "{sql}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_routine_is_quiet_when_what_it_names_is() {
+        on_a_large_stack(|| {
+            let written: &[&str] = &["written", "2", "trigger", "9"];
+            for (quiet, body, more) in [
+                (true, "begin new.id := 1; return new; end", &[] as &[&[&str]]),
+                (true, "begin insert into loud values (1); return new; end", &[]),
+                (false, "begin insert into loud values (1); return new; end", &[&["written", "3", "default", "8"]]),
+                (false, "begin insert into loud values (1); return new; end", &[&["cast", "3"]]),
+                (
+                    false,
+                    "begin insert into loud values (1); return new; end",
+                    &[&["constraint", "f", "3", "2", "1", "2", "t"]],
+                ),
+                (false, "begin insert into people values (1); return new; end", &[]),
+                (false, "begin new.email := (new).ts_stat; return new; end", &[]),
+                (false, "begin set search_path to hr; return new; end", &[]),
+                (true, "begin new.id := case new.id when 1 then 2 end; return new; end", &[]),
+                (false, "begin new.id := case new.id when 1 then 2 end; return new; end", &[&["operator", "="]]),
+            ] {
+                let source: &[&str] = &["body", "9", "plpgsql", body];
+                let rows: Vec<&[&str]> = [written, source].into_iter().chain(more.iter().copied()).collect();
+                assert_eq!(!is_refused(&plan(&rows), "insert into plain values (1)"), quiet, "{body} {more:?}");
+            }
+        });
+    }
 }

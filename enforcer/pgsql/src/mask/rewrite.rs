@@ -171,6 +171,11 @@ fn named(plan: &Plan, tree: &pg::Node) -> Option<String> {
     let found = blind::find(tree, &mut |field, text| {
         if names_reserved(text) {
             why = Some("parameters that begin with `leasehold.` are the gateway's own".to_owned());
+        } else if let Some(operator) = unnamed(plan, field, text) {
+            why = Some(format!(
+                "this statement compares by `{operator}`, which runs a routine of the database, and the gateway cannot see \
+                 what it reads; this connection has masks"
+            ));
         } else if field == "sval" && names.iter().any(|names| names.contains(text)) {
             why = Some(format!(
                 "`{text}` runs a routine of the database, and the gateway cannot see what it reads; this connection has masks"
@@ -179,6 +184,20 @@ fn named(plan: &Plan, tree: &pg::Node) -> Option<String> {
         why.is_some()
     });
     found.then(|| why.unwrap_or_else(|| UNPROVEN.to_owned()))
+}
+
+/// An operator that a node applies without its name, when the database has one of its own that is so called: BETWEEN,
+/// CASE with a value, JOIN with USING or NATURAL, and IN with a query.
+fn unnamed(plan: &Plan, field: &str, text: &str) -> Option<&'static str> {
+    if plan.catalog.operators.is_empty() {
+        return None;
+    }
+    let applied: &[&str] = match (field, text) {
+        ("sval", "BETWEEN" | "NOT BETWEEN" | "BETWEEN SYMMETRIC" | "NOT BETWEEN SYMMETRIC") => &["<", "<=", ">", ">="],
+        (blind::NODE, "CaseExpr" | "JoinExpr" | "SubLink") => &["=", "<>"],
+        _ => &[],
+    };
+    applied.iter().copied().find(|operator| plan.catalog.operators.contains(*operator))
 }
 
 /// Whether a text begins with the name of a parameter of the gateway's own, or holds one in double quotes.

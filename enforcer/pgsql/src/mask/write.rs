@@ -100,7 +100,7 @@ fn query_of<'t>(tree: &'t mut pg::Node, found: &mut Found<'_>) -> Option<&'t mut
 }
 
 /// The columns that a statement gives values.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Named {
     Nothing,
     All,
@@ -137,7 +137,7 @@ impl Named {
 }
 
 /// What one statement writes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Written {
     relation: Name,
     /// What rows that it makes are given. A row may be made of defaults alone: an insertion names all then.
@@ -383,6 +383,13 @@ pub(super) fn refuses(
     target(plan, &written).is_some()
 }
 
+/// Whether any way to write a relation is refused.
+pub(super) fn refuses_some(plan: &Plan, relation: &Name) -> bool {
+    let written =
+        Written { relation: relation.clone(), inserted: Named::All, updated: Named::All, deletes: true, finds: true };
+    target(plan, &written).is_some()
+}
+
 /// Why a relation may not be written so.
 fn target(plan: &Plan, written: &Written) -> Option<String> {
     let name = format!("`{}.{}`", written.relation.0, written.relation.1);
@@ -442,8 +449,10 @@ fn target(plan: &Plan, written: &Written) -> Option<String> {
 
 /// Why the server may not do to a relation, to what inherits from it and to what foreign keys change along with it what
 /// the change asks for.
-fn beside(plan: &Plan, relation: &Relation, written: &Written, seen: &mut BTreeSet<u32>) -> Option<String> {
-    if !seen.insert(relation.oid) {
+///
+/// One relation may be changed in several ways, by several keys or by its own: each is looked at.
+fn beside(plan: &Plan, relation: &Relation, written: &Written, seen: &mut BTreeSet<Written>) -> Option<String> {
+    if !seen.insert(written.clone()) {
         return None;
     }
     let name = format!("`{}.{}`", written.relation.0, written.relation.1);

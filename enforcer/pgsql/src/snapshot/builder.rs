@@ -4,7 +4,7 @@
 
 use super::body::Body;
 use super::query;
-use super::{Catalog, Change, CheckedType, Column, Evaluated, Kind, Name, Relation, Routine, TEMPORARY, TRIGGER};
+use super::{Catalog, Change, CheckedType, Column, Evaluated, Kind, Name, Relation, Routine, TEMPORARY, TRIGGER, TYPE};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A row of the catalog that is not what [`query::TEXT`] asks for.
@@ -77,6 +77,14 @@ impl Builder {
                 Ok(())
             }
             "written" | "checked" | "body" => self.runs(row),
+            "names" => {
+                self.catalog.named_types.entry(row.oid(1)?).or_default().insert(row.oid(2)?);
+                Ok(())
+            }
+            "indexed" => {
+                self.catalog.indexed.insert((row.text(1)?.into(), row.text(2)?.into()), row.oid(3)?);
+                Ok(())
+            }
             "extension" => {
                 self.catalog.extensions.insert(row.text(1)?.into(), row.text(2)?.into());
                 Ok(())
@@ -279,7 +287,9 @@ fn what_runs(word: &str) -> Result<&'static str, Unexpected> {
         "constraint" => Ok("a constraint"),
         "default" => Ok("a default or a generated column"),
         "index" => Ok("an index"),
-        "type" => Ok("the type of a column"),
+        "partition" => Ok("the way it is divided"),
+        "statistics" => Ok("its extended statistics"),
+        "type" => Ok(TYPE),
         _ => Err(Unexpected),
     }
 }

@@ -166,6 +166,10 @@ pub struct Catalog {
     casts: BTreeSet<u32>,
     /// Views whose query runs somebody's routine.
     runs: BTreeSet<u32>,
+    /// The database's own types that a view's query, or a relation's row policies, name.
+    named_types: BTreeMap<u32, BTreeSet<u32>>,
+    /// The tables of indexes.
+    indexed: BTreeMap<Name, u32>,
     /// What stands on the gateway's own views.
     provisioned: BTreeMap<u32, Box<str>>,
     /// Whether the server casts built-in types by itself with somebody's routine.
@@ -194,6 +198,9 @@ pub struct Catalog {
 
 /// What runs when rows are removed as well.
 pub const TRIGGER: &str = "a trigger";
+
+/// What runs when a value of a column is made, wherever that is.
+pub const TYPE: &str = "the type of a column";
 
 /// The schema that stands for the session's own temporary tables.
 pub const TEMPORARY: &str = "pg_temp";
@@ -249,6 +256,13 @@ impl Catalog {
                 changed.push((*referring, Operation::UpdateBounded));
             }
         }
+        if operation == Operation::Truncate {
+            // With CASCADE; without, the server refuses unless it is told to truncate these too.
+            let refers = |relation: &&Relation| {
+                relation.evaluated.iter().any(|rule| rule.refers.as_ref().is_some_and(|(table, _)| *table == oid))
+            };
+            changed.extend(self.relations.values().filter(refers).map(|referring| (referring.oid, operation)));
+        }
         changed
     }
 
@@ -280,6 +294,16 @@ impl Catalog {
     /// Whether a view's query runs somebody's routine, as a function, an operator or a cast.
     pub fn runs(&self, oid: u32) -> bool {
         self.runs.contains(&oid)
+    }
+
+    /// The database's own types that a view's query, or a relation's row policies, name.
+    pub fn types_named_by(&self, oid: u32) -> impl Iterator<Item = u32> {
+        self.named_types.get(&oid).into_iter().flatten().copied()
+    }
+
+    /// The table of an index.
+    pub fn table_of(&self, index: &Name) -> Option<u32> {
+        self.indexed.get(index).copied()
     }
 
     /// What runs when rows of a relation are written: what it is, and the text of somebody's routine.

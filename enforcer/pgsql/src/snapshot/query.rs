@@ -61,7 +61,21 @@ join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.r
 select 'policy', p.polrelid, case when d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass then d.refobjid end, \
  d.refobjsubid from pg_catalog.pg_policy p join pg_catalog.pg_depend d \
  on d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass and d.objid = p.oid and d.refclassid in \
- ('pg_catalog.pg_class'::pg_catalog.regclass, 'pg_catalog.pg_proc'::pg_catalog.regclass);\
+ ('pg_catalog.pg_class'::pg_catalog.regclass, 'pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass) \
+ where d.refclassid <> 'pg_catalog.pg_operator'::pg_catalog.regclass or not exists \
+ (select from pg_catalog.pg_depend b join pg_catalog.pg_extension e on e.oid = b.refobjid \
+ where b.classid = d.refclassid and b.objid = d.refobjid and b.deptype = 'e' \
+ and e.extname in ('btree_gin','btree_gist','citext','cube','earthdistance','fuzzystrmatch','hstore','intarray','isn',\
+'ltree','pg_trgm','pgcrypto','seg','unaccent','uuid-ossp'));\
+select distinct 'names', r.ev_class, d.refobjid from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d \
+ on d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.objid = r.oid and d.refobjid >= 16384 \
+ and d.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass \
+union select 'names', p.polrelid, d.refobjid from pg_catalog.pg_policy p join pg_catalog.pg_depend d \
+ on d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass and d.objid = p.oid and d.refobjid >= 16384 \
+ and d.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass;\
+select 'indexed', n.nspname, c.relname, i.indrelid from pg_catalog.pg_index i \
+ join pg_catalog.pg_class c on c.oid = i.indexrelid join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+ where n.nspname !~ '^pg_' and n.nspname <> 'information_schema';\
 select 'volatile', 'operator', o.oprname from pg_catalog.pg_operator o join pg_catalog.pg_proc p on p.oid = o.oprcode \
 where o.oid >= 16384 and p.oid >= 16384 and p.provolatile = 'v' \
 union select 'volatile', 'type', t.typname from pg_catalog.pg_cast k join pg_catalog.pg_proc p on p.oid = k.castfunc \
@@ -132,26 +146,42 @@ with recursive uses(class, object, routine) as (\
  where d.refclassid in ('pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass) \
  and d.classid in ('pg_catalog.pg_trigger'::pg_catalog.regclass, 'pg_catalog.pg_constraint'::pg_catalog.regclass, \
  'pg_catalog.pg_attrdef'::pg_catalog.regclass, 'pg_catalog.pg_class'::pg_catalog.regclass, \
- 'pg_catalog.pg_type'::pg_catalog.regclass) and p.oid >= 16384 \
+ 'pg_catalog.pg_type'::pg_catalog.regclass, 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass) and p.oid >= 16384 \
  and not exists (select from pg_catalog.pg_depend b join pg_catalog.pg_extension e on e.oid = b.refobjid \
  where b.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and b.objid = p.oid and b.deptype = 'e' \
  and e.extname in ('btree_gin','btree_gist','citext','cube','earthdistance','fuzzystrmatch','hstore','intarray','isn',\
 'ltree','pg_trgm','pgcrypto','seg','unaccent','uuid-ossp'))), \
 holds(oid, routine) as (select k.contypid, u.routine from uses u join pg_catalog.pg_constraint k on k.oid = u.object \
  where u.class = 'pg_catalog.pg_constraint'::pg_catalog.regclass and k.contypid <> 0 \
- union select t.oid, u.routine from uses u join pg_catalog.pg_type t on t.oid = u.object and t.typtype = 'd' \
+ union select t.oid, u.routine from uses u join pg_catalog.pg_type t on t.oid = u.object and t.typtype in ('d', 'r') \
  where u.class = 'pg_catalog.pg_type'::pg_catalog.regclass \
- union select t.oid, h.routine from holds h join pg_catalog.pg_type t on t.typelem = h.oid or t.typbasetype = h.oid \
+ union select o.oid, h.routine from holds h join lateral (\
+ select t.oid from pg_catalog.pg_type t where t.typelem = h.oid or t.typbasetype = h.oid \
  or exists (select from pg_catalog.pg_attribute a where a.attrelid = t.typrelid and a.atttypid = h.oid and not a.attisdropped) \
- or exists (select from pg_catalog.pg_range r where r.rngsubtype = h.oid and t.oid in (r.rngtypid, r.rngmultitypid))) \
-select 'written', t.tgrelid::pg_catalog.text, 'trigger', u.routine::pg_catalog.text from uses u join pg_catalog.pg_trigger t \
+ or exists (select from pg_catalog.pg_range r where r.rngsubtype = h.oid and t.oid in (r.rngtypid, r.rngmultitypid) \
+ or r.rngtypid = h.oid and t.oid = r.rngmultitypid) \
+ union all select k.contypid from pg_catalog.pg_depend d join pg_catalog.pg_constraint k on k.oid = d.objid and k.contypid <> 0 \
+ where d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass and d.refobjid = h.oid \
+ and d.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass) o on true), \
+applied(class, object, routine) as (select u.class, u.object, u.routine from uses u \
+ union select d.classid, d.objid, h.routine from holds h join pg_catalog.pg_depend d \
+ on d.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass and d.refobjid = h.oid \
+ where d.classid in ('pg_catalog.pg_trigger'::pg_catalog.regclass, 'pg_catalog.pg_constraint'::pg_catalog.regclass, \
+ 'pg_catalog.pg_attrdef'::pg_catalog.regclass, 'pg_catalog.pg_class'::pg_catalog.regclass, \
+ 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass)) \
+select 'written', t.tgrelid::pg_catalog.text, 'trigger', u.routine::pg_catalog.text from applied u join pg_catalog.pg_trigger t \
  on u.class = 'pg_catalog.pg_trigger'::pg_catalog.regclass and t.oid = u.object where not t.tgisinternal \
-union select 'written', k.conrelid::pg_catalog.text, 'constraint', u.routine::pg_catalog.text from uses u join pg_catalog.pg_constraint k \
+union select 'written', k.conrelid::pg_catalog.text, 'constraint', u.routine::pg_catalog.text from applied u join pg_catalog.pg_constraint k \
  on u.class = 'pg_catalog.pg_constraint'::pg_catalog.regclass and k.oid = u.object where k.conrelid <> 0 \
-union select 'written', f.adrelid::pg_catalog.text, 'default', u.routine::pg_catalog.text from uses u join pg_catalog.pg_attrdef f \
+union select 'written', f.adrelid::pg_catalog.text, 'default', u.routine::pg_catalog.text from applied u join pg_catalog.pg_attrdef f \
  on u.class = 'pg_catalog.pg_attrdef'::pg_catalog.regclass and f.oid = u.object \
-union select 'written', i.indrelid::pg_catalog.text, 'index', u.routine::pg_catalog.text from uses u join pg_catalog.pg_index i \
+union select 'written', i.indrelid::pg_catalog.text, 'index', u.routine::pg_catalog.text from applied u join pg_catalog.pg_index i \
  on u.class = 'pg_catalog.pg_class'::pg_catalog.regclass and i.indexrelid = u.object \
+union select 'written', t.relid::pg_catalog.oid::pg_catalog.text, 'partition', u.routine::pg_catalog.text from applied u \
+ join pg_catalog.pg_partitioned_table p on u.class = 'pg_catalog.pg_class'::pg_catalog.regclass and p.partrelid = u.object \
+ cross join lateral pg_catalog.pg_partition_tree(p.partrelid) t \
+union select 'written', s.stxrelid::pg_catalog.text, 'statistics', u.routine::pg_catalog.text from applied u join pg_catalog.pg_statistic_ext s \
+ on u.class = 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass and s.oid = u.object \
 union select 'written', a.attrelid::pg_catalog.text, 'type', h.routine::pg_catalog.text from holds h join pg_catalog.pg_attribute a \
  on a.atttypid = h.oid and a.attnum > 0 and not a.attisdropped \
 union select 'checked', t.oid::pg_catalog.text, t.typname::pg_catalog.text, h.routine::pg_catalog.text from holds h join pg_catalog.pg_type t on t.oid = h.oid \
