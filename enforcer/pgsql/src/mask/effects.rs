@@ -383,7 +383,9 @@ mod tests {
         }
         row(&["indexed", "public", "plain_index", "2"]);
         row(&["indexed", "public", "loud_index", "3"]);
-        rows.iter().for_each(|values| row(values));
+        for values in rows {
+            row(values);
+        }
         let columns = [("email".into(), MaskAs::Nullify)].into_iter().collect();
         let laid = RelationMasks { columns, ..RelationMasks::default() };
         let relations = [(("public".into(), "people".into()), laid)].into_iter().collect();
