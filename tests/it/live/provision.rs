@@ -92,7 +92,8 @@ fn a_session_sees_masks_only() -> String {
 
 /// What the server says to the role, without the gateway.
 fn the_server_refuses_the_role(role: &str) {
-    let key = SCENE.cluster.value(DATABASE, "select nspname from pg_namespace where nspname like 'leasehold%key'");
+    let key =
+        SCENE.cluster.value(DATABASE, "select nspname from pg_namespace where nspname like 'leasehold_vault_c%key'");
     for sql in [
         "select salary from public.customers".to_owned(),
         "select * from public.customers".to_owned(),

@@ -117,6 +117,8 @@ struct Told<'p> {
     permitted: BTreeSet<&'p str>,
     /// Relations that are shown as they are, by their own name.
     tables: BTreeMap<&'p str, Vec<&'p Name>>,
+    /// Types whose checks run somebody's routine.
+    checked: BTreeSet<u32>,
 }
 
 impl<'p> Told<'p> {
@@ -141,7 +143,8 @@ impl<'p> Told<'p> {
         forbidden.extend(catalog.operators.iter().chain(&catalog.types).map(AsRef::as_ref));
         forbidden.extend(catalog.checked.keys().map(AsRef::as_ref));
         forbidden.extend(COMPARES.iter().filter(|(_, by)| catalog.operators.contains(*by)).map(|(word, _)| *word));
-        Self { plan, catalog, forbidden, permitted, tables }
+        let checked = catalog.checked.values().flatten().map(|one| one.oid).collect();
+        Self { plan, catalog, forbidden, permitted, tables, checked }
     }
 
     /// Whether a routine reads nothing that is masked, as far as its text says.
@@ -169,9 +172,15 @@ impl<'p> Told<'p> {
     fn is_loud(&self, name: &Name) -> bool {
         let Some(relation) = self.catalog.relation(name) else { return true };
         let runs = |oid: u32| {
-            let rules =
-                self.catalog.name_of(oid).and_then(|name| self.catalog.relation(name)).is_none_or(|one| one.rules);
-            (rules || self.catalog.casts(oid) || self.catalog.runs_on_write(oid).next().is_some()).then_some(())
+            let Some(one) = self.catalog.name_of(oid).and_then(|name| self.catalog.relation(name)) else {
+                return Some(());
+            };
+            // Row policies are tested whatever the statement is; those of other tables make values of types too.
+            let policies = one.row_security
+                && (self.catalog.types_named_by(oid).any(|named| self.checked.contains(&named))
+                    || one.policy_reads.iter().any(|(table, _)| *table != Some(oid)));
+            let runs = one.rules || policies || self.catalog.casts(oid);
+            (runs || self.catalog.runs_on_write(oid).next().is_some()).then_some(())
         };
         let changes = [Operation::Insert, Operation::UpdateBounded, Operation::DeleteBounded];
         changes.into_iter().any(|change| reached(self.catalog, relation.oid, change, |oid, _, _| runs(oid)).is_some())

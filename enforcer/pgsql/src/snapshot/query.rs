@@ -150,6 +150,15 @@ with recursive uses(class, object, routine) as (\
  and not exists (select from pg_catalog.pg_depend b join pg_catalog.pg_extension e on e.oid = b.refobjid \
  where b.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and b.objid = p.oid and b.deptype = 'e' \
  and e.extname in ('btree_gin','btree_gist','citext','cube','earthdistance','fuzzystrmatch','hstore','intarray','isn',\
+'ltree','pg_trgm','pgcrypto','seg','unaccent','uuid-ossp')) \
+ union select c.class, c.object, p.oid from (\
+ select 'pg_catalog.pg_class'::pg_catalog.regclass, i.indexrelid, i.indclass from pg_catalog.pg_index i \
+ union all select 'pg_catalog.pg_class'::pg_catalog.regclass, d.partrelid, d.partclass from pg_catalog.pg_partitioned_table d) \
+ c(class, object, classes) join pg_catalog.pg_opclass o on o.oid = any (c.classes) and o.oid >= 16384 \
+ join pg_catalog.pg_amproc m on m.amprocfamily = o.opcfamily join pg_catalog.pg_proc p on p.oid = m.amproc and p.oid >= 16384 \
+ and not exists (select from pg_catalog.pg_depend b join pg_catalog.pg_extension e on e.oid = b.refobjid \
+ where b.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and b.objid = p.oid and b.deptype = 'e' \
+ and e.extname in ('btree_gin','btree_gist','citext','cube','earthdistance','fuzzystrmatch','hstore','intarray','isn',\
 'ltree','pg_trgm','pgcrypto','seg','unaccent','uuid-ossp'))), \
 holds(oid, routine) as (select k.contypid, u.routine from uses u join pg_catalog.pg_constraint k on k.oid = u.object \
  where u.class = 'pg_catalog.pg_constraint'::pg_catalog.regclass and k.contypid <> 0 \
