@@ -503,7 +503,7 @@ impl Postgres {
         let context = self.context(now);
         let mut wants = Agreed::default();
         for statement in &run.statements {
-            match verdict::judge(&context, statement) {
+            match self.judge_meaning(&context, statement) {
                 Err(denial) => return Some(denial),
                 Ok(_) if only_prepares(statement, run) => {}
                 Ok(permitted) => {

@@ -7,7 +7,7 @@ use super::machine::Postgres;
 use super::names::{Full, Meanings};
 use super::pipeline::{Freed, Run, redefines, takes_back, uses_rows};
 use super::reply::{self, Rule};
-use super::verdict::{self, Context, Denial};
+use super::verdict::{self, Context, Denial, Permitted};
 use super::wire::client::{Execute, Query};
 use super::wire::frame::{ClientTag, Frame};
 use super::wire::sqlstate::SqlState;
@@ -123,8 +123,7 @@ impl Postgres {
         let context = self.context(now);
         let mut wants = Agreed::default();
         for (at, statement) in judged.iter().enumerate() {
-            self.still_means(statement)?;
-            let verdict = verdict::judge(&context, statement)?;
+            let verdict = self.judge_meaning(&context, statement)?;
             permitted.limits = tighter(std::mem::take(&mut permitted.limits), verdict.limits);
             if at > 0 || runs {
                 permitted.counts |= verdict.counts;
@@ -139,6 +138,16 @@ impl Postgres {
         permitted.frees.extend(frees(statement));
         permitted.statements.extend(judged);
         Ok(())
+    }
+
+    /// The verdict on a statement as it was read, now: the one place that asks for it.
+    pub(super) fn judge_meaning(
+        &self,
+        context: &Context<'_>,
+        statement: &Classified,
+    ) -> Result<Permitted, Box<Denial>> {
+        self.still_means(statement)?;
+        verdict::judge(context, statement)
     }
 
     /// Refuses what was read under masks or definitions that have changed, where it now reads otherwise.
