@@ -48,7 +48,10 @@ fn fixtures() -> PathBuf {
     Places::find().unwrap().root.join("fixtures/masking")
 }
 
-pub(super) static SCENE: LazyLock<Scene> = LazyLock::new(|| {
+pub(super) static SCENE: LazyLock<Scene> = LazyLock::new(|| worlds("masking"));
+
+/// A gateway over both worlds.
+pub(super) fn worlds(name: &str) -> Scene {
     let mut policy = std::fs::read_to_string(fixtures().join("policy.kdl")).unwrap();
     for world in ["world-a", "world-b"] {
         let head = format!("classify {world} {{\n");
@@ -64,12 +67,12 @@ pub(super) static SCENE: LazyLock<Scene> = LazyLock::new(|| {
         prepare: Some(Box::new(prepare)),
         ..Choice::default()
     };
-    let scene = fresh("masking", &choice).unwrap();
+    let scene = fresh(name, &choice).unwrap();
     for (database, connection) in WORLDS.iter().zip(Masking::Database.connections()) {
         super::provision::by_an_administrator(&scene, connection, database);
     }
     scene
-});
+}
 
 /// The same connections once more, masked by the target; the masks themselves hold for all.
 fn vaults(policy: &str) -> String {
