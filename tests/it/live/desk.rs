@@ -138,7 +138,7 @@ impl<'a> Desk<'a> {
         });
         let mut browser = Command::new(self.home.join("bin/xdg-open"));
         must(browser.arg(address.unwrap())).unwrap();
-        let ran = running.finish(Duration::from_secs(30)).unwrap();
+        let ran = running.finish(Duration::from_mins(2)).unwrap();
         assert!(ran.ok(), "{}", std::fs::read_to_string(&file).unwrap());
         let told: Value = serde_json::from_str(&ran.out).unwrap();
         assert_eq!((&told["signed_in"], &told["kept_in"]), (&true.into(), &"file".into()), "{told}");
