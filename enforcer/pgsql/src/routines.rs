@@ -212,7 +212,8 @@ const BUILT_IN_SENSITIVE: &[&str] = &[
 ];
 
 /// Built-ins that are not harmless and take one argument, so that `value.name` calls them, whatever the value's type is:
-/// of all servers that are known, without those that compute and nothing else. Sorted.
+/// of all servers that are known, without those that compute and nothing else. That a name stands in [`CALLABLE`] as
+/// well says that it may be permitted, not how many arguments it takes. Sorted.
 const OF_ONE_ARGUMENT: &[&str] = &[
     "brin_summarize_new_values",
     "current_setting",
@@ -324,6 +325,10 @@ mod tests {
         assert!(CALLABLE.is_sorted());
         assert!(SENSITIVE.is_sorted());
         assert!(BUILT_IN_SENSITIVE.is_sorted());
+        assert!(OF_ONE_ARGUMENT.is_sorted());
+        for name in OF_ONE_ARGUMENT {
+            assert!(!is_harmless_name(name) && is_attribute(name), "{name}");
+        }
         for name in HARMLESS {
             assert!(CALLABLE.binary_search(name).is_err() && !is_sensitive_name(name), "{name}");
         }

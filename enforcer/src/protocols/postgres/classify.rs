@@ -75,10 +75,13 @@ pub struct Under {
 }
 
 impl Under {
-    /// Whether these are the very same masks and definitions.
+    /// Whether these are the very same masks, or without masks the very same definitions: masks rest on their own.
     pub fn is(&self, plan: Option<&Arc<Plan>>, reach: Option<&Arc<Reach>>) -> bool {
-        self.plan.as_ref().map(Arc::as_ptr) == plan.map(Arc::as_ptr)
-            && self.reach.as_ref().map(Arc::as_ptr) == reach.map(Arc::as_ptr)
+        match (&self.plan, plan) {
+            (Some(own), Some(plan)) => Arc::ptr_eq(own, plan),
+            (None, None) => self.reach.as_ref().map(Arc::as_ptr) == reach.map(Arc::as_ptr),
+            (Some(_), None) | (None, Some(_)) => false,
+        }
     }
 }
 
