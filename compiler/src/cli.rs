@@ -185,7 +185,7 @@ pub struct TestArgs {
     /// Also show which grants, forbids, guards and obligations the tests exercise.
     #[arg(long)]
     pub coverage: bool,
-    /// Fail when the tests exercise fewer of the rules of one sort, in per cent.
+    /// Fail when the tests exercise less than this of the rules of one sort, in per cent.
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100), conflicts_with = "filter")]
     pub coverage_min: Option<u8>,
     /// Also write a report in the XML of `JUnit`.

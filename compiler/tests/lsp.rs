@@ -185,6 +185,16 @@ fn findings_come_as_one_types_and_go_when_mended() {
             "context": { "diagnostics": [] },
         }),
     );
+    // A cursor at either end of the finding touches it; one before it or on the next line does not.
+    let range = &found.iter().find(|one| one["code"] == "P0002").unwrap()["range"];
+    let mut at = |end: &str, (lines, characters): (i64, i64)| {
+        let moved = |what: &str, by: i64| range[end][what].as_i64().unwrap() + by;
+        let place = json!({ "line": moved("line", lines), "character": moved("character", characters) });
+        let cursor = json!({ "start": place, "end": place });
+        let params = json!({ "textDocument": { "uri": editor.uri("grants.kdl") }, "range": cursor, "context": { "diagnostics": [] } });
+        editor.ask("textDocument/codeAction", &params).as_array().unwrap().len()
+    };
+    assert_eq!([at("start", (0, -1)), at("start", (0, 0)), at("end", (0, 0)), at("end", (1, 0))], [0, 1, 1, 0]);
     let uri = editor.uri("grants.kdl");
     let edit = &actions[0]["edit"]["changes"][uri.as_str()][0];
     assert_eq!(edit["newText"], "\"15m\"", "{actions}");

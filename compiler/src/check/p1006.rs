@@ -46,3 +46,25 @@ fn standing_alone(text: &str, word: &str) -> Option<usize> {
         !letter(before) && !letter(after)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_stands_alone_at_either_end_and_beside_punctuation() {
+        for (text, at) in [
+            ("TODO", Some(0)),
+            ("// TODO", Some(3)),
+            ("TODO: later", Some(0)),
+            ("(TODO)", Some(1)),
+            ("TODOS, then TODO", Some(12)),
+            ("TODOS", None),
+            ("4TODO", None),
+            ("\u{fc}TODO", None),
+            ("", None),
+        ] {
+            assert_eq!(standing_alone(text, "TODO"), at, "{text}");
+        }
+    }
+}

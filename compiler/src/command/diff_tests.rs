@@ -198,6 +198,39 @@ fn grants_that_become_one_session_are_seen() {
     }
 }
 
+/// A catalog lists what one connection has: another one hides no more than before because of it.
+#[test]
+fn a_catalog_speaks_of_its_own_connection_only() {
+    let other = "connection other kind=postgres {\n    owner team:core\n    address \"other.internal:5432\" database=app\n    \
+                 credential (file)\"secrets/other\" user=gateway\n    tls verify-full\n    label env=prod\n}\n";
+    let catalog = "catalog other {\n    schema public {\n        table people {\n            column name type=text\n        }\n    }\n}\n";
+    let stated = changed("    unlisted hidden\n", "");
+    let before = format!("{stated}{other}");
+    let after = format!("{before}{catalog}");
+    let report = diff(&before, &after);
+    let touched: Vec<&str> = report["connections"]
+        .as_array()
+        .unwrap_or_else(|| panic!("{report:#}"))
+        .iter()
+        .filter(|one| one["settings"].as_array().is_some_and(|all| !all.is_empty()))
+        .map(|one| one["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(touched, ["other"], "{report:#}");
+}
+
+/// Whoever loses by what only the new revision tells of is named by what their token says.
+#[test]
+fn somebody_whom_no_group_of_the_revision_names_is_told_by_their_token() {
+    let before = changed("grant db {\n    to group:dev\n", "grant db {\n    to kind=human\n");
+    let group = "group contractors idp=corp kind=human {\n    claim-value outside\n}\n";
+    let forbid = "forbid no-contractors {\n    to group:contractors\n    on db\n}\n";
+    let report = diff(&before, &format!("{before}{group}{forbid}"));
+    let who = |change: &Value| change["who"].as_array().unwrap().clone();
+    let changes = report["connections"][0]["changes"].as_array().unwrap_or_else(|| panic!("{report:#}"));
+    assert!(changes.iter().any(|change| who(change) == ["the principal outside"]), "{report:#}");
+    assert!(changes.iter().all(|change| change["direction"] == "narrower"), "{report:#}");
+}
+
 #[test]
 fn every_sort_of_setting_is_seen() {
     let line = |line: &str| -> [String; 5] {

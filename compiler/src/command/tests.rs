@@ -113,6 +113,21 @@ fn tests_pass_and_fail_by_name() {
     assert_eq!(json[0]["passed"], false);
 }
 
+/// `--coverage-min` is the least that will do: exactly so much is enough.
+#[test]
+fn coverage_of_exactly_the_least_is_enough() {
+    let first =
+        GOOD.replace("grant orders-db {", "grant orders-db id=reads {").replace("grant=orders-db", "grant=reads");
+    let second = "group ops idp=corp kind=human {\n    claim-value ops\n}\ngrant orders-db id=writes {\n    to group:ops\n    when requested\n    permit insert\n    lifetime \"1h\"\n    cooldown \"5m\"\n}\n";
+    let system = memory(&[("policy.kdl", &format!("{first}{second}"))]);
+    for (least, exit) in [("0", Exit::Clean), ("49", Exit::Clean), ("50", Exit::Clean), ("51", Exit::Found)] {
+        let ran = leaseholdc(&system, &["test", "--coverage-min", least]);
+        assert_eq!(ran.exit, exit, "{least}: {}{}", ran.out, ran.err);
+        let says = format!("leaseholdc: tests exercise 50 % of the grants, and {least} % are wanted\n");
+        assert_eq!(ran.err, if exit == Exit::Found { says } else { String::new() });
+    }
+}
+
 #[test]
 fn formatting_is_checked_and_done_once() {
     let ugly = GOOD.replace("    kind oidc", "  kind   oidc");
@@ -391,8 +406,11 @@ fn a_graph_names_every_party_in_every_form() {
             }
         }
     }
-    let ran = leaseholdc(&memory(&[("policy.kdl", GOOD)]), &["graph", "--show", "delegation", "--format", "svg"]);
-    assert!(ran.out.contains(">core<"), "{}", ran.out);
+    let good = memory(&[("policy.kdl", GOOD)]);
+    let ran = leaseholdc(&good, &["graph", "--show", "delegation", "--format", "svg"]);
+    assert!(ran.out.contains(">core<") && ran.out.contains(">TEAMS<") && !ran.out.contains(">GRANTS"), "{}", ran.out);
+    let ran = leaseholdc(&good, &["graph", "--format", "svg"]);
+    assert!(ran.out.contains(">GRANTS<") && !ran.out.contains(">TEAMS<"), "{}", ran.out);
 }
 
 #[test]

@@ -12,6 +12,8 @@ mod groups;
 mod index;
 mod judge;
 mod kind;
+#[cfg(test)]
+mod lookup_tests;
 mod masks;
 pub mod patterns;
 mod reason;

@@ -358,6 +358,8 @@ mod tests {
             let shown = shown(&redact, &format!("x {} y", digits(count)), Form::Text);
             assert_eq!(shown, "x [redacted] y", "{count} words");
         }
+        let most = digits(PARTS_MAX);
+        assert_eq!(shown(&redact, &most, Form::Text), most, "looked through: the check holds for no part");
         let few = digits(11);
         assert_eq!(shown(&redact, &few, Form::Text), few, "too short for the check to hold for any part");
     }

@@ -93,7 +93,7 @@ impl Choices<'_> {
         }
     }
 
-    fn grant(&mut self, index: usize) -> Grant {
+    pub(super) fn grant(&mut self, index: usize) -> Grant {
         let glass = self.option(|c| BreakGlass {
             waives_approval: c.maybe(),
             notify: Vec::new(),
@@ -141,7 +141,7 @@ impl Choices<'_> {
         }
     }
 
-    fn mask(&mut self, index: usize) -> Mask {
+    pub(super) fn mask(&mut self, index: usize) -> Mask {
         Mask {
             name: format!("mask{index}"),
             on: self.option(Self::on),

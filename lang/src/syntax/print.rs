@@ -396,6 +396,8 @@ mod tests {
         check("a {    // why\n b // c\n // d\n}\n// e", "a {    // why\n    b // c\n    // d\n}\n// e\n");
         check("a b    // aligned  \n", "a b    // aligned\n");
         check("a; // c\nb", "a // c\nb\n");
+        check("a \"b\"// at once", "a \"b\" // at once\n");
+        check("a b \t// by a tab", "a b // by a tab\n");
         check("/-a b /- c\n", "/- a b /-c\n");
         check("/-\na { b; }\nc /- { d; }", "/- a { b; }\nc /- { d; }\n");
         check("/* x */ a /* y */ b", "/* x */ a /* y */ b\n");

@@ -219,6 +219,56 @@ fn structure_within_a_node_is_judged() {
     check("disjoint group:a", &["P0009 `disjoint group:a` `disjoint` needs two groups at least"]);
 }
 
+/// Tokens are believed because of keys that the authority publishes: only a stand-in on this machine may take its place.
+#[test]
+fn an_authority_is_on_this_machine() {
+    let idp = |authority: &str| {
+        format!(
+            "idp e {{ kind entra; tenant (uuid)\"9d1f0000-0000-4000-8000-000000000001\"; audience x; authority \"{authority}\"; }}"
+        )
+    };
+    for authority in [
+        "http://127.0.0.1:8080",
+        "https://127.0.0.1",
+        "http://localhost:8080/entra",
+        "http://localhost",
+        "http://[::1]:8080",
+    ] {
+        check(&idp(authority), &[]);
+    }
+    for authority in [
+        "http://login.example.com",
+        "https://login.example.com/localhost",
+        "https://login.microsoftonline.us",
+        "http://127.0.0.1.example.com",
+        "http://localhost.example.com:8080",
+        "http://127.0.0.1@example.com",
+        "http://example.com?http://127.0.0.1",
+    ] {
+        let expected = format!("P0004 `\"{authority}\"` the authority `{authority}` is not on this machine");
+        check(&idp(authority), &[&expected]);
+    }
+}
+
+/// What cannot be used keeps its text, by which editors name the node that it stands in.
+#[test]
+fn an_unusable_value_keeps_its_text() {
+    for (written, text) in [
+        ("\"Night Shift\"", "Night Shift"),
+        ("42", "42"),
+        ("#true", "#true"),
+        ("#null", "#null"),
+        ("1.5", "a fraction"),
+        ("nan", "nan"),
+    ] {
+        let (document, _) = read(&format!("forbid {written} {{ to group:a; on x; }}"));
+        let value = document.nodes[0].arg().unwrap();
+        assert_eq!(value.text, text, "{written}");
+    }
+    let (document, _) = read("forbid 42 { to group:a; on x; }");
+    assert!(document.nodes[0].arg().unwrap().is_invalid());
+}
+
 #[test]
 fn pasted_yaml_becomes_a_block() {
     let block = "grant prod-logs {\n    to group:triage group:sre\n    when requested\n    lifetime \"15m\"\n    recorded yes\n}";
@@ -243,6 +293,22 @@ fn pasted_yaml_becomes_a_block() {
     let two = "grant a\n  to: group:x\n  when: requested\n  lifetime: 1h\ngrant b\n  to: group:x\n  when: requested\n  lifetime: 2h\n";
     assert_eq!(findings(two).len(), 2, "{:?}", findings(two));
     assert_eq!(findings(&fixed(two)), Vec::<String>::new());
+}
+
+/// One habit in a file does not make a block of what stands behind another node.
+#[test]
+fn what_only_follows_is_no_part_of_a_pasted_block() {
+    check(
+        "grant logs\nto group:a\nteam b { maintainers: group:b; }\n",
+        &[
+            "P0009 `grant logs` `grant` lacks the clause `to`",
+            "P0009 `grant logs` `grant` lacks the clause `when`",
+            "P0003 `to` unknown node `to`",
+            "P0007 `maintainers:` `maintainers:` is YAML: a name has no colon",
+        ],
+    );
+    let found = findings("grant logs:\n  to: group:a\n  colour: red\n  when: requested\n  lifetime: \"1h\"\n");
+    assert!(found.contains(&"P0003 `colour:` unknown node `colour`".to_owned()), "{found:#?}");
 }
 
 #[test]

@@ -10,12 +10,16 @@ use crate::say;
 use crate::tools::Places;
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 /// The crates that are changed.
 const CRATES: [&str; 2] = ["lang", "compiler"];
+/// The test programs of each that judge a change; those of the language server start `leaseholdc` itself.
+const TESTS: [(&str, &[&str]); 2] =
+    [("lang", &["--lib"]), ("compiler", &["--lib", "--test", "outcome", "--test", "lsp"])];
 /// What sets a change; the number is its position in the sample, from 1 on.
 const SWITCH: &str = "LEASEHOLD_MUTANT";
 /// The module that reads it, in the copy of `lang`.
@@ -171,7 +175,7 @@ impl Bench {
             say::note(&format!("building {} changes", sample.len()));
             let mut programs = Vec::new();
             let mut errors = String::new();
-            for (name, tests) in [("lang", &["--lib"][..]), ("compiler", &["--lib", "--test", "outcome"][..])] {
+            for (name, tests) in TESTS {
                 let built = self.compile(name, tests)?;
                 match built {
                     Ok(found) => programs.extend(found.into_iter().map(|program| (program, self.tree.join(name)))),
@@ -307,6 +311,7 @@ fn attempt(program: &Path, folder: &Path, id: u32, longest: Duration) -> Outcome
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
+        .process_group(0)
         .spawn()
         .doing(|| format!("cannot start {}", program.display()))?;
     let start = clock::now();
@@ -315,6 +320,9 @@ fn attempt(program: &Path, folder: &Path, id: u32, longest: Duration) -> Outcome
             return Ok(if status.success() { Fate::Survived } else { Fate::Caught });
         }
         if start.elapsed() > longest {
+            // With what it started.
+            let group = format!("-{}", child.id());
+            let _gone = Command::new("kill").args(["-KILL", "--", &group]).status();
             child.kill().and_then(|()| child.wait()).doing(|| "cannot end a test".to_owned())?;
             return Ok(Fate::Endless);
         }
