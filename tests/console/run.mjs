@@ -46,8 +46,19 @@ async function open(colorScheme = 'light') {
   return { context, page };
 }
 
+// Goes to a page. One that shows what has just changed reloads itself, and may do so while one leaves it.
+async function visit(page, url) {
+  for (let left = 3; ; left -= 1) {
+    try {
+      return await page.goto(url);
+    } catch (error) {
+      if (left === 0 || !/interrupted by another navigation|ERR_ABORTED/.test(String(error))) throw error;
+    }
+  }
+}
+
 async function signIn(page, login, keyboard = false) {
-  await page.goto(`${config.url}/`);
+  await visit(page, `${config.url}/`);
   await page.waitForURL(/sign-in/);
   if (keyboard) {
     await press(page, 'Sign in with entra');
@@ -135,7 +146,7 @@ const shot = (page, name) => page.screenshot({ path: `${config.shots}/${name}.pn
 const main = (page) => page.locator('main');
 
 async function ask(page, reason) {
-  await page.goto(`${config.url}/`);
+  await visit(page, `${config.url}/`);
   await page.getByText(/ledger-read/).first().click();
   const form = page.locator('form.ask').filter({ has: page.locator('input[name=via][value=ledger-read]') });
   await form.locator('textarea').fill(reason);
@@ -149,7 +160,7 @@ async function ask(page, reason) {
 async function search(page, other) {
   const rows = () => page.locator('main tbody tr').count();
   const ask = async (fields) => {
-    await page.goto(`${config.url}/sessions`);
+    await visit(page, `${config.url}/sessions`);
     for (const [label, value] of Object.entries(fields)) {
       const choice = page.getByRole('combobox', { name: label });
       if (await choice.count()) await choice.selectOption(value);
@@ -176,7 +187,7 @@ async function search(page, other) {
     await ask(fields);
     assert.equal(await rows(), count, JSON.stringify(fields));
   }
-  await other.goto(`${config.url}/sessions?table=public.ledger_entries`);
+  await visit(other, `${config.url}/sessions?table=public.ledger_entries`);
   await main(other).getByText('No session that you may see fits.').waitFor();
   saw('sessions are found by table, outcome, end, person and day, by those who may replay them');
 }
@@ -217,7 +228,7 @@ async function oneStatement(paula, lena) {
   const sql = "update public.ledger_entries set note = 'seen <b>by</b> two' where entry_id = 3";
   const client = psql(await token(paula), [sql, "select 'the session goes on'"], 'ledger-dev');
   for (let look = 0; look < 40; look += 1) {
-    await lena.goto(`${config.url}/`);
+    await visit(lena, `${config.url}/`);
     await lena.getByRole('link', { name: 'Approvals' }).click();
     await lena.getByText(/\d+ to decide/).waitFor();
     if (await lena.locator('pre.statement').count()) break;
@@ -227,7 +238,7 @@ async function oneStatement(paula, lena) {
   await main(lena).getByText('update.bounded public.ledger_entries').first().waitFor();
   await shot(lena, 'statement');
   await accessible(lena, 'a statement that waits');
-  await paula.goto(`${config.url}/approvals`);
+  await visit(paula, `${config.url}/approvals`);
   assert.equal(await paula.getByRole('button', { name: 'Approve' }).count(), 0, 'nobody releases their own');
   assert.doesNotMatch(client.said(), /UPDATE/);
   await lena.getByRole('button', { name: 'Approve' }).click();
@@ -239,7 +250,7 @@ async function oneStatement(paula, lena) {
 }
 
 async function policyPage(page) {
-  await page.goto(`${config.url}/policy`);
+  await visit(page, `${config.url}/policy`);
   for (const text of ['Digest', 'Confirmed', 'Who can', config.commit]) await main(page).getByText(text).first().waitFor();
   const newest = main(page).locator('details').first();
   await newest.locator('summary').click();
@@ -252,9 +263,9 @@ async function policyPage(page) {
   await page.locator('#what-can').getByText(/1 from group:payments-leads.*teams\/payments\/grants.kdl:\d+/).waitFor();
   await shot(page, 'policy');
   await accessible(page, 'the policy');
-  await page.goto(`${config.url}/policy?groups=payments-dev,contractors&on=payments-db`);
+  await visit(page, `${config.url}/policy?groups=payments-dev,contractors&on=payments-db`);
   await page.locator('#what-can').getByText(/contractors-regulated/).first().waitFor();
-  await page.goto(`${config.url}/policy?connection=payments-db`);
+  await visit(page, `${config.url}/policy?connection=payments-db`);
   await main(page).getByText(/payments-db/).first().waitFor();
   saw('the policy page says what changed, who can, what they can, and why not');
 }
@@ -304,19 +315,19 @@ try {
   await lena.page.getByText('0 to decide').waitFor();
   const sam = await open();
   await signIn(sam.page, 'sam');
-  await sam.page.goto(`${config.url}/requests/${id}`);
+  await visit(sam.page, `${config.url}/requests/${id}`);
   await sam.page.getByText('Lena Lead at').waitFor();
   await sam.page.getByRole('button', { name: 'Approve' }).click();
   saw('two other people approve what the page showed');
 
-  await paula.page.goto(`${config.url}/`);
+  await visit(paula.page, `${config.url}/`);
   await paula.page.locator('article.open').first().waitFor();
   await paula.page.locator('article.open time[data-countdown]').filter({ hasText: /min/ }).waitFor();
   await shot(paula.page, 'window');
   const client = psql(await token(paula.page), ["select 'hello from psql' as greeting", 'select count(*) from public.ledger_entries', 'delete from public.customers', 'select pg_sleep(60)']);
   saw('the window is open and counts down; psql connects');
 
-  await sam.page.goto(`${config.url}/sessions?state=live&connection=payments-db`);
+  await visit(sam.page, `${config.url}/sessions?state=live&connection=payments-db`);
   for (let look = 0; look < 20 && (await sam.page.locator('tbody a').count()) === 0; look += 1) {
     await sam.page.waitForTimeout(500);
     await sam.page.reload();
@@ -351,14 +362,14 @@ try {
   await search(sam.page, lena.page);
   await oneStatement(paula.page, lena.page);
   await policyPage(sam.page);
-  await sam.page.goto(`${config.url}/audit`);
+  await visit(sam.page, `${config.url}/audit`);
   await main(sam.page).getByText('session.terminated').first().waitFor();
   await accessible(sam.page, 'the audit log');
-  await paula.page.goto(`${config.url}/audit`);
+  await visit(paula.page, `${config.url}/audit`);
   assert.equal(await paula.page.getByText('bundle.activated').count(), 0, 'activations are for operate … policy');
   saw('the audit log shows what each may see');
 
-  await paula.page.goto(`${config.url}/`);
+  await visit(paula.page, `${config.url}/`);
   await paula.page.getByRole('button', { name: 'End now' }).click();
   await paula.page.getByText('returned by').waitFor();
 

@@ -4,11 +4,17 @@
 
 use super::people::People;
 use lang::program::rules::{Approval, Quorum, Rules};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 /// The most approvers that worlds are enumerated for. A policy that asks more people for one window compares only
 /// with itself.
 const SLOTS_MAX: usize = 8;
+/// The most worlds that are looked at in one comparison, beyond which the same holds: eight approvers out of ten
+/// kinds of people are some twenty thousand.
+const WORLDS_MAX: usize = 200_000;
 
 /// The approvals of one revision.
 #[derive(Clone, Copy, Debug)]
@@ -77,11 +83,11 @@ fn compare(people: &People, strong: (usize, &[&Approval]), weak: (usize, &[&Appr
             }
         }
     }
-    if slots.len() > SLOTS_MAX {
-        return people.is_alike() && weak.1.iter().all(|one| strong.1.iter().any(|own| own.quorum == one.quorum));
-    }
-    let worlds = Worlds { people, view: strong.0, slots: &slots, weak: weak.1, lines: &lines };
-    worlds.all_satisfy(0, &[])
+    let worlds = Worlds { people, view: strong.0, slots: &slots, weak: weak.1, lines: &lines, seen: Cell::new(0) };
+    let answer = if slots.len() > SLOTS_MAX { None } else { worlds.all_satisfy(0, 0, &[]) };
+    answer.unwrap_or_else(|| {
+        people.is_alike() && weak.1.iter().all(|one| strong.1.iter().any(|own| own.quorum == one.quorum))
+    })
 }
 
 /// The least ways to be in a line's groups. A way replaces another one only where it counts for no more lines and
@@ -118,13 +124,22 @@ struct Worlds<'a> {
     slots: &'a [Slot],
     weak: &'a [&'a Approval],
     lines: &'a [(usize, &'a Quorum)],
+    /// So many were looked at.
+    seen: Cell<usize>,
 }
 
 impl Worlds<'_> {
-    /// Whether every way to fill the remaining slots ends in a world that satisfies the weaker side.
-    fn all_satisfy(&self, next: usize, world: &[Approver]) -> bool {
-        let Some(slot) = self.slots.get(next) else { return self.satisfied(world) };
-        for (marks, principal) in &slot.ways {
+    /// Whether every way to fill the remaining slots ends in a world that satisfies the weaker side; nothing when
+    /// there are too many to look at. People of one line may change places, so each fills a slot in a way that comes
+    /// no earlier than that of the slot before, which is `last`.
+    fn all_satisfy(&self, next: usize, last: usize, world: &[Approver]) -> Option<bool> {
+        let Some(slot) = self.slots.get(next) else {
+            self.seen.set(self.seen.get() + 1);
+            return (self.seen.get() <= WORLDS_MAX).then(|| self.satisfied(world));
+        };
+        let before = next.checked_sub(1).and_then(|before| self.slots.get(before));
+        let goes_on = before.is_some_and(|one| (one.approval, one.line) == (slot.approval, slot.line));
+        for (way, (marks, principal)) in slot.ways.iter().enumerate().skip(if goes_on { last } else { 0 }) {
             for at in 0..=world.len() {
                 let mut with = world.to_vec();
                 if at == world.len() {
@@ -137,13 +152,13 @@ impl Worlds<'_> {
                     one.principals.push(*principal);
                     one.marks.extend(marks);
                 }
-                if !self.all_satisfy(next + 1, &with) {
-                    return false;
+                if !self.all_satisfy(next + 1, way, &with)? {
+                    return Some(false);
                 }
             }
         }
         // A line that nobody can be in is never satisfied, and then anything follows.
-        true
+        Some(true)
     }
 
     fn may_join(&self, one: &Approver, next: usize, principal: usize) -> bool {

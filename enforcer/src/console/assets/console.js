@@ -25,14 +25,17 @@ for (const time of document.querySelectorAll('time:not([data-countdown])')) {
 tick();
 setInterval(tick, 1000);
 
-// A page that waits for others is loaded anew, unless somebody is writing in it.
+// A page that waits for others is loaded anew, unless somebody is writing in it or has left it for what comes next.
 const waiting = document.querySelector('[data-reload]');
 if (waiting) {
+  let left = false;
+  addEventListener('beforeunload', () => { left = true; });
+  addEventListener('pageshow', () => { left = false; });
   const seconds = Number(waiting.dataset.reload) || 15;
   setInterval(() => {
     const active = document.activeElement;
     const busy = active && ['INPUT', 'TEXTAREA', 'SELECT'].includes(active.tagName);
-    if (!busy && !document.hidden) location.reload();
+    if (!busy && !left && !document.hidden) location.reload();
   }, seconds * 1000);
 }
 
