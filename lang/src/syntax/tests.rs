@@ -229,24 +229,50 @@ fn an_authority_is_on_this_machine() {
     };
     for authority in [
         "http://127.0.0.1:8080",
-        "https://127.0.0.1",
+        "http://127.0.0.1",
         "http://localhost:8080/entra",
         "http://localhost",
         "http://[::1]:8080",
+        "http://[::1]/",
     ] {
         check(&idp(authority), &[]);
     }
-    for authority in [
-        "http://login.example.com",
-        "https://login.example.com/localhost",
-        "https://login.microsoftonline.us",
-        "http://127.0.0.1.example.com",
-        "http://localhost.example.com:8080",
-        "http://127.0.0.1@example.com",
-        "http://example.com?http://127.0.0.1",
+    for authority in ["https://127.0.0.1", "https://login.microsoftonline.us"].iter().chain(&ELSEWHERE) {
+        let says = format!("P0004 `\"{authority}\"` the authority `{authority}` is not plain HTTP on this machine");
+        check(&idp(authority), &[&says]);
+    }
+}
+
+/// No gateway believes what comes from here, however much it looks like this machine.
+const ELSEWHERE: [&str; 10] = [
+    "http://login.example.com",
+    "http://login.example.com/localhost",
+    "http://127.0.0.1.example.com",
+    "http://localhost.example.com:8080",
+    "http://127.0.0.1@example.com",
+    "http://localhost:80@example.com",
+    "http://10.0.0.1:8080",
+    "http://example.com?http://127.0.0.1",
+    "http://127.0.0.1:8080?x",
+    "http://127.0.0.1#x",
+];
+
+#[test]
+fn an_issuer_is_over_https_or_on_this_machine() {
+    let idp = |issuer: &str| format!("idp c {{ kind oidc; issuer \"{issuer}\"; audience x; }}");
+    for issuer in [
+        "https://login.example.com",
+        "https://login.example.com:8443/realms/@one/",
+        "http://localhost:8080/realms/one",
+        "http://127.0.0.1:8080",
+        "http://[::1]:8080",
     ] {
-        let expected = format!("P0004 `\"{authority}\"` the authority `{authority}` is not on this machine");
-        check(&idp(authority), &[&expected]);
+        check(&idp(issuer), &[]);
+    }
+    for issuer in ["https://x@example.com", "https://example.com?x", "https://example.com/#x"].iter().chain(&ELSEWHERE)
+    {
+        let says = format!("P0004 `\"{issuer}\"` the issuer `{issuer}` is neither over HTTPS nor on this machine");
+        check(&idp(issuer), &[&says]);
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
     diag::{Code, Diagnostic, Sink},
     span::Span,
 };
+use std::net::IpAddr;
 
 type Rule = fn(&Node, &mut Sink);
 
@@ -69,11 +70,21 @@ fn idp(node: &Node, sink: &mut Sink) {
     }
     if let Some(authority) = node.value(Keyword::Authority)
         && let Some(url) = authority.as_str()
-        && !is_loopback(url)
+        && reach(url) != Some(true)
     {
-        let message = format!("the authority `{url}` is not on this machine");
+        let message = format!("the authority `{url}` is not plain HTTP on this machine");
         let found = Diagnostic::new(Code::P0004, authority.span, message);
         sink.push(found.help("a stand-in for development listens on loopback: \"http://127.0.0.1:8080\""));
+    }
+    if let Some(issuer) = node.value(Keyword::Issuer)
+        && let Some(url) = issuer.as_str()
+        && reach(url).is_none()
+    {
+        let message = format!("the issuer `{url}` is neither over HTTPS nor on this machine");
+        let found = Diagnostic::new(Code::P0004, issuer.span, message);
+        sink.push(
+            found.help("no gateway believes its tokens: write `issuer \"https://…\"`, without a user, `?` or `#`"),
+        );
     }
 }
 
@@ -86,11 +97,27 @@ fn grant(node: &Node, sink: &mut Sink) {
     }
 }
 
-fn is_loopback(url: &str) -> bool {
-    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")).unwrap_or("");
-    let authority = rest.split('/').next().unwrap_or("");
-    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-    matches!(host, "127.0.0.1" | "localhost" | "[::1]")
+/// How the gateway reaches an identity provider: `Some(true)` over plain HTTP on this machine, `Some(false)` over HTTPS,
+/// `None` not at all. A user before the host would make another host look like this machine.
+fn reach(url: &str) -> Option<bool> {
+    let (rest, plain) = match url.strip_prefix("http://") {
+        Some(rest) => (rest, true),
+        None => (url.strip_prefix("https://")?, false),
+    };
+    let authority = rest.split('/').next()?;
+    if authority.contains('@') || rest.contains(['?', '#']) {
+        return None;
+    }
+    if !plain {
+        return Some(false);
+    }
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        // The last colon of an address in brackets is its own.
+        Some(_) | None => authority,
+    };
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).parse::<IpAddr>();
+    (host == "localhost" || address.is_ok_and(|address| address.is_loopback())).then_some(true)
 }
 
 fn connection(node: &Node, sink: &mut Sink) {
