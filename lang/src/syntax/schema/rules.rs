@@ -9,7 +9,7 @@ use crate::{
     diag::{Code, Diagnostic, Sink},
     span::Span,
 };
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 type Rule = fn(&Node, &mut Sink);
 
