@@ -230,6 +230,7 @@ fn names_lead_to_definitions_uses_and_effective_access() {
         "{text}"
     );
     assert!(text.contains("daily-work"), "{text}");
+    assert!(!text.contains("| agents |"), "of others nothing is said: {text}");
     let connection = editor.at("grants.kdl", &grants, "app-db");
     let hover = editor.ask("textDocument/hover", &connection);
     assert!(hover["contents"]["value"].as_str().unwrap().contains("| agents | app-db |"), "{hover}");

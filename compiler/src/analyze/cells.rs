@@ -82,13 +82,8 @@ impl Cells {
     }
 
     /// How many cells there are.
-    pub fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.ops.len() * self.objects.len() * self.times.len()
-    }
-
-    /// Whether there is no cell at all.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// The instants.

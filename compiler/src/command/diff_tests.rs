@@ -198,6 +198,28 @@ fn grants_that_become_one_session_are_seen() {
     }
 }
 
+/// Another timezone moves what names hours or days, and nothing else.
+#[test]
+fn a_timezone_moves_the_rules_that_name_hours_or_days() {
+    let timed = "limits by-day {\n    on db\n    hours \"Mon-Fri 08:00-18:00\"\n}\nlimits always {\n    on db\n    lifetime human=\"8h\"\n}\n\
+                 guard by-night {\n    on db\n    hours \"Mon-Sun 22:00-06:00\"\n    block delete.*\n}\n\
+                 forbid sundays {\n    to group:sec\n    on db\n    hours \"Sun 00:00-24:00\"\n}\n\
+                 forbid this-year {\n    to group:sec\n    on db\n    valid until=\"2026-12-31\"\n}\n\
+                 forbid agents {\n    to kind=agent\n    on db\n}\n";
+    let before =
+        format!("{}{timed}", changed("    mfa required\n", "    mfa required\n    valid until=\"2026-12-31\"\n"));
+    let report = diff(&before, &before.replace("timezone \"UTC\"", "timezone \"Europe/Berlin\""));
+    let moved: Vec<&Value> = report["connections"]
+        .as_array()
+        .unwrap_or_else(|| panic!("{report:#}"))
+        .iter()
+        .flat_map(|one| one["settings"].as_array().into_iter().flatten())
+        .filter(|change| change["section"] == "timezone")
+        .map(|change| &change["field"])
+        .collect();
+    assert_eq!(moved, ["forbid sundays, forbid this-year, grant db, guard by-night, limits by-day"], "{report:#}");
+}
+
 /// A catalog lists what one connection has: another one hides no more than before because of it.
 #[test]
 fn a_catalog_speaks_of_its_own_connection_only() {

@@ -327,6 +327,11 @@ fn questions_are_answered_with_rules_and_places() {
     assert_eq!(ran.exit, Exit::Clean, "{}", ran.err);
     assert!(ran.out.contains("permitted by orders-db  policy.kdl:25\n  requested 1h"), "{}", ran.out);
     assert!(ran.out.contains("  under limits base  policy.kdl:21\n"), "{}", ran.out);
+    assert!(!ran.out.contains("masked"), "{}", ran.out);
+    let mask = "mask mail {\n    column a.b.mail\n    column a.b.name\n    as redact\n}\n";
+    let masked = memory(&[("policy.kdl", &format!("{GOOD}{mask}"))]);
+    let ran = leaseholdc(&masked, &[&["why"], &question[..]].concat());
+    assert!(ran.out.contains(", cooldown 5m, masked (redact mail, redact name)\n"), "{}", ran.out);
     let ran = leaseholdc(&system, &[&["why-not"], &question[..]].concat());
     assert_eq!(ran.exit, Exit::Found, "it is permitted");
     let ran = leaseholdc(&system, &["why-not", "orders-db", "--kind", "agent", "--op", "insert", "--table", "a.b"]);

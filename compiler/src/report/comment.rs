@@ -274,5 +274,7 @@ mod tests {
             "read on public.* qa.x, within Mon 07:00-08:00"
         );
         assert_eq!(shorter("read"), "read");
+        // One segment alone is no pattern of objects but a word of a command line.
+        assert_eq!(shorter("exec on systemctl status *"), "exec on systemctl status *");
     }
 }

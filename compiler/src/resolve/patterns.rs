@@ -90,7 +90,7 @@ mod tests {
             (Form::Table, vec!["public.*", "public.audit_*", "*.*"], vec!["customers", "public.*x", "a.**", ".b"]),
             (Form::Column, vec!["public.customers.email", "*.customers.email"], vec!["customers.email", "a.b.*"]),
             (Form::Name, vec!["payments-*", "pods", "*"], vec!["*-dev", ""]),
-            (Form::Path, vec!["/v1/**", "/v1/*/lines", "/"], vec!["v1", "/a*b", "/a**"]),
+            (Form::Path, vec!["/v1/**", "/v1/*/lines", "/"], vec!["v1", "/a*b", "/a**", "/v1/a*b/lines"]),
             (Form::Argv, vec!["df -h", "systemctl status *"], vec!["df  -h", "ls /*"]),
         ] {
             for text in good {

@@ -37,7 +37,7 @@ pub fn parse(source: SourceId, sources: &SourceMap, sink: &mut Sink) -> ast::Doc
     let mut own = Sink::limited(limits::MISTAKES_MAX);
     let mut document = validate::document(source, tree, &mut own);
     if own.is_full() {
-        let message = format!("the file has more than {} mistakes, and the rest is not shown", limits::MISTAKES_MAX);
+        let message = format!("the file has {} mistakes or more, and the rest is not shown", limits::MISTAKES_MAX);
         sink.push(Diagnostic::new(Code::P0008, Span::point(source, 0), message));
         document.broken = true;
     }

@@ -198,6 +198,13 @@ fn connections_match_their_kind() {
         &connection("postgres", "address \"db\""),
         &["P0004 `\"db\"` the address of a connection of kind `postgres` is a host and a port"],
     );
+    for address in ["db:5432", "10.0.0.1:5432", "[::1]:5432"] {
+        check(&connection("postgres", &format!("address \"{address}\"")), &[]);
+    }
+    for address in [":5432", "::1:5432", "me@db:5432", "x/db:5432", "a db:5432", "db:0", "db:65536", "db:x"] {
+        let says = format!("P0004 `\"{address}\"` the address of a connection of kind `postgres` is a host and a port");
+        check(&connection("postgres", &format!("address \"{address}\"")), &[&says]);
+    }
     check(
         &connection("postgres", "address \"db:1\"; credential \"hunter2\" user=x"),
         &["P0004 `\"hunter2\"` `credential` needs an annotation that says where the secret is kept"],
@@ -378,7 +385,21 @@ fn limits_hold_before_the_stack_does() {
 fn a_flood_of_mistakes_is_cut() {
     let found = findings(&"grant;".repeat(50_000));
     assert_eq!(found.len(), 201);
-    assert_eq!(found[0], "P0008 `` the file has more than 200 mistakes, and the rest is not shown");
+    assert_eq!(found[0], "P0008 `` the file has 200 mistakes or more, and the rest is not shown");
+}
+
+/// Mistakes of form are cut where those of meaning are.
+#[test]
+fn mistakes_are_cut_at_the_same_number_wherever_they_are_found() {
+    for bad in ["}\n", "grant x {\n    to group:a\n    when requested\n}\n", "grnat x\n"] {
+        let all = findings(&bad.repeat(199));
+        assert!(all.len() == 199 && !all.iter().any(|found| found.starts_with("P0008")), "{all:#?}");
+        for more in [200, 201, 300] {
+            let cut = findings(&bad.repeat(more));
+            assert_eq!(cut.len(), 201, "{more}");
+            assert_eq!(cut[0], "P0008 `` the file has 200 mistakes or more, and the rest is not shown");
+        }
+    }
 }
 
 #[test]

@@ -251,11 +251,6 @@ impl Valid {
     pub fn parse_day(text: &str) -> Option<civil::Date> {
         text.parse().ok()
     }
-
-    /// Whether no day is contained.
-    pub fn is_empty(&self) -> bool {
-        matches!((self.from, self.until), (Some(from), Some(until)) if until < from)
-    }
 }
 
 impl Ttl {

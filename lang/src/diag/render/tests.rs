@@ -155,6 +155,12 @@ fn services_see_annotations_that_text_cannot_break() {
     assert!(junit.contains("<testsuite name=\"leaseholdc\" tests=\"3\" failures=\"1\">"), "{junit}");
     assert!(junit.contains("100%, &lt;x&gt;") && !junit.contains('\u{1b}'), "{junit}");
     assert_eq!(junit.matches("<testcase").count(), junit.matches("</testcase>").count());
+    // A file without findings passes, and one with an error among warnings fails.
+    let (mut sources, mut found) = example();
+    sources.add("clean.kdl", "");
+    found.push(Diagnostic::new(Code::P0302, find(&sources, "teams/payments/grants.kdl", "orders-db"), "of no one"));
+    let junit = render(Format::Junit, &found, &sources);
+    assert!(junit.contains("tests=\"4\" failures=\"1\">"), "{junit}");
 }
 
 #[test]
