@@ -1,9 +1,9 @@
 //! From masks and a catalog to a plan: who inherits a mask, what is computed from a masked column, and what is closed.
 
 use super::effects::Effects;
-use super::expression::{Key, is_reserved, masked, quoted};
+use super::expression::{Key, is_computed, is_reserved, masked, quoted};
 use super::order::Access;
-use super::{Cover, Masks, Plan, Provided, RelationMasks, Treatment, rewrite};
+use super::{Cover, Masks, Plan, Provided, RelationMasks, Shape, Treatment, estimate, rewrite};
 use crate::provision::names;
 use crate::session::SessionFacts;
 use crate::snapshot::{Catalog, Kind, Name, Relation};
@@ -121,6 +121,17 @@ fn computed(relation: &Relation, effective: &mut Effective) {
     }
 }
 
+/// What a view stands upon.
+#[derive(Clone, Copy, Debug, Default)]
+struct Below {
+    /// Whether something of it has masks.
+    covered: bool,
+    /// Whether its rows may come in an order of masked values.
+    ordered: bool,
+    /// Whether a mask of it is computed from what a column holds.
+    computed: bool,
+}
+
 struct Build {
     plan: Plan,
     done: BTreeSet<Name>,
@@ -147,7 +158,7 @@ impl Build {
             } else if !found.columns.is_empty() {
                 let access = Access::of_table(&self.plan, relation);
                 let from = [source(name, false), source(name, true)];
-                let made = self.cover(name, relation, &found.columns, &from, access);
+                let made = self.cover(name, relation, &found.columns, &from, access, &BTreeSet::new());
                 self.take(name, relation, made);
             }
         }
@@ -226,7 +237,7 @@ impl Build {
         if catalog.runs(relation.oid) {
             return self.close(name, "its query runs a routine of the database");
         }
-        let (mut covered, mut tainted, mut ordered) = (false, false, false);
+        let (mut below, mut tainted) = (Below::default(), false);
         if let Some(definition) = &relation.definition {
             match read_by(definition, &self.plan.facts) {
                 Ok(read) => bases.extend(read),
@@ -243,8 +254,9 @@ impl Build {
                     return self.close(name, &format!("it reads `{}.{}`, which is closed", base.0, base.1));
                 }
                 Some(Treatment::Covered(cover)) => {
-                    covered = true;
-                    ordered |= cover.access.is_ordered();
+                    below.covered = true;
+                    below.ordered |= cover.access.is_ordered();
+                    below.computed |= !cover.computed.is_empty();
                 }
                 Some(Treatment::Closed(_)) | None => {}
             }
@@ -254,13 +266,13 @@ impl Build {
         }
         match relation.kind {
             Kind::Materialised if tainted => self.close(name, "it holds copies of rows with masked columns"),
-            Kind::View => self.cover_view(name, relation, covered, ordered),
+            Kind::View => self.cover_view(name, relation, below),
             Kind::Materialised | Kind::Table | Kind::Partitioned | Kind::Foreign | Kind::Sequence | Kind::Toast => {}
         }
     }
 
     /// A view over masked relations becomes its own query over what stands in for them; its own masks lie on top.
-    fn cover_view(&mut self, name: &Name, relation: &Relation, covered: bool, ordered: bool) {
+    fn cover_view(&mut self, name: &Name, relation: &Relation, below: Below) {
         let own = self.plan.masks.relations.get(name);
         if let Some(why) = own.and_then(|laid| laid.closed.clone()) {
             return self.close(name, &why);
@@ -273,11 +285,16 @@ impl Build {
             self.plan.tainted.insert(name.clone());
         }
         // Where the target masks, no view is read itself: whoever redefines it would change what it shows.
-        let inlined = covered || self.plan.masks.views.is_some();
+        let inlined = below.covered || self.plan.masks.views.is_some();
         if !inlined && effective.columns.is_empty() {
             return;
         }
+        let mut through = BTreeSet::new();
         let from = if inlined {
+            let columns: Vec<_> = relation.columns.iter().map(|column| (column.name.clone(), column.groups)).collect();
+            if below.computed {
+                through = estimate::of_view(&self.plan, relation.definition.as_deref().unwrap_or_default(), &columns);
+            }
             let Some(inner) = relation.definition.as_deref().and_then(|text| rewrite::definition(&self.plan, text))
             else {
                 return self.close(name, "its query cannot be rewritten");
@@ -287,8 +304,8 @@ impl Build {
             source(name, false)
         };
         let computes = relation.definition.as_deref().is_none_or(rewrite::computes);
-        let access = Access::of_view(!effective.columns.is_empty(), ordered, computes);
-        let made = self.cover(name, relation, &effective.columns, &[from.clone(), from], access);
+        let access = Access::of_view(!effective.columns.is_empty(), below.ordered, computes);
+        let made = self.cover(name, relation, &effective.columns, &[from.clone(), from], access, &through);
         if made.is_some() && !effective.columns.is_empty() {
             self.plan.masked.insert(relation.oid, effective.columns.keys().copied().collect());
         }
@@ -303,11 +320,13 @@ impl Build {
         masks: &BTreeMap<i16, MaskAs>,
         from: &[String; 2],
         access: Access,
+        through: &BTreeSet<Box<str>>,
     ) -> Option<Cover> {
-        match &self.plan.masks.views {
-            Some(views) if !is_catalog(name) => cover(relation, masks, from, access, Key::Table(&views.keys)),
-            Some(_) | None => cover(relation, masks, from, access, Key::Parameters),
-        }
+        let key = match &self.plan.masks.views {
+            Some(views) if !is_catalog(name) => Key::Table(&views.keys),
+            Some(_) | None => Key::Parameters,
+        };
+        cover(relation, masks, from, access, through, key)
     }
 
     /// Takes what was made for a relation. Where the target masks, its queries are those of views, which are read instead.
@@ -399,6 +418,7 @@ fn cover(
     masks: &BTreeMap<i16, MaskAs>,
     [from, from_only]: &[String; 2],
     access: Access,
+    through: &BTreeSet<Box<str>>,
     key_from: Key<'_>,
 ) -> Option<Cover> {
     let (mut shown, mut raw, mut columns) = (Vec::new(), Vec::new(), Vec::new());
@@ -424,9 +444,17 @@ fn cover(
         let order = access.order(relation, key, inherits, &values);
         rewrite::shape(&format!("SELECT {} FROM {from}{order}", named.join(", ")))
     };
+    let (whole, only) = (shape(&shown, from, true)?, shape(&shown, from_only, false)?);
+    let computed = relation.columns.iter().filter(|column| match masks.get(&column.number) {
+        Some(mask) => is_computed(mask, column),
+        None => through.contains(&column.name),
+    });
+    let computed: BTreeSet<Box<str>> = computed.map(|column| column.name.clone()).collect();
     Some(Cover {
-        whole: shape(&shown, from, true)?,
-        only: shape(&shown, from_only, false)?,
+        opaque: opaque(&[&whole, &only], &columns, &computed),
+        whole,
+        only,
+        computed,
         narrow: shape(&raw, from, true)?,
         narrow_only: shape(&raw, from_only, false)?,
         primary_key: key.map(|key| {
@@ -439,6 +467,12 @@ fn cover(
     })
 }
 
+/// The same two with statistics kept out of sight.
+fn opaque(shapes: &[&Shape; 2], columns: &[(Box<str>, bool)], computed: &BTreeSet<Box<str>>) -> Option<[Shape; 2]> {
+    let [whole, only] = shapes.map(|shape| estimate::opaque(&shape.text, columns, computed));
+    Some([whole?, only?])
+}
+
 /// The same, read from views that have computed it.
 fn reading(made: Cover, from: &str, from_only: &str) -> Option<Cover> {
     let listed = |all: bool| -> Vec<String> {
@@ -446,9 +480,11 @@ fn reading(made: Cover, from: &str, from_only: &str) -> Option<Cover> {
         shown.map(|(name, _)| format!("m.{0} AS {0}", quoted(name))).collect()
     };
     let shape = |all: bool, from: &str| rewrite::shape(&format!("SELECT {} FROM {from}", listed(all).join(", ")));
+    let (whole, only) = (shape(true, from)?, shape(true, from_only)?);
     Some(Cover {
-        whole: shape(true, from)?,
-        only: shape(true, from_only)?,
+        opaque: opaque(&[&whole, &only], &made.columns, &made.computed),
+        whole,
+        only,
         narrow: shape(false, from)?,
         narrow_only: shape(false, from_only)?,
         ..made

@@ -24,6 +24,8 @@ pub(super) struct Effects {
     numbers: BTreeSet<u32>,
     /// Relations of which a mere reading may make a value of such a type.
     read: BTreeSet<u32>,
+    /// Relations of which an index or statistics compute, or count by, masked columns.
+    sampled: BTreeSet<u32>,
 }
 
 /// Words that apply an operator without its name.
@@ -53,7 +55,7 @@ impl Effects {
     pub(super) fn new(plan: &Plan) -> Self {
         let catalog = &*plan.catalog;
         let told = Told::new(plan);
-        let mut effects = Self::default();
+        let mut effects = Self { sampled: sampled(plan), ..Self::default() };
         for (name, checked) in &catalog.checked {
             for one in checked.iter().filter(|one| !told.keeps_quiet(catalog.body_of(one.routine))) {
                 effects.types.insert(name.clone());
@@ -208,10 +210,10 @@ pub(super) fn refused(plan: &Plan, tree: &pg::Node, judged: &Statement) -> Optio
                 .to_owned(),
         );
     }
-    judged
-        .accesses
-        .iter()
-        .find_map(|access| read(plan, access).or_else(|| unnamed(plan, access)).or_else(|| written(plan, access)))
+    judged.accesses.iter().find_map(|access| {
+        let read = read(plan, access).or_else(|| counted(plan, access));
+        read.or_else(|| unnamed(plan, access)).or_else(|| written(plan, access))
+    })
 }
 
 /// Whether an operation on a relation makes no value and runs nothing.
@@ -245,6 +247,40 @@ fn read(plan: &Plan, access: &Access) -> Option<String> {
     })
 }
 
+/// Relations of which ANALYZE, VACUUM and REINDEX compute, or count by, masked columns.
+fn sampled(plan: &Plan) -> BTreeSet<u32> {
+    let tells = |relation: &&Relation| relation.sampled.iter().any(|column| plan.is_masked(relation.oid, *column));
+    plan.catalog.relations().map(|(_, relation)| relation).filter(tells).map(|relation| relation.oid).collect()
+}
+
+/// Why a statement does not run that would compute expressions over masked columns, and fail by them, or count the rows
+/// of a condition on them, which everybody may read in `pg_class`.
+fn counted(plan: &Plan, access: &Access) -> Option<String> {
+    let (effects, catalog) = (&plan.effects, &plan.catalog);
+    if effects.sampled.is_empty()
+        || !matches!(access.operation, Operation::Vacuum | Operation::Analyze | Operation::Reindex)
+    {
+        return None;
+    }
+    let oid = match access.object.as_ref() {
+        // One that the catalog does not know is a temporary one.
+        Some(object) if object.kind == ObjectKind::Relation => Some(relation_of(plan, access)?.1.oid),
+        Some(_) | None => table_of(plan, access),
+    };
+    let tells = |oid: u32| catalog.family(oid).iter().any(|member| effects.sampled.contains(member));
+    oid.is_none_or(tells).then(|| {
+        "an index or statistics on an expression or condition rest on masked columns, and this would compute and count \
+         them; name other tables, or run it with an account of your own"
+            .to_owned()
+    })
+}
+
+/// The table of the index that a statement names.
+fn table_of(plan: &Plan, access: &Access) -> Option<u32> {
+    let index = access.object.as_ref().filter(|object| object.kind == ObjectKind::Index)?;
+    plan.catalog.table_of(&(index.schema.clone().unwrap_or_default(), index.name.clone()))
+}
+
 /// Why a statement does not run that makes the server visit relations which it does not name.
 fn unnamed(plan: &Plan, access: &Access) -> Option<String> {
     let visits = matches!(
@@ -254,11 +290,7 @@ fn unnamed(plan: &Plan, access: &Access) -> Option<String> {
     if !visits || plan.effects.written.is_empty() {
         return None;
     }
-    let object = access.object.as_ref();
-    let index = object.filter(|object| object.kind == ObjectKind::Index);
-    let index =
-        index.and_then(|index| plan.catalog.table_of(&(index.schema.clone().unwrap_or_default(), index.name.clone())));
-    match (object, index) {
+    match (access.object.as_ref(), table_of(plan, access)) {
         (Some(object), _) if object.kind == ObjectKind::Relation => None,
         (_, Some(table)) => loud(plan, table, access.operation).map(|(what, of)| runs(what, &of)),
         // What CASCADE reaches is found by the names of the statement.

@@ -54,13 +54,24 @@ pub(crate) fn masked(mask: &MaskAs, column: &Column, key: Key<'_>) -> String {
     let value = format!("m.{}", quoted(&column.name));
     let unless_null = |shown: &str| format!("CASE WHEN {value} IS NULL THEN NULL ELSE {shown} END::{kind}");
     let null = format!("NULL::{kind}");
+    if !is_computed(mask, column) {
+        return null;
+    }
     match mask {
         MaskAs::Nullify => null,
         MaskAs::Fixed(text) => unless_null(&format!("{}::{kind}", literal(text))),
-        MaskAs::Redact | MaskAs::Hash | MaskAs::Partial { .. } if !column.text => null,
         MaskAs::Redact => unless_null(&literal(REDACTED)),
         MaskAs::Hash => unless_null(&hashed(&value, key)),
         MaskAs::Partial { keep_first, keep_last } => partial(&value, *keep_first, *keep_last, kind),
+    }
+}
+
+/// Whether the expression for a column is computed from what the column holds.
+pub(crate) fn is_computed(mask: &MaskAs, column: &Column) -> bool {
+    match mask {
+        MaskAs::Nullify => false,
+        MaskAs::Fixed(_) => true,
+        MaskAs::Redact | MaskAs::Hash | MaskAs::Partial { .. } => column.text,
     }
 }
 

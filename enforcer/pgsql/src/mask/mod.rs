@@ -14,8 +14,11 @@ mod build;
 #[cfg(test)]
 mod cost;
 mod effects;
+mod estimate;
+mod explain;
 pub mod expression;
 mod groups;
+mod named;
 mod order;
 pub mod policy;
 mod prove;
@@ -23,6 +26,7 @@ mod quiet;
 mod rewrite;
 #[cfg(test)]
 mod tests;
+mod unlisted;
 mod visit;
 mod write;
 
@@ -31,7 +35,6 @@ use crate::refusal::Refusal;
 use crate::session::SessionFacts;
 use crate::snapshot::{Catalog, Name, TEMPORARY};
 use lang::program::rules::MaskAs;
-use pg_query::protobuf as pg;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -88,10 +91,9 @@ impl Provided {
     }
 }
 
-/// A query that stands in for a relation, as a tree and as the text that the tree deparses to.
+/// A query that stands in for a relation, as the text that its tree deparses to.
 #[derive(Clone)]
 pub(crate) struct Shape {
-    pub(crate) tree: pg::Node,
     pub(crate) text: String,
     /// Of the tree, without where its nodes stand.
     pub(crate) digest: [u8; 32],
@@ -114,6 +116,8 @@ impl PartialEq for Shape {
 pub(crate) struct Cover {
     /// Columns that are masked or hidden.
     pub(crate) masked: BTreeSet<Box<str>>,
+    /// Columns whose mask is computed from what they hold.
+    pub(crate) computed: BTreeSet<Box<str>>,
     /// Masked columns whose mask is a hash.
     pub(crate) hashed: BTreeSet<Box<str>>,
     /// Columns that are shown, masked or not, in order, with whether GROUP BY takes them.
@@ -126,6 +130,8 @@ pub(crate) struct Cover {
     pub(crate) whole: Shape,
     /// The same without what inherits.
     pub(crate) only: Shape,
+    /// Both, with statistics kept out of sight; `None` where a fence has to do that.
+    pub(crate) opaque: Option<[Shape; 2]>,
     /// The columns that are not masked, for statements that write.
     pub(crate) narrow: Shape,
     /// The same without what inherits.
@@ -148,7 +154,10 @@ impl Treatment {
             Self::Covered(cover) => Some(cover),
             Self::Closed(_) => None,
         };
-        cover.into_iter().flat_map(|cover| [&cover.whole, &cover.only, &cover.narrow, &cover.narrow_only])
+        cover.into_iter().flat_map(|cover| {
+            let plain = [&cover.whole, &cover.only, &cover.narrow, &cover.narrow_only];
+            plain.into_iter().chain(cover.opaque.iter().flatten())
+        })
     }
 }
 
@@ -232,7 +241,7 @@ impl Plan {
 
     /// Whether a parameter may have this type: making a value of it runs nothing that could read what is masked.
     pub fn takes(&self, parameter: u32) -> bool {
-        !self.effects.checks(parameter)
+        !self.effects.checks(parameter) && !self.catalog.type_numbers.contains(&parameter)
     }
 
     /// Whether an operation makes the server run a routine that may read what is masked.

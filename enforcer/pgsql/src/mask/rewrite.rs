@@ -5,7 +5,8 @@
 
 use super::visit::{self, Change, Visitor, boxed};
 use super::{
-    Cover, Covered, Outcome, Plan, Shape, Treatment, blind, effects, expression, groups, order, prove, quiet, write,
+    Cover, Covered, Outcome, Plan, Shape, Treatment, blind, effects, estimate, explain, expression, groups, order,
+    prove, quiet, write,
 };
 use crate::Judged;
 use crate::refusal::Refusal;
@@ -38,13 +39,14 @@ pub(super) fn shape(text: &str) -> Option<Shape> {
     // What stands in a statement is what the server reads: the form must be stable.
     let tree = parse_one(&text)?;
     let digest = blind::digest(&tree)?;
-    (deparse(&tree)? == text).then_some(Shape { tree, text, digest })
+    (deparse(&tree)? == text).then_some(Shape { text, digest })
 }
 
 /// A view's query over what stands in for the relations that it reads.
 pub(super) fn definition(plan: &Plan, text: &str) -> Option<String> {
     let mut tree = parse_one(text)?;
-    let mut rewriter = Rewriter::new(plan, Columns::All);
+    let weighed = estimate::Weighed::of(&mut tree);
+    let mut rewriter = Rewriter { weighed, ..Rewriter::new(plan, Columns::All) };
     visit::node(&mut rewriter, &mut tree).ok()?;
     if rewriter.refused.is_some() {
         return None;
@@ -106,7 +108,8 @@ fn statement(plan: &Plan, tree: &mut pg::Node, judged: &Statement) -> Result<Don
         return Ok(Done::Untouched);
     }
     let columns = if write::writes(judged) { Columns::Unmasked } else { Columns::All };
-    let mut rewriter = Rewriter { quiet: quiet::is_quiet(tree), ..Rewriter::new(plan, columns) };
+    let (quiet, weighed) = (quiet::is_quiet(tree), estimate::Weighed::of(tree));
+    let mut rewriter = Rewriter { quiet, weighed, ..Rewriter::new(plan, columns) };
     let rewritten = rewriter.top(tree, judged);
     if let Some(why) = rewriter.refused.take() {
         return Ok(Done::Refused(why));
@@ -157,6 +160,9 @@ fn forbidden(plan: &Plan, tree: &pg::Node, judged: &Statement) -> Option<String>
         if operation == Operation::Show && expression::is_reserved(name) {
             return Some(format!("`{name}` is the gateway's own parameter"));
         }
+    }
+    if explain::is_of_prepared(tree) {
+        return Some(explain::PREPARED.to_owned());
     }
     if let Some(why) = casts(plan, judged) {
         return Some(why);
@@ -239,6 +245,7 @@ pub(super) struct Rewriter<'p> {
     pub(super) columns: Columns,
     /// Whether no condition of the statement could fail or do something.
     quiet: bool,
+    weighed: estimate::Weighed,
     ctes: Vec<Box<str>>,
     /// Relations that were replaced under their own name: `schema.relation.column` must lose its schema.
     replaced: BTreeSet<Name>,
@@ -262,6 +269,7 @@ impl<'p> Rewriter<'p> {
             plan,
             columns,
             quiet: true,
+            weighed: estimate::Weighed::default(),
             ctes: Vec::new(),
             replaced: BTreeSet::new(),
             aliases: Vec::new(),
@@ -310,7 +318,10 @@ impl<'p> Rewriter<'p> {
         match tree.node.as_mut() {
             Some(E::ExplainStmt(explain)) => {
                 let rewritten = self.inner(explain.query.as_deref_mut(), judged)?;
-                if let Err(why) = explain_options(&mut explain.options) {
+                if self.aliases.iter().any(|(_, cover)| cover.access.is_ordered()) {
+                    self.refuse(explain::ORDERED)?;
+                }
+                if let Err(why) = explain::options(&mut explain.options) {
                     self.refuse(why)?;
                 }
                 Ok(rewritten)
@@ -414,6 +425,16 @@ impl<'p> Rewriter<'p> {
         }
     }
 
+    /// Whether statistics of masked values would matter to this statement. What stands in an order is not looked through.
+    fn weighs(&self, cover: &Cover) -> bool {
+        self.columns == Columns::All && !cover.access.is_ordered() && self.weighed.concerns(cover)
+    }
+
+    /// Whether the server may move no condition into what stands in for a relation, and look through nothing.
+    fn is_fenced(&self, cover: &Cover) -> bool {
+        cover.access.is_fenced(self.quiet) || self.weighs(cover)
+    }
+
     /// Whether a query locks rows of what was replaced.
     fn locks_covered(&self, select: &pg::SelectStmt) -> bool {
         let here: Vec<&str> = select.from_clause.iter().flat_map(groups::names_of).collect();
@@ -468,9 +489,17 @@ impl Visitor for Rewriter<'_> {
             return Ok(());
         }
         let Some(cover) = self.cover_of(relation)? else { return Ok(()) };
-        let shape = self.shape_of(cover, relation.inh);
-        let fence = if cover.access.is_fenced(self.quiet) { order::FENCE } else { "" };
-        let query = self.mark(format!("{}{fence}", shape.text));
+        let opaque = cover.opaque.as_ref().filter(|_| self.weighs(cover));
+        let query = match opaque {
+            Some([whole, only]) if !cover.access.is_fenced(self.quiet) => {
+                if relation.inh { whole } else { only }.text.clone()
+            }
+            Some(_) | None => {
+                let fence = if self.is_fenced(cover) { order::FENCE } else { "" };
+                format!("{}{fence}", self.shape_of(cover, relation.inh).text)
+            }
+        };
+        let query = self.mark(query);
         let replacement = self.replacement(relation, cover, query);
         node.node = Some(E::RangeSubselect(Box::new(replacement)));
         Ok(())
@@ -492,8 +521,10 @@ impl Visitor for Rewriter<'_> {
             );
         }
         let mut sample = sample.clone();
-        let mut query = self.shape_of(cover, relation.inh).tree.clone();
-        if cover.access.is_fenced(self.quiet) {
+        let Some(mut query) = parse_one(&self.shape_of(cover, relation.inh).text) else {
+            return visit::refused("RangeTableSample");
+        };
+        if self.is_fenced(cover) {
             order::fence(&mut query);
         }
         let mut replacement = self.replacement(&relation, cover, query);
@@ -564,35 +595,4 @@ pub(super) fn string(node: &pg::Node) -> Option<&str> {
         Some(E::String(name)) => Some(&name.sval),
         _ => None,
     }
-}
-
-/// What a plan says of sizes and rows is more than the masks permit: it is shown without costs and never run.
-fn explain_options(options: &mut Vec<pg::Node>) -> Result<(), String> {
-    let mut kept = Vec::new();
-    for node in options.drain(..) {
-        let Some(E::DefElem(option)) = node.node.as_ref() else {
-            return Err("EXPLAIN with an unknown option".to_owned());
-        };
-        match option.defname.as_str() {
-            "format" | "verbose" | "settings" | "generic_plan" => kept.push(node),
-            "costs" => {}
-            other => {
-                return Err(format!(
-                    "EXPLAIN with {} shows sizes and counts of unmasked values; use EXPLAIN without it (costs are left out)",
-                    other.to_ascii_uppercase()
-                ));
-            }
-        }
-    }
-    let off = pg::Node { node: Some(E::String(pg::String { sval: "off".to_owned() })) };
-    kept.push(pg::Node {
-        node: Some(E::DefElem(Box::new(pg::DefElem {
-            defname: "costs".to_owned(),
-            arg: Some(Box::new(off)),
-            defaction: pg::DefElemAction::DefelemUnspec as i32,
-            ..pg::DefElem::default()
-        }))),
-    });
-    *options = kept;
-    Ok(())
 }

@@ -1,7 +1,9 @@
 //! Statements that write, where masks stand: what would make the server tell something of a masked value by comparing
 //! it, and what would store a mask as data, is refused with the way out.
 
+use super::named::{Named, assigned_in_part, names};
 use super::rewrite::{resolved, string};
+use super::unlisted::{self, Scope};
 use super::visit::{self, Change, Visitor};
 use super::{Plan, Treatment};
 use crate::refusal::Refusal;
@@ -37,6 +39,7 @@ pub(super) fn refused(plan: &Plan, tree: &mut pg::Node, judged: &Statement) -> O
         columns: Vec::new(),
         relations: Vec::new(),
         changes: Vec::new(),
+        shown: BTreeSet::new(),
         parts: Vec::new(),
         into: false,
         ctes: Vec::new(),
@@ -57,7 +60,13 @@ pub(super) fn refused(plan: &Plan, tree: &mut pg::Node, judged: &Statement) -> O
         return None;
     }
     let whole = || found.changes.iter().find_map(|change| target(plan, change));
-    whole().or_else(|| found.assigns_parts()).or_else(|| found.reads())
+    let why = whole().or_else(|| found.assigns_parts()).or_else(|| found.reads());
+    why.or_else(|| {
+        let written =
+            found.changes.iter().flat_map(|one| [(&one.relation, &one.inserted), (&one.relation, &one.updated)]);
+        let scope = Scope { relations: &found.relations, columns: &found.columns, shown: &found.shown };
+        unlisted::refused(plan, tree, &scope, written)
+    })
 }
 
 /// The column of a row's place, which tells in what order rows were written and how long they are.
@@ -99,43 +108,6 @@ fn query_of<'t>(tree: &'t mut pg::Node, found: &mut Found<'_>) -> Option<&'t mut
     }
 }
 
-/// The columns that a statement gives values.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Named {
-    Nothing,
-    All,
-    These(BTreeSet<Box<str>>),
-}
-
-impl Named {
-    fn any(&self) -> bool {
-        match self {
-            Self::Nothing => false,
-            Self::All => true,
-            Self::These(columns) => !columns.is_empty(),
-        }
-    }
-
-    fn has(&self, column: &str) -> bool {
-        match self {
-            Self::Nothing => false,
-            Self::All => true,
-            Self::These(columns) => columns.contains(column),
-        }
-    }
-
-    fn also(&mut self, other: Self) {
-        *self = match (std::mem::replace(self, Self::Nothing), other) {
-            (Self::All, _) | (_, Self::All) => Self::All,
-            (Self::These(mut one), Self::These(more)) => {
-                one.extend(more);
-                Self::These(one)
-            }
-            (one, Self::Nothing) | (Self::Nothing, one) => one,
-        };
-    }
-}
-
 /// What one statement writes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Written {
@@ -163,6 +135,8 @@ struct Found<'p> {
     /// What relations are called.
     relations: Vec<(Box<str>, Name)>,
     changes: Vec<Written>,
+    /// Relations of which the statement tests or shows real rows.
+    shown: BTreeSet<Name>,
     /// Columns of rows that are there of which a part is assigned.
     parts: Vec<(Name, Box<str>)>,
     into: bool,
@@ -278,6 +252,10 @@ impl Visitor for Found<'_> {
         let (mut inserted, mut updated, mut deletes) = (Named::Nothing, Named::Nothing, false);
         let mut parts: Vec<Box<str>> = Vec::new();
         let finds = !matches!(change, Change::Insert(_));
+        let compares = matches!(&change, Change::Insert(n) if n.on_conflict_clause.is_some());
+        if finds || compares || returning.is_some() {
+            self.shown.insert(relation.clone());
+        }
         match change {
             Change::Insert(n) => {
                 inserted = names(&n.cols);
@@ -345,23 +323,6 @@ impl Visitor for Found<'_> {
     fn scope(&mut self) -> &mut Vec<Box<str>> {
         &mut self.ctes
     }
-}
-
-/// The columns that a list of targets names; an empty list stands for all.
-fn names(targets: &[pg::Node]) -> Named {
-    let named = targets.iter().filter_map(|target| match target.node.as_ref() {
-        Some(E::ResTarget(target)) => Some(target.name.as_str().into()),
-        _ => None,
-    });
-    if targets.is_empty() { Named::All } else { Named::These(named.collect()) }
-}
-
-/// The columns of which a list of targets names a field or an element only.
-fn assigned_in_part(targets: &[pg::Node]) -> impl Iterator<Item = Box<str>> {
-    targets.iter().filter_map(|target| match target.node.as_ref() {
-        Some(E::ResTarget(target)) if !target.indirection.is_empty() => Some(target.name.as_str().into()),
-        _ => None,
-    })
 }
 
 /// Whether a relation may not be written so, whatever the statement reads.

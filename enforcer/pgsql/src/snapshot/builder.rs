@@ -74,8 +74,10 @@ impl Builder {
             }
             "type" => {
                 self.catalog.types.insert(row.text(1)?.into());
+                self.catalog.type_numbers.insert(row.oid(2)?);
                 Ok(())
             }
+            "sampled" => self.sampled(row),
             "written" | "checked" | "body" => self.runs(row),
             "names" => {
                 self.catalog.named_types.entry(row.oid(1)?).or_default().insert(row.oid(2)?);
@@ -180,6 +182,7 @@ impl Builder {
             indexes: Vec::new(),
             clustered_by: BTreeSet::new(),
             evaluated: Vec::new(),
+            sampled: BTreeSet::new(),
             partitioned_by: Vec::new(),
             computed_from: BTreeMap::new(),
             policy_reads: Vec::new(),
@@ -206,7 +209,8 @@ impl Builder {
     }
 
     fn index(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
-        let (primary, unique, simple, computed) = (row.flag(2)?, row.flag(3)?, row.flag(6)?, row.text(7)?.to_owned());
+        let (primary, unique, simple, computed) =
+            (row.flag(2)?, row.flag(3)?, row.flag(6)?, row.maybe(7)?.unwrap_or_default().to_owned());
         let keys = numbers(row.text(4)?)?;
         let mut columns: BTreeSet<i16> = keys.iter().copied().filter(|key| *key > 0).collect();
         columns.extend(numbers(row.text(5)?)?);
@@ -222,6 +226,9 @@ impl Builder {
             if primary && simple {
                 relation.primary_key = Some(keys);
             }
+            if !computed.is_empty() {
+                relation.sampled.extend(columns.iter().copied());
+            }
             if unique {
                 let what = "a unique index or constraint";
                 relation.evaluated.push(Evaluated { what, columns: columns.clone(), refers: None, validated: true });
@@ -233,6 +240,18 @@ impl Builder {
                 relation.evaluated.push(Evaluated { what, columns, refers: None, validated: true });
             }
             relation.indexes.push(columns);
+        });
+        Ok(())
+    }
+
+    /// A column of an expression that ANALYZE computes; of a whole row the server notes no column.
+    fn sampled(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
+        let column = row.number(2)?;
+        self.with(row.oid(1)?, |relation| match column {
+            0 => relation.sampled.extend(relation.columns.iter().map(|column| column.number)),
+            _ => {
+                relation.sampled.insert(column);
+            }
         });
         Ok(())
     }

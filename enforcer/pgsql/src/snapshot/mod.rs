@@ -100,6 +100,9 @@ pub struct Relation {
     pub clustered_by: BTreeSet<i16>,
     /// What is evaluated when a row is written.
     pub evaluated: Vec<Evaluated>,
+    /// Columns that conditions and expressions of its indexes and statistics rest on: what ANALYZE, VACUUM and REINDEX
+    /// compute or count.
+    pub sampled: BTreeSet<i16>,
     /// Columns by which it is divided; zero stands for an expression.
     pub partitioned_by: Vec<i16>,
     /// For each generated column, those that it is computed from.
@@ -176,8 +179,10 @@ pub struct Catalog {
     pub casts_everywhere: bool,
     /// Names of operators that run somebody's routine.
     pub operators: BTreeSet<Box<str>>,
-    /// Names of types of which a cast runs somebody's routine.
+    /// Names of types of which a cast, of them or of what they are made of, runs somebody's routine.
     pub types: BTreeSet<Box<str>>,
+    /// The numbers of those that are the database's own.
+    pub(crate) type_numbers: BTreeSet<u32>,
     /// Types of which a check runs somebody's routine, or that hold values of such a type, by name.
     pub checked: BTreeMap<Box<str>, Vec<CheckedType>>,
     /// What runs when rows of a relation are written: what it is, and somebody's routine.

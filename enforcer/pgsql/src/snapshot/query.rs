@@ -46,6 +46,9 @@ select 'index', i.indrelid, i.indisprimary, i.indisunique or i.indisexclusion, i
  i.indisclustered \
 from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indrelid \
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname !~ '^pg_';\
+select distinct 'sampled', s.stxrelid, d.refobjsubid from pg_catalog.pg_statistic_ext s join pg_catalog.pg_depend d \
+ on d.classid = 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass and d.objid = s.oid and d.refobjid = s.stxrelid \
+ and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass where s.stxexprs is not null;\
 select 'constraint', k.contype, k.conrelid, coalesce(pg_catalog.array_to_string(k.conkey, ' '), ''), \
  k.confrelid, coalesce(pg_catalog.array_to_string(k.confkey, ' '), ''), k.convalidated \
 from pg_catalog.pg_constraint k where k.contype in ('c', 'f', 'x') and k.conrelid <> 0;\
@@ -131,14 +134,16 @@ within(inner_type, outer_type) as materialized (\
  where not a.attisdropped \
  union all select r.rngsubtype, r.rngtypid from pg_catalog.pg_range r \
  union all select r.rngsubtype, r.rngmultitypid from pg_catalog.pg_range r), \
-held(oid) as (select t.oid from made m join pg_catalog.pg_type t on t.oid in (m.source, m.target) and t.oid >= 16384 \
- union select w.outer_type from held h join within w on w.inner_type = h.oid) \
-select distinct 'cast', a.attrelid from held h join pg_catalog.pg_attribute a on a.atttypid = h.oid and a.attnum > 0 \
-union select 'cast', t.typrelid from held h join pg_catalog.pg_type t on t.oid = h.oid and t.typrelid <> 0 \
-union select 'cast', '0' from made m where m.source < 16384 and m.target < 16384 and not m.asked;\
-select 'type', t.typname from pg_catalog.pg_cast k join pg_catalog.pg_type t on t.oid in (k.castsource, k.casttarget) \
- and (t.oid >= 16384 or k.castsource < 16384 and k.casttarget < 16384) where k.oid >= 16384 and k.castfunc >= 16384 and not exists (select from pg_catalog.pg_depend d \
- where d.classid = 'pg_catalog.pg_cast'::pg_catalog.regclass and d.objid = k.oid and d.deptype = 'e');\
+held(oid, own) as (select t.oid, t.oid >= 16384 from made m join pg_catalog.pg_type t on t.oid in (m.source, m.target) \
+ and (t.oid >= 16384 or m.source < 16384 and m.target < 16384) \
+ union select w.outer_type, h.own from held h join within w on w.inner_type = h.oid) \
+select 'cast', a.attrelid::pg_catalog.text, '' from held h join pg_catalog.pg_attribute a on a.atttypid = h.oid and a.attnum > 0 \
+ where h.own \
+union select 'cast', t.typrelid::pg_catalog.text, '' from held h join pg_catalog.pg_type t on t.oid = h.oid and t.typrelid <> 0 \
+ where h.own \
+union select 'cast', '0', '' from made m where m.source < 16384 and m.target < 16384 and not m.asked \
+union select 'type', t.typname::pg_catalog.text, (case when h.own then t.oid else 0 end)::pg_catalog.text \
+ from held h join pg_catalog.pg_type t on t.oid = h.oid;\
 with recursive uses(class, object, routine) as (\
  select d.classid, d.objid, p.oid from pg_catalog.pg_depend d \
  left join pg_catalog.pg_operator o on d.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass and o.oid = d.refobjid \

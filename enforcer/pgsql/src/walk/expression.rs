@@ -135,7 +135,9 @@ impl<'t> Walker<'t> {
             self.window(over)?;
         }
         let (schema, name) = qualified(&call.funcname)?;
-        let routine = routines::resolve(schema, name, self.session);
+        // The grammar itself puts the schema before what became a keyword in 16; older servers look the name up.
+        let by_keyword = name == "json_object" && self.session.server_major < 16;
+        let routine = routines::resolve(schema.filter(|_| !by_keyword), name, self.session);
         let built_in = routine.schema == PG_CATALOG;
         match routine.name {
             "set_config" if built_in => self.set_config(&call.args),
@@ -253,7 +255,10 @@ impl<'t> Walker<'t> {
     }
 
     pub(super) fn json_object(&mut self, object: &'t pg::JsonObjectConstructor) -> Walked {
-        // Before 16 `json_object(…)` is the built-in of that name, which is harmless.
+        // Before 16 `json_object(…)` is the built-in of that name, which is harmless, or what overloads it.
+        if self.session.overloads.contains("json_object") {
+            self.construct_since("json_object", 16);
+        }
         self.nodes(&object.exprs)?;
         self.json_output(object.output.as_ref())
     }
