@@ -9,7 +9,7 @@
 use super::expression::quoted;
 use super::rewrite::{self, string};
 use super::visit::{self, Change, Visitor};
-use super::{Cover, Plan, Shape, Treatment};
+use super::{Cover, Plan, Shape, Treatment, blind};
 use crate::refusal::Refusal;
 use crate::walk::Walked;
 use pg_query::NodeEnum as E;
@@ -28,7 +28,8 @@ impl Weighed {
     pub(super) fn of(tree: &mut pg::Node) -> Self {
         let mut found = Found::default();
         let Ok(shown) = query(&mut found, tree) else { return Self { all: true, ..Self::default() } };
-        if !found.weighs && found.selects < 2 {
+        let asks = blind::find(tree, &mut |field, text| field == blind::NODE && text == "SubLink");
+        if !found.weighs && !asks {
             return Self::default();
         }
         // What a query that groups nothing shows of a relation as it is, at the very end, weighs nothing.
@@ -92,8 +93,6 @@ fn groups(select: &pg::SelectStmt) -> bool {
 struct Found {
     /// Whether something is grouped, told apart or joined.
     weighs: bool,
-    /// How many queries there are.
-    selects: usize,
     all: bool,
     /// How often a field of a column is named.
     mentioned: BTreeMap<Box<str>, usize>,
@@ -165,7 +164,6 @@ impl Visitor for Found {
     }
 
     fn selected(&mut self, select: &mut pg::SelectStmt) -> Walked {
-        self.selects += 1;
         self.weighs |= groups(select) || select.from_clause.len() > 1;
         select.from_clause.iter().for_each(|item| self.item(item));
         Ok(())

@@ -217,6 +217,7 @@ fn statistics_of_masked_values_stay_out_of_what_is_grouped_or_joined() {
             "select p.email, q.city from people p join people q on p.id = q.id where q.id = 1",
             "select city, count(*) from people group by city",
             "explain select email from people",
+            "with x as (select * from people) select * from x where email = 'x'",
         ] {
             assert!(!is_opaque(sql), "{sql}: {}", covered(&plan, sql));
         }
