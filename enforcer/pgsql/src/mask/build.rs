@@ -42,11 +42,13 @@ pub(super) fn plan(catalog: Arc<Catalog>, masks: Masks, mut facts: SessionFacts)
         masked: numbers,
         tainted: BTreeSet::new(),
         provided: Vec::new(),
+        numbered: false,
         effects: Effects::default(),
         masks,
     };
     let mut builder = Build { plan, done: BTreeSet::new() };
     builder.tables(&effective);
+    builder.sequences();
     builder.views();
     let mut plan = builder.plan;
     plan.effects = Effects::new(&plan);
@@ -160,6 +162,17 @@ impl Build {
                 let from = [source(name, false), source(name, true)];
                 let made = self.cover(name, relation, &found.columns, &from, access, &BTreeSet::new());
                 self.take(name, relation, made);
+            }
+        }
+    }
+
+    /// Sequences whose last number is the newest value of a masked column.
+    fn sequences(&mut self) {
+        let catalog = Arc::clone(&self.plan.catalog);
+        for (sequence, table, column) in &catalog.numbers {
+            if let (true, Some(name)) = (self.plan.is_masked(*table, *column), catalog.name_of(*sequence)) {
+                self.plan.numbered = true;
+                self.close(name, "it gives a masked column its numbers");
             }
         }
     }

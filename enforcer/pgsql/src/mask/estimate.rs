@@ -11,6 +11,7 @@ use super::rewrite::{self, string};
 use super::visit::{self, Change, Visitor};
 use super::{Cover, Plan, Shape, Treatment, blind};
 use crate::refusal::Refusal;
+use crate::routines::is_harmless_name;
 use crate::walk::Walked;
 use pg_query::NodeEnum as E;
 use pg_query::protobuf as pg;
@@ -25,7 +26,7 @@ pub(super) struct Weighed {
 
 impl Weighed {
     /// Those of a statement.
-    pub(super) fn of(tree: &mut pg::Node) -> Self {
+    pub(super) fn of(plan: &Plan, tree: &mut pg::Node) -> Self {
         let mut found = Found::default();
         let Ok(shown) = query(&mut found, tree) else { return Self { all: true, ..Self::default() } };
         let asks = blind::find(tree, &mut |field, text| field == blind::NODE && text == "SubLink");
@@ -38,7 +39,12 @@ impl Weighed {
         }
         let names: BTreeSet<Box<str>> =
             found.mentioned.into_iter().filter(|(_, times)| *times > 0).map(|(name, _)| name).collect();
-        Self { all: found.all || found.stars > 0 || !found.alone.is_disjoint(&found.aliases), names }
+        // A column of that name is meant before a routine.
+        let of = |name: &pg::RangeVar| plan.catalog.relation(&rewrite::resolved(plan, name));
+        let listed = found.named.iter().filter_map(of).flat_map(|relation| &relation.columns);
+        let columns: BTreeSet<&str> = listed.map(|column| column.name.as_ref()).collect();
+        let calls = found.attributes.iter().any(|name| !columns.contains(name.as_ref()));
+        Self { all: found.all || calls || found.stars > 0 || !found.alone.is_disjoint(&found.aliases), names }
     }
 
     /// Whether a column is among them that a relation computes a mask from.
@@ -99,8 +105,11 @@ struct Found {
     stars: usize,
     /// Names without a relation's before them: of a column, or of a relation for its whole row.
     alone: BTreeSet<Box<str>>,
+    /// Names behind that of a relation that built-ins have.
+    attributes: BTreeSet<Box<str>>,
     /// What relations are called.
     aliases: BTreeSet<Box<str>>,
+    named: Vec<pg::RangeVar>,
     ctes: Vec<Box<str>>,
 }
 
@@ -121,7 +130,7 @@ impl Found {
     fn item(&mut self, item: &pg::Node) {
         if let Some(E::JoinExpr(join)) = item.node.as_ref() {
             self.weighs = true;
-            self.all |= join.is_natural || join.alias.as_ref().is_some_and(|alias| !alias.colnames.is_empty());
+            self.all |= join.is_natural || join.alias.is_some();
             let using: Vec<Box<str>> = join.using_clause.iter().filter_map(string).map(Into::into).collect();
             self.mention(&using, true);
             for side in [&join.larg, &join.rarg].into_iter().flatten() {
@@ -138,6 +147,7 @@ impl Visitor for Found {
 
     fn relation(&mut self, node: &mut pg::Node) -> Walked {
         let Some(E::RangeVar(relation)) = node.node.as_ref() else { return visit::refused("RangeVar") };
+        self.named.push(relation.clone());
         let alias = relation.alias.as_ref();
         self.all |= alias.is_some_and(|alias| !alias.colnames.is_empty());
         self.aliases.insert(alias.map_or(&relation.relname, |alias| &alias.aliasname).as_str().into());
@@ -156,6 +166,10 @@ impl Visitor for Found {
     }
 
     fn column(&mut self, column: &mut pg::ColumnRef) {
+        // `row.routine` calls the routine with the whole row.
+        let called =
+            column.fields.last().and_then(string).filter(|name| column.fields.len() > 1 && is_harmless_name(name));
+        self.attributes.extend(called.map(Into::into));
         let fields = fields(column);
         if let [name] = fields.as_slice() {
             self.alone.insert(name.clone());

@@ -18,12 +18,14 @@ mod estimate;
 mod explain;
 pub mod expression;
 mod groups;
+mod items;
 mod named;
 mod order;
 pub mod policy;
 mod prove;
 mod quiet;
 mod rewrite;
+mod spelled;
 #[cfg(test)]
 mod tests;
 mod unlisted;
@@ -175,6 +177,8 @@ pub struct Plan {
     tainted: BTreeSet<Name>,
     /// The gateway's own views, each after those that it reads.
     provided: Vec<Provided>,
+    /// Whether a sequence gives a masked column its numbers.
+    numbered: bool,
     /// What runs by itself when statements write.
     effects: effects::Effects,
     masks: Masks,

@@ -36,6 +36,8 @@ pub(crate) struct Access {
     ordered: bool,
     /// Whether rows of different masked values stand in different partitions.
     pub(super) scattered: bool,
+    /// Whether statistics keep masked values together with others: which there are decides what is estimated of the others.
+    mixed: bool,
     /// Whether it is a view that shows more than columns of such a relation.
     computes: bool,
     /// Whether other tables inherit from it, or it from them.
@@ -67,6 +69,12 @@ impl Access {
                 access.ordered |= access.beside.len() > before || columns.iter().any(|column| !is_masked(column));
                 access.alone = true;
             }
+            for columns in member.counted.iter().filter(|columns| columns.iter().any(is_masked)) {
+                let beside = columns.iter().filter(|column| !is_masked(column));
+                let beside: Vec<_> = beside.filter_map(|number| member.column(*number)).collect();
+                access.mixed |= !beside.is_empty();
+                access.beside.extend(beside.into_iter().map(|column| column.name.clone()));
+            }
             access.ordered |= member.clustered_by.iter().any(is_masked) || member.kind == Kind::Foreign;
             access.scattered |= member.partitioned_by.iter().any(|by| *by == 0 || is_masked(by));
         }
@@ -83,7 +91,7 @@ impl Access {
 
     /// Whether conditions of a statement must be kept out of it.
     pub(super) fn is_fenced(&self, quiet: bool) -> bool {
-        self.ordered && !quiet || self.computes
+        self.ordered && !quiet || self.computes || self.mixed
     }
 
     /// Whether the server may come by the rows in an order of masked values.

@@ -6,7 +6,7 @@
 use super::visit::{self, Change, Visitor, boxed};
 use super::{
     Cover, Covered, Outcome, Plan, Shape, Treatment, blind, effects, estimate, explain, expression, groups, order,
-    prove, quiet, write,
+    prove, quiet, spelled, write,
 };
 use crate::Judged;
 use crate::refusal::Refusal;
@@ -45,7 +45,7 @@ pub(super) fn shape(text: &str) -> Option<Shape> {
 /// A view's query over what stands in for the relations that it reads.
 pub(super) fn definition(plan: &Plan, text: &str) -> Option<String> {
     let mut tree = parse_one(text)?;
-    let weighed = estimate::Weighed::of(&mut tree);
+    let weighed = estimate::Weighed::of(plan, &mut tree);
     let mut rewriter = Rewriter { weighed, ..Rewriter::new(plan, Columns::All) };
     visit::node(&mut rewriter, &mut tree).ok()?;
     if rewriter.refused.is_some() {
@@ -108,7 +108,7 @@ fn statement(plan: &Plan, tree: &mut pg::Node, judged: &Statement) -> Result<Don
         return Ok(Done::Untouched);
     }
     let columns = if write::writes(judged) { Columns::Unmasked } else { Columns::All };
-    let (quiet, weighed) = (quiet::is_quiet(tree), estimate::Weighed::of(tree));
+    let (quiet, weighed) = (quiet::is_quiet(tree), estimate::Weighed::of(plan, tree));
     let mut rewriter = Rewriter { quiet, weighed, ..Rewriter::new(plan, columns) };
     let rewritten = rewriter.top(tree, judged);
     if let Some(why) = rewriter.refused.take() {
@@ -125,7 +125,7 @@ fn statement(plan: &Plan, tree: &mut pg::Node, judged: &Statement) -> Result<Don
     }
 }
 
-const UNPROVEN: &str =
+pub(super) const UNPROVEN: &str =
     "the gateway cannot prove that this statement shows nothing of a masked column; write it in a simpler form";
 
 /// Whether a statement names a relation that is not shown as it is.
@@ -167,50 +167,7 @@ fn forbidden(plan: &Plan, tree: &pg::Node, judged: &Statement) -> Option<String>
     if let Some(why) = casts(plan, judged) {
         return Some(why);
     }
-    effects::refused(plan, tree, judged).or_else(|| named(plan, tree))
-}
-
-/// Why a name or a constant of a statement, whatever node it stands in, may not be there.
-fn named(plan: &Plan, tree: &pg::Node) -> Option<String> {
-    let names = [&plan.catalog.operators, &plan.catalog.types, &plan.effects.types];
-    let mut why = None;
-    let found = blind::find(tree, &mut |field, text| {
-        if names_reserved(text) {
-            why = Some("parameters that begin with `leasehold.` are the gateway's own".to_owned());
-        } else if let Some(operator) = unnamed(plan, field, text) {
-            why = Some(format!(
-                "this statement compares by `{operator}`, which runs a routine of the database, and the gateway cannot see \
-                 what it reads; this connection has masks"
-            ));
-        } else if field == "sval" && names.iter().any(|names| names.contains(text)) {
-            why = Some(format!(
-                "`{text}` runs a routine of the database, and the gateway cannot see what it reads; this connection has masks"
-            ));
-        }
-        why.is_some()
-    });
-    found.then(|| why.unwrap_or_else(|| UNPROVEN.to_owned()))
-}
-
-/// An operator that a node applies without its name, when the database has one of its own that is so called: BETWEEN,
-/// CASE with a value, JOIN with USING or NATURAL, and IN with a query.
-fn unnamed(plan: &Plan, field: &str, text: &str) -> Option<&'static str> {
-    if plan.catalog.operators.is_empty() {
-        return None;
-    }
-    let applied: &[&str] = match (field, text) {
-        ("sval", "BETWEEN" | "NOT BETWEEN" | "BETWEEN SYMMETRIC" | "NOT BETWEEN SYMMETRIC") => &["<", "<=", ">", ">="],
-        (blind::NODE, "CaseExpr" | "JoinExpr" | "SubLink") => &["=", "<>"],
-        _ => &[],
-    };
-    applied.iter().copied().find(|operator| plan.catalog.operators.contains(*operator))
-}
-
-/// Whether a text begins with the name of a parameter of the gateway's own, or holds one in double quotes.
-fn names_reserved(text: &str) -> bool {
-    const RESERVED: &str = "leasehold.";
-    let begins = |text: &str| text.get(..RESERVED.len()).is_some_and(|start| start.eq_ignore_ascii_case(RESERVED));
-    begins(text) || text.match_indices('"').any(|(at, quote)| text.get(at + quote.len()..).is_some_and(begins))
+    effects::refused(plan, tree, judged).or_else(|| spelled::refused(plan, tree))
 }
 
 /// Why a statement might run a routine that nothing in it names: the server casts by itself.

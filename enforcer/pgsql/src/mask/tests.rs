@@ -208,6 +208,9 @@ fn statistics_of_masked_values_stay_out_of_what_is_grouped_or_joined() {
             "select p, count(*) from people p group by p",
             "select email, row_number() over w from people window w as (partition by email)",
             "select e, count(*) from (select s.email as e from seen s) y group by e",
+            "select p.city, p.concat from people p group by 1, 2",
+            "with x as (select p.city, p.concat from people p) select city, concat from x group by 1, 2",
+            "select j::text, count(*) from (people p cross join plain q) as j group by j",
         ] {
             assert!(is_opaque(sql), "{sql}: {}", covered(&plan, sql));
         }
@@ -241,6 +244,16 @@ fn columns_that_the_catalog_does_not_list_are_not_tested_on_real_rows() {
             "delete from people p using plain q where p.social = q.id::text",
             "insert into people (id) values (1) on conflict (id) do update set city = 'x' where people.social = '1'",
             "insert into people (id, social) values (1, 'x')",
+            "delete from people where id < 4 returning id, social || '' as v, 'social'",
+            "delete from people where social = 'x' and 'social' <> ''",
+            "delete from people where social = 'x' and exists (select 1 as social)",
+            "delete from people where social = 'x' and exists (select 1 from (select 1 as social) z)",
+            "delete from people where exists (select 1 as social from plain where social = 'x' order by social)",
+            "delete from people where social = 'x' and exists (with z as (select 1 as social) select social from z)",
+            "with z as (delete from plain where id = 1 returning id as social) delete from people where social = 'x'",
+            "delete from people where id in (select social from plain)",
+            "delete from people using plain as q(a, social) where p.social = 'x' and people.social = 'x'",
+            "update people set city = 'x' from plain q where new.social = 'x'",
             "merge into people p using plain q on p.id = q.id when matched and social = '1' then update set city = 'x'",
         ] {
             let found = covered(&plan, sql);
@@ -252,6 +265,17 @@ fn columns_that_the_catalog_does_not_list_are_not_tested_on_real_rows() {
             "update people p set city = v.new_city from (select 1 as key, 'x' as new_city) v where p.id = v.key",
             "insert into people (id, city) select key::int, value from json_each_text('{}')",
             "delete from people where xmin::text = '1' and tableoid = 1",
+            "update people set city = value from jsonb_each_text('{}') where id = key::bigint",
+            "update people set city = value ->> 'p' from jsonb_array_elements('[]')",
+            "update people set city = 'x' from unnest(array[1]) with ordinality where id = ordinality",
+            "update people set city = 'x' from generate_series(1, 2) g where id = g",
+            "update people set city = 'x' from unnest(array[1]) as u(one) where id = one",
+            "update people set city = column2 from (values (1, 'x')) v where id = column1",
+            "update people set city = 'x' where id in (select total from (select count(*) as total from plain) z order by total)",
+            "update people set city = 'x' where id in (select id as key from plain order by key)",
+            "with z as (select id as key from plain) delete from people using z where people.id = key",
+            "merge into people p using (select id, city as town from plain) s on p.id = s.id when matched then update set city = town",
+            "insert into people (id, city) values (1, 'x') on conflict (id) do update set city = excluded.city where people.city <> excluded.city returning id, city",
             "with gone as (delete from people where id = 1 returning id) select total from (select count(*) as total from gone) x",
         ] {
             let found = covered(&plan, sql);

@@ -32,6 +32,20 @@ impl Change<'_> {
     }
 }
 
+/// A query whose WITH was visited.
+pub(super) enum Query<'a> {
+    /// SELECT.
+    Select(&'a pg::SelectStmt),
+    /// INSERT.
+    Insert(&'a pg::InsertStmt),
+    /// UPDATE.
+    Update(&'a pg::UpdateStmt),
+    /// DELETE.
+    Delete(&'a pg::DeleteStmt),
+    /// MERGE.
+    Merge(&'a pg::MergeStmt),
+}
+
 /// What is done at the nodes that matter.
 pub(super) trait Visitor {
     /// A statement that changes rows, before what is in it.
@@ -48,6 +62,10 @@ pub(super) trait Visitor {
     fn named(&mut self, _: &mut pg::Node) {}
     /// A SELECT, once everything in it was visited.
     fn selected(&mut self, select: &mut pg::SelectStmt) -> Walked;
+    /// A query, after its WITH and before the rest of it.
+    fn opened(&mut self, _: Query<'_>) {}
+    /// The end of that query.
+    fn closed(&mut self) {}
     /// The names that a WITH makes visible, and how to forget them.
     fn scope(&mut self) -> &mut Vec<Box<str>>;
 }
@@ -250,6 +268,7 @@ fn window<V: Visitor>(v: &mut V, window: &mut pg::WindowDef) -> Walked {
 /// A SELECT. FROM comes first: what stands there decides what the columns mean.
 pub(super) fn select<V: Visitor>(v: &mut V, n: &mut pg::SelectStmt) -> Walked {
     let outer = with(v, n.with_clause.as_mut())?;
+    v.opened(Query::Select(n));
     nodes(v, &mut n.from_clause)?;
     nodes(v, &mut n.distinct_clause)?;
     nodes(v, &mut n.target_list)?;
@@ -268,6 +287,7 @@ pub(super) fn select<V: Visitor>(v: &mut V, n: &mut pg::SelectStmt) -> Walked {
         select(v, right)?;
     }
     v.selected(n)?;
+    v.closed();
     v.scope().truncate(outer);
     Ok(())
 }
@@ -306,6 +326,7 @@ fn returning<V: Visitor>(v: &mut V, clause: Option<&mut pg::ReturningClause>) ->
 fn insert<V: Visitor>(v: &mut V, n: &mut pg::InsertStmt) -> Walked {
     v.change(Change::Insert(n))?;
     let outer = with(v, n.with_clause.as_mut())?;
+    v.opened(Query::Insert(n));
     nodes(v, &mut n.cols)?;
     boxed(v, n.select_stmt.as_mut())?;
     if let Some(conflict) = n.on_conflict_clause.as_mut() {
@@ -317,6 +338,7 @@ fn insert<V: Visitor>(v: &mut V, n: &mut pg::InsertStmt) -> Walked {
         boxed(v, conflict.where_clause.as_mut())?;
     }
     returning(v, n.returning_clause.as_mut())?;
+    v.closed();
     v.scope().truncate(outer);
     Ok(())
 }
@@ -324,10 +346,12 @@ fn insert<V: Visitor>(v: &mut V, n: &mut pg::InsertStmt) -> Walked {
 fn update<V: Visitor>(v: &mut V, n: &mut pg::UpdateStmt) -> Walked {
     v.change(Change::Update(n))?;
     let outer = with(v, n.with_clause.as_mut())?;
+    v.opened(Query::Update(n));
     nodes(v, &mut n.from_clause)?;
     nodes(v, &mut n.target_list)?;
     boxed(v, n.where_clause.as_mut())?;
     returning(v, n.returning_clause.as_mut())?;
+    v.closed();
     v.scope().truncate(outer);
     Ok(())
 }
@@ -335,9 +359,11 @@ fn update<V: Visitor>(v: &mut V, n: &mut pg::UpdateStmt) -> Walked {
 fn delete<V: Visitor>(v: &mut V, n: &mut pg::DeleteStmt) -> Walked {
     v.change(Change::Delete(n))?;
     let outer = with(v, n.with_clause.as_mut())?;
+    v.opened(Query::Delete(n));
     nodes(v, &mut n.using_clause)?;
     boxed(v, n.where_clause.as_mut())?;
     returning(v, n.returning_clause.as_mut())?;
+    v.closed();
     v.scope().truncate(outer);
     Ok(())
 }
@@ -345,6 +371,7 @@ fn delete<V: Visitor>(v: &mut V, n: &mut pg::DeleteStmt) -> Walked {
 fn merge<V: Visitor>(v: &mut V, n: &mut pg::MergeStmt) -> Walked {
     v.change(Change::Merge(n))?;
     let outer = with(v, n.with_clause.as_mut())?;
+    v.opened(Query::Merge(n));
     boxed(v, n.source_relation.as_mut())?;
     boxed(v, n.join_condition.as_mut())?;
     for item in &mut n.merge_when_clauses {
@@ -354,6 +381,7 @@ fn merge<V: Visitor>(v: &mut V, n: &mut pg::MergeStmt) -> Walked {
         nodes(v, &mut when.values)?;
     }
     returning(v, n.returning_clause.as_mut())?;
+    v.closed();
     v.scope().truncate(outer);
     Ok(())
 }

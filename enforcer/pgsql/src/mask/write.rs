@@ -3,7 +3,7 @@
 
 use super::named::{Named, assigned_in_part, names};
 use super::rewrite::{resolved, string};
-use super::unlisted::{self, Scope};
+use super::unlisted;
 use super::visit::{self, Change, Visitor};
 use super::{Plan, Treatment};
 use crate::refusal::Refusal;
@@ -34,16 +34,7 @@ pub(super) fn writes(judged: &Statement) -> bool {
 
 /// Why a statement that writes does not run.
 pub(super) fn refused(plan: &Plan, tree: &mut pg::Node, judged: &Statement) -> Option<String> {
-    let mut found = Found {
-        plan,
-        columns: Vec::new(),
-        relations: Vec::new(),
-        changes: Vec::new(),
-        shown: BTreeSet::new(),
-        parts: Vec::new(),
-        into: false,
-        ctes: Vec::new(),
-    };
+    let mut found = Found::new(plan);
     let top = query_of(tree, &mut found);
     if top.is_none() && found.changes.is_empty() {
         return None;
@@ -64,8 +55,7 @@ pub(super) fn refused(plan: &Plan, tree: &mut pg::Node, judged: &Statement) -> O
     why.or_else(|| {
         let written =
             found.changes.iter().flat_map(|one| [(&one.relation, &one.inserted), (&one.relation, &one.updated)]);
-        let scope = Scope { relations: &found.relations, columns: &found.columns, shown: &found.shown };
-        unlisted::refused(plan, tree, &scope, written)
+        unlisted::refused(plan, query_of(tree, &mut Found::new(plan)), written)
     })
 }
 
@@ -135,15 +125,25 @@ struct Found<'p> {
     /// What relations are called.
     relations: Vec<(Box<str>, Name)>,
     changes: Vec<Written>,
-    /// Relations of which the statement tests or shows real rows.
-    shown: BTreeSet<Name>,
     /// Columns of rows that are there of which a part is assigned.
     parts: Vec<(Name, Box<str>)>,
     into: bool,
     ctes: Vec<Box<str>>,
 }
 
-impl Found<'_> {
+impl<'p> Found<'p> {
+    fn new(plan: &'p Plan) -> Self {
+        Self {
+            plan,
+            columns: Vec::new(),
+            relations: Vec::new(),
+            changes: Vec::new(),
+            parts: Vec::new(),
+            into: false,
+            ctes: Vec::new(),
+        }
+    }
+
     /// Whether a name of the text means a relation with masks: its masked columns, when it does.
     fn masked(&self, alias: &str) -> Option<BTreeSet<Box<str>>> {
         let mut masked: Option<BTreeSet<Box<str>>> = None;
@@ -252,10 +252,6 @@ impl Visitor for Found<'_> {
         let (mut inserted, mut updated, mut deletes) = (Named::Nothing, Named::Nothing, false);
         let mut parts: Vec<Box<str>> = Vec::new();
         let finds = !matches!(change, Change::Insert(_));
-        let compares = matches!(&change, Change::Insert(n) if n.on_conflict_clause.is_some());
-        if finds || compares || returning.is_some() {
-            self.shown.insert(relation.clone());
-        }
         match change {
             Change::Insert(n) => {
                 inserted = names(&n.cols);

@@ -211,7 +211,7 @@ fn rights(class: &Class<'_>, name: &Name, relation: &Relation) -> Vec<(String, S
     let object = qualified(name);
     let changes = changes(class);
     if relation.kind == Kind::Sequence {
-        if changes.inserts {
+        if changes.inserts && !class.plan.is_closed(name) {
             rights.push(("USAGE".to_owned(), format!("SEQUENCE {object}")));
         }
         return rights;

@@ -77,7 +77,8 @@ impl Builder {
                 self.catalog.type_numbers.insert(row.oid(2)?);
                 Ok(())
             }
-            "sampled" => self.sampled(row),
+            "sampled" | "counted" => self.statistics(row),
+            "numbers" => self.numbers(row),
             "written" | "checked" | "body" => self.runs(row),
             "names" => {
                 self.catalog.named_types.entry(row.oid(1)?).or_default().insert(row.oid(2)?);
@@ -183,6 +184,7 @@ impl Builder {
             clustered_by: BTreeSet::new(),
             evaluated: Vec::new(),
             sampled: BTreeSet::new(),
+            counted: Vec::new(),
             partitioned_by: Vec::new(),
             computed_from: BTreeMap::new(),
             policy_reads: Vec::new(),
@@ -244,13 +246,22 @@ impl Builder {
         Ok(())
     }
 
-    /// A column of an expression that ANALYZE computes; of a whole row the server notes no column.
-    fn sampled(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
-        let column = row.number(2)?;
-        self.with(row.oid(1)?, |relation| match column {
-            0 => relation.sampled.extend(relation.columns.iter().map(|column| column.number)),
-            _ => {
-                relation.sampled.insert(column);
+    fn numbers(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
+        self.catalog.numbers.insert((row.oid(1)?, row.oid(2)?, row.number(3)?));
+        Ok(())
+    }
+
+    /// Columns on which extended statistics rest; of a whole row the server notes no column.
+    fn statistics(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
+        let (together, mut columns) = (row.text(0)? == "counted", numbers(row.text(2)?)?);
+        self.with(row.oid(1)?, |relation| {
+            if columns.contains(&0) {
+                columns = relation.columns.iter().map(|column| column.number).collect();
+            }
+            if together {
+                relation.counted.push(columns.into_iter().collect());
+            } else {
+                relation.sampled.extend(columns);
             }
         });
         Ok(())

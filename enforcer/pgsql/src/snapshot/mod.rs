@@ -103,6 +103,8 @@ pub struct Relation {
     /// Columns that conditions and expressions of its indexes and statistics rest on: what ANALYZE, VACUUM and REINDEX
     /// compute or count.
     pub sampled: BTreeSet<i16>,
+    /// Columns of which statistics keep the commonest values together.
+    pub counted: Vec<BTreeSet<i16>>,
     /// Columns by which it is divided; zero stands for an expression.
     pub partitioned_by: Vec<i16>,
     /// For each generated column, those that it is computed from.
@@ -181,6 +183,8 @@ pub struct Catalog {
     pub operators: BTreeSet<Box<str>>,
     /// Names of types of which a cast, of them or of what they are made of, runs somebody's routine.
     pub types: BTreeSet<Box<str>>,
+    /// Sequences, with the relation and the column that each gives its numbers.
+    pub(crate) numbers: BTreeSet<(u32, u32, i16)>,
     /// The numbers of those that are the database's own.
     pub(crate) type_numbers: BTreeSet<u32>,
     /// Types of which a check runs somebody's routine, or that hold values of such a type, by name.

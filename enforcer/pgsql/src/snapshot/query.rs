@@ -49,6 +49,17 @@ join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname !~ '^pg
 select distinct 'sampled', s.stxrelid, d.refobjsubid from pg_catalog.pg_statistic_ext s join pg_catalog.pg_depend d \
  on d.classid = 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass and d.objid = s.oid and d.refobjid = s.stxrelid \
  and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass where s.stxexprs is not null;\
+select 'counted', s.stxrelid, pg_catalog.string_agg(distinct d.refobjsubid::pg_catalog.text, ' ') from pg_catalog.pg_statistic_ext s \
+ join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass and d.objid = s.oid \
+ and d.refobjid = s.stxrelid and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+ where 'm' = any (s.stxkind) group by s.oid, s.stxrelid;\
+select 'numbers', d.objid, d.refobjid, d.refobjsubid from pg_catalog.pg_depend d \
+join pg_catalog.pg_class c on c.oid = d.objid and c.relkind = 'S' \
+ where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refclassid = d.classid and d.refobjsubid > 0 \
+union select 'numbers', d.refobjid, f.adrelid, f.adnum from pg_catalog.pg_attrdef f join pg_catalog.pg_depend d \
+ on d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass and d.objid = f.oid \
+ and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+join pg_catalog.pg_class c on c.oid = d.refobjid and c.relkind = 'S';\
 select 'constraint', k.contype, k.conrelid, coalesce(pg_catalog.array_to_string(k.conkey, ' '), ''), \
  k.confrelid, coalesce(pg_catalog.array_to_string(k.confkey, ' '), ''), k.convalidated \
 from pg_catalog.pg_constraint k where k.contype in ('c', 'f', 'x') and k.conrelid <> 0;\

@@ -1,0 +1,54 @@
+//! What a statement may not spell, whatever node it stands in: names of what runs a routine of the database, and of what is
+//! the gateway's own.
+
+use super::rewrite::UNPROVEN;
+use super::{Plan, blind};
+use pg_query::protobuf as pg;
+
+/// Routines that tell the last number of a sequence.
+const NUMBERS: [&str; 5] = ["currval", "lastval", "nextval", "pg_sequence_last_value", "setval"];
+
+/// Why a name or a constant of a statement, whatever node it stands in, may not be there.
+pub(super) fn refused(plan: &Plan, tree: &pg::Node) -> Option<String> {
+    let names = [&plan.catalog.operators, &plan.catalog.types, &plan.effects.types];
+    let mut why = None;
+    let found = blind::find(tree, &mut |field, text| {
+        if names_reserved(text) {
+            why = Some("parameters that begin with `leasehold.` are the gateway's own".to_owned());
+        } else if let Some(operator) = unnamed(plan, field, text) {
+            why = Some(format!(
+                "this statement compares by `{operator}`, which runs a routine of the database, and the gateway cannot see \
+                 what it reads; this connection has masks"
+            ));
+        } else if field == "sval" && plan.numbered && NUMBERS.contains(&text) {
+            why = Some(format!("a sequence gives a masked column its numbers, and `{text}` would tell them"));
+        } else if field == "sval" && names.iter().any(|names| names.contains(text)) {
+            why = Some(format!(
+                "`{text}` runs a routine of the database, and the gateway cannot see what it reads; this connection has masks"
+            ));
+        }
+        why.is_some()
+    });
+    found.then(|| why.unwrap_or_else(|| UNPROVEN.to_owned()))
+}
+
+/// An operator that a node applies without its name, when the database has one of its own that is so called: BETWEEN,
+/// CASE with a value, JOIN with USING or NATURAL, and IN with a query.
+fn unnamed(plan: &Plan, field: &str, text: &str) -> Option<&'static str> {
+    if plan.catalog.operators.is_empty() {
+        return None;
+    }
+    let applied: &[&str] = match (field, text) {
+        ("sval", "BETWEEN" | "NOT BETWEEN" | "BETWEEN SYMMETRIC" | "NOT BETWEEN SYMMETRIC") => &["<", "<=", ">", ">="],
+        (blind::NODE, "CaseExpr" | "JoinExpr" | "SubLink") => &["=", "<>"],
+        _ => &[],
+    };
+    applied.iter().copied().find(|operator| plan.catalog.operators.contains(*operator))
+}
+
+/// Whether a text begins with the name of a parameter of the gateway's own, or holds one in double quotes.
+fn names_reserved(text: &str) -> bool {
+    const RESERVED: &str = "leasehold.";
+    let begins = |text: &str| text.get(..RESERVED.len()).is_some_and(|start| start.eq_ignore_ascii_case(RESERVED));
+    begins(text) || text.match_indices('"').any(|(at, quote)| text.get(at + quote.len()..).is_some_and(begins))
+}
