@@ -90,6 +90,7 @@ fn statement(text: Range<usize>, tree: &pg::Node, session: &SessionFacts) -> Res
         accesses: found.accesses,
         settings: found.settings,
         executes: found.executes,
+        sequences: found.sequences,
         returns_rows: found.returns_rows,
         counted: counted(tree, found.writes),
         reads_only: found.reads_only,

@@ -211,6 +211,9 @@ const BUILT_IN_SENSITIVE: &[&str] = &[
     "ts_stat",
 ];
 
+/// Routines that take or tell a number of a sequence.
+pub(crate) const OF_SEQUENCES: &[&str] = &["currval", "lastval", "nextval", "pg_sequence_last_value", "setval"];
+
 /// Built-ins that are not harmless and take one argument, so that `value.name` calls them, whatever the value's type is:
 /// of all servers that are known, without those that compute and nothing else. That a name stands in [`CALLABLE`] as
 /// well says that it may be permitted, not how many arguments it takes. Sorted.

@@ -21,6 +21,8 @@ pub struct Statement {
     /// The prepared statement that this one runs or explains (`EXECUTE`, `EXPLAIN EXECUTE`,
     /// `CREATE TABLE … AS EXECUTE`). Its accesses are those of its `PREPARE` or Parse: the caller adds them.
     pub executes: Option<Box<str>>,
+    /// For each call of a routine that takes or tells a number of a sequence: the sequence, where a constant names it.
+    pub sequences: Vec<Option<Box<str>>>,
     /// Whether the statement can send rows to the client outside COPY. `EXECUTE` and `CALL` can.
     pub returns_rows: bool,
     /// Whether the server says at its end how many rows it wrote: all of them, in one number. For PREPARE that of the

@@ -167,7 +167,8 @@ fn forbidden(plan: &Plan, tree: &pg::Node, judged: &Statement) -> Option<String>
     if let Some(why) = casts(plan, judged) {
         return Some(why);
     }
-    effects::refused(plan, tree, judged).or_else(|| spelled::refused(plan, tree))
+    let why = effects::refused(plan, tree, judged).or_else(|| spelled::tells_numbers(plan, tree, judged));
+    why.or_else(|| spelled::refused(plan, tree))
 }
 
 /// Why a statement might run a routine that nothing in it names: the server casts by itself.

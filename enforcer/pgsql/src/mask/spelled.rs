@@ -3,10 +3,10 @@
 
 use super::rewrite::UNPROVEN;
 use super::{Plan, blind};
+use crate::routines::OF_SEQUENCES;
+use crate::snapshot::Kind;
+use crate::statement::Statement;
 use pg_query::protobuf as pg;
-
-/// Routines that tell the last number of a sequence.
-const NUMBERS: [&str; 5] = ["currval", "lastval", "nextval", "pg_sequence_last_value", "setval"];
 
 /// Why a name or a constant of a statement, whatever node it stands in, may not be there.
 pub(super) fn refused(plan: &Plan, tree: &pg::Node) -> Option<String> {
@@ -20,8 +20,6 @@ pub(super) fn refused(plan: &Plan, tree: &pg::Node) -> Option<String> {
                 "this statement compares by `{operator}`, which runs a routine of the database, and the gateway cannot see \
                  what it reads; this connection has masks"
             ));
-        } else if field == "sval" && plan.numbered && NUMBERS.contains(&text) {
-            why = Some(format!("a sequence gives a masked column its numbers, and `{text}` would tell them"));
         } else if field == "sval" && names.iter().any(|names| names.contains(text)) {
             why = Some(format!(
                 "`{text}` runs a routine of the database, and the gateway cannot see what it reads; this connection has masks"
@@ -51,4 +49,33 @@ fn names_reserved(text: &str) -> bool {
     const RESERVED: &str = "leasehold.";
     let begins = |text: &str| text.get(..RESERVED.len()).is_some_and(|start| start.eq_ignore_ascii_case(RESERVED));
     begins(text) || text.match_indices('"').any(|(at, quote)| text.get(at + quote.len()..).is_some_and(begins))
+}
+
+/// Why a statement does not run that could tell the numbers which a sequence gives a masked column: a call names no other
+/// sequence, or a routine is spelled where it is no call.
+pub(super) fn tells_numbers(plan: &Plan, tree: &pg::Node, judged: &Statement) -> Option<String> {
+    if !plan.numbered {
+        return None;
+    }
+    let mut spelled = 0_usize;
+    let unread = blind::find(tree, &mut |field, text| {
+        spelled += usize::from(field == "sval" && OF_SEQUENCES.contains(&text));
+        false
+    });
+    let is_other = |named: &Option<Box<str>>| named.as_deref().is_some_and(|named| is_known_sequence(plan, named));
+    let tells = unread || spelled > judged.sequences.len() || !judged.sequences.iter().all(is_other);
+    tells.then(|| {
+        "a sequence gives a masked column its numbers: name another one, as a constant, or insert with RETURNING"
+            .to_owned()
+    })
+}
+
+/// Whether a text names a sequence that gives no masked column its numbers.
+fn is_known_sequence(plan: &Plan, named: &str) -> bool {
+    let (schema, name) = named.split_once('.').unwrap_or((&plan.facts.default_schema, named));
+    let simple =
+        |part: &str| part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+    let full = (schema.into(), name.into());
+    let is_sequence = plan.catalog.relation(&full).is_some_and(|relation| relation.kind == Kind::Sequence);
+    simple(schema) && simple(name) && is_sequence && !plan.is_closed(&full)
 }

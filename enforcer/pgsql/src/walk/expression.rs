@@ -139,6 +139,9 @@ impl<'t> Walker<'t> {
         let by_keyword = name == "json_object" && self.session.server_major < 16;
         let routine = routines::resolve(schema.filter(|_| !by_keyword), name, self.session);
         let built_in = routine.schema == PG_CATALOG;
+        if built_in && routines::OF_SEQUENCES.contains(&routine.name) {
+            self.sequences.push(call.args.first().and_then(sequence));
+        }
         match routine.name {
             "set_config" if built_in => self.set_config(&call.args),
             "current_setting" if built_in => self.current_setting(&call.args),
@@ -296,6 +299,18 @@ impl<'t> Walker<'t> {
             self.json_aggregate(constructor)?;
         }
         self.json_value_of(aggregate.arg.as_deref())
+    }
+}
+
+/// The sequence that a constant names, cast to what the routine takes or not.
+fn sequence(argument: &pg::Node) -> Option<&str> {
+    match argument.node.as_ref() {
+        Some(E::TypeCast(cast)) => {
+            let kind = cast.type_name.as_ref()?.names.last()?;
+            let is_class = matches!(&kind.node, Some(E::String(name)) if name.sval == "regclass");
+            cast.arg.as_deref().filter(|_| is_class).and_then(constant)
+        }
+        _ => constant(argument),
     }
 }
 

@@ -98,6 +98,7 @@ pub(crate) struct Found {
     pub(crate) accesses: Vec<Access>,
     pub(crate) settings: Vec<SettingChange>,
     pub(crate) executes: Option<Box<str>>,
+    pub(crate) sequences: Vec<Option<Box<str>>>,
     pub(crate) returns_rows: bool,
     pub(crate) reads_only: bool,
     pub(crate) writes: usize,
@@ -111,6 +112,8 @@ pub(crate) struct Walker<'t> {
     touches: Vec<Touch<'t>>,
     settings: Vec<SettingChange>,
     executes: Option<&'t str>,
+    /// What calls of routines over sequences name.
+    sequences: Vec<Option<&'t str>>,
     action: Action,
     returns_rows: bool,
     /// Columns that the text names, and how deep; what restricts a write rests on them.
@@ -141,6 +144,7 @@ impl<'t> Walker<'t> {
             touches: Vec::new(),
             settings: Vec::new(),
             executes: None,
+            sequences: Vec::new(),
             action: Action::Other,
             returns_rows: false,
             columns: Vec::new(),
@@ -173,6 +177,7 @@ impl<'t> Walker<'t> {
             accesses,
             settings: self.settings,
             executes: self.executes.map(Into::into),
+            sequences: self.sequences.into_iter().map(|name| name.map(Into::into)).collect(),
             returns_rows: self.returns_rows,
             writes: self.writes,
             reads_only,
