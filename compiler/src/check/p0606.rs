@@ -7,14 +7,15 @@ use lang::{
     model::{ConnectionId, Grant, Mask},
     protocol::{OpSet, Operation},
 };
+use std::collections::BTreeMap;
 
 pub(super) fn check(ctx: &Ctx<'_>, sink: &mut Sink) {
     let leaks: OpSet =
         [Operation::CopyOut, Operation::CreateAs, Operation::DdlCreate, Operation::Insert, Operation::Merge]
             .into_iter()
             .collect();
-    let masks: Vec<(&Mask, Vec<(ConnectionId, String)>)> =
-        ctx.policy.masks.iter().filter(|mask| !mask.head.broken).map(|mask| (mask, ctx.hidden_tables(mask))).collect();
+    let whole = ctx.policy.masks.iter().filter(|mask| !mask.head.broken);
+    let masks: Vec<(&Mask, Tables)> = whole.map(|mask| (mask, by_connection(ctx.hidden_tables(mask)))).collect();
     for grant in ctx.policy.grants.iter().filter(|grant| !grant.head.broken) {
         let Some(permit) = &grant.permit else { continue };
         let leaking = permit.words.iter().find(|word| !word.set.intersection(leaks).is_empty());
@@ -34,13 +35,19 @@ pub(super) fn check(ctx: &Ctx<'_>, sink: &mut Sink) {
     }
 }
 
+/// What a mask hides, by connection: a grant is on few of many.
+pub(super) type Tables = BTreeMap<ConnectionId, Vec<String>>;
+
+pub(super) fn by_connection(tables: Vec<(ConnectionId, String)>) -> Tables {
+    let mut all = Tables::new();
+    for (connection, table) in tables {
+        all.entry(connection).or_default().push(table);
+    }
+    all
+}
+
 /// A table under a mask that the grant reads and does not reveal.
-fn hidden<'a>(
-    ctx: &Ctx<'_>,
-    grant: &Grant,
-    mask: &'a Mask,
-    tables: &'a [(ConnectionId, String)],
-) -> Option<(&'a Mask, &'a str)> {
+fn hidden<'a>(ctx: &Ctx<'_>, grant: &Grant, mask: &'a Mask, tables: &'a Tables) -> Option<(&'a Mask, &'a str)> {
     let revealed = mask.reveal_by_grant.as_ref().is_some_and(|by_grant| by_grant.value)
         && !mask.classes.is_empty()
         && mask.classes.iter().all(|class| grant.reveal.iter().any(|reveal| meet(&reveal.value, &class.value)));
@@ -48,11 +55,10 @@ fn hidden<'a>(
     if revealed || !concerned {
         return None;
     }
-    let on = grant.connections();
-    let hit = tables.iter().find(|(connection, table)| {
-        on.contains(connection)
-            && (grant.objects.tables.is_empty()
-                || grant.objects.tables.iter().any(|own| tables_meet(&own.value, table)))
-    });
-    hit.map(|(_, table)| (mask, table.as_str()))
+    let reads = |table: &&String| {
+        let own = &grant.objects.tables;
+        own.is_empty() || own.iter().any(|own| tables_meet(&own.value, table))
+    };
+    let hit = grant.connections().iter().filter_map(|connection| tables.get(connection)).flatten().find(reads);
+    hit.map(|table| (mask, table.as_str()))
 }

@@ -1,6 +1,6 @@
 //! P0608: two masks put different fixed texts in one place. The smaller text wins, which neither author chose.
 
-use super::{Ctx, overlap::tables_meet};
+use super::{Ctx, overlap::tables_meet, p0606::by_connection};
 use lang::{
     diag::{Code, Diagnostic, Sink},
     model::{Mask, MaskForm, To},
@@ -37,14 +37,14 @@ fn meet(ctx: &Ctx<'_>, a: &Mask, b: &Mask) -> bool {
         (To::Everybody, _) | (_, To::Everybody) => true,
         (To::Any(a), To::Any(b)) => a.iter().any(|a| b.iter().any(|b| ctx.may_meet(a, b))),
     };
-    let theirs = ctx.hidden_tables(b);
     let classes = a.classes.iter().any(|x| b.classes.iter().any(|y| super::p0602::meet(&x.value, &y.value)));
     let columns = a.columns.iter().any(|x| b.columns.iter().any(|y| x.value == y.value));
     let patterns = a.patterns.iter().any(|x| b.patterns.iter().any(|y| x.regex.value == y.regex.value));
-    let data = classes || columns || patterns;
-    let place = ctx
-        .hidden_tables(a)
+    if !people || patterns || !(classes || columns) {
+        return people && patterns;
+    }
+    let theirs = by_connection(ctx.hidden_tables(b));
+    ctx.hidden_tables(a)
         .iter()
-        .any(|(on, table)| theirs.iter().any(|(other, their)| on == other && tables_meet(table, their)));
-    people && data && (place || patterns)
+        .any(|(on, table)| theirs.get(on).into_iter().flatten().any(|their| tables_meet(table, their)))
 }
