@@ -14,8 +14,10 @@ fn main() {
     pages.sort();
     let mut table = String::from("&[\n");
     for page in pages {
-        let path = folder.join(format!("{page}.md"));
-        let _infallible = writeln!(table, "    ({page:?}, include_str!({:?})),", path.display().to_string());
+        // Named from the crate's folder: a build directory serves more than one checkout.
+        let file = format!("/src/errors/{page}.md");
+        let _infallible =
+            writeln!(table, "    ({page:?}, include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {file:?}))),");
     }
     table.push_str("]\n");
     let out = Path::new(&env::var("OUT_DIR").unwrap_or_default()).join("pages.rs");

@@ -7,6 +7,10 @@ use lang::{
     program::class_matches,
     protocol::{OpSet, Operation},
 };
+use std::collections::BTreeMap;
+
+/// What a mask hides, by connection: a grant is on few of many.
+pub(super) type Tables = BTreeMap<ConnectionId, Vec<String>>;
 
 /// What returns data of a relation.
 pub(super) fn reads() -> OpSet {
@@ -18,16 +22,17 @@ pub(super) fn check(ctx: &Ctx<'_>, sink: &mut Sink) {
         return;
     }
     for mask in ctx.policy.masks.iter().filter(|mask| mask.patterns.is_empty()) {
-        let targets: Vec<(ConnectionId, String)> = ctx.hidden_tables(mask);
+        let hidden = ctx.hidden_tables(mask);
         // A mask that hides nothing is P0601, one that no grant comes near is P0103.
-        let near: Vec<_> = targets.iter().filter(|(on, _)| ctx.grants_on(*on).next().is_some()).collect();
-        if near.is_empty() || near.iter().any(|(on, table)| is_read(ctx, mask, *on, table)) {
+        let near: Vec<_> = hidden.iter().filter(|(on, _)| ctx.grants_on(**on).next().is_some()).collect();
+        let is_met = near.iter().any(|(on, tables)| tables.iter().any(|table| is_read(ctx, mask, **on, table)));
+        if near.is_empty() || is_met {
             continue;
         }
         let name = &mask.head.name;
         let message = format!("no grant permits to read what the mask `{}` hides", name.value);
         let mut found = Diagnostic::new(Code::P0603, name.span, message);
-        if let Some(grant) = near.first().and_then(|(on, _)| ctx.grants_on(*on).next()) {
+        if let Some(grant) = near.first().and_then(|(on, _)| ctx.grants_on(**on).next()) {
             found = found.also(grant.head.span, "this one does not reach it");
         }
         sink.push(found.help("remove the mask, or correct the classes or tables it is meant for"));
@@ -45,21 +50,25 @@ fn is_read(ctx: &Ctx<'_>, mask: &Mask, on: ConnectionId, table: &str) -> bool {
 
 impl Ctx<'_> {
     /// The tables in which a mask hides something, on the SQL connections that it concerns.
-    pub(super) fn hidden_tables(&self, mask: &Mask) -> Vec<(ConnectionId, String)> {
+    pub(super) fn hidden_tables(&self, mask: &Mask) -> Tables {
         let on = |id: ConnectionId| {
             self.policy[id].kind.value.is_sql() && mask.on.as_ref().is_none_or(|on| on.connections.contains(&id))
         };
         let classified = self.policy.classify.iter().filter_map(|item| Some((item.connection?, item)));
-        let mut all: Vec<(ConnectionId, String)> = classified
-            .filter(|(id, _)| on(*id))
-            .flat_map(|(id, classify)| classify.items.iter().map(move |item| (id, item)))
-            .filter(|(_, item)| !item.json)
-            .filter(|(_, item)| mask.classes.iter().any(|class| class_matches(&class.value, &item.class.value)))
-            .map(|(id, item)| (id, item.object.value.clone()))
-            .collect();
+        let mut all = Tables::new();
+        for (id, classify) in classified.filter(|(id, _)| on(*id)) {
+            let falls = |class: &str| mask.classes.iter().any(|pattern| class_matches(&pattern.value, class));
+            let items = classify.items.iter().filter(|item| !item.json && falls(&item.class.value));
+            let mut tables = items.map(|item| item.object.value.clone()).peekable();
+            if tables.peek().is_some() {
+                all.entry(id).or_default().extend(tables);
+            }
+        }
         for column in &mask.columns {
             let Some((table, _)) = column.value.rsplit_once('.') else { continue };
-            all.extend(self.policy.connection_ids().filter(|(id, _)| on(*id)).map(|(id, _)| (id, table.to_owned())));
+            for (id, _) in self.policy.connection_ids().filter(|(id, _)| on(*id)) {
+                all.entry(id).or_default().push(table.to_owned());
+            }
         }
         all
     }

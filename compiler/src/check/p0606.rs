@@ -1,13 +1,17 @@
 //! P0606: a way around a mask: who may read a masked table and write elsewhere can copy it to where no class says what
 //! it is. Masks hide what is shown; they cannot follow what was stored.
 
-use super::{Ctx, overlap::tables_meet, p0602::meet, p0603::reads};
+use super::{
+    Ctx,
+    overlap::tables_meet,
+    p0602::meet,
+    p0603::{Tables, reads},
+};
 use lang::{
     diag::{Code, Diagnostic, Sink},
-    model::{ConnectionId, Grant, Mask},
+    model::{Grant, Mask},
     protocol::{OpSet, Operation},
 };
-use std::collections::BTreeMap;
 
 pub(super) fn check(ctx: &Ctx<'_>, sink: &mut Sink) {
     let leaks: OpSet =
@@ -15,7 +19,7 @@ pub(super) fn check(ctx: &Ctx<'_>, sink: &mut Sink) {
             .into_iter()
             .collect();
     let whole = ctx.policy.masks.iter().filter(|mask| !mask.head.broken);
-    let masks: Vec<(&Mask, Tables)> = whole.map(|mask| (mask, by_connection(ctx.hidden_tables(mask)))).collect();
+    let masks: Vec<(&Mask, Tables)> = whole.map(|mask| (mask, ctx.hidden_tables(mask))).collect();
     for grant in ctx.policy.grants.iter().filter(|grant| !grant.head.broken) {
         let Some(permit) = &grant.permit else { continue };
         let leaking = permit.words.iter().find(|word| !word.set.intersection(leaks).is_empty());
@@ -33,17 +37,6 @@ pub(super) fn check(ctx: &Ctx<'_>, sink: &mut Sink) {
                 .help("split the grant: one that reads the table, one that writes the others"),
         );
     }
-}
-
-/// What a mask hides, by connection: a grant is on few of many.
-pub(super) type Tables = BTreeMap<ConnectionId, Vec<String>>;
-
-pub(super) fn by_connection(tables: Vec<(ConnectionId, String)>) -> Tables {
-    let mut all = Tables::new();
-    for (connection, table) in tables {
-        all.entry(connection).or_default().push(table);
-    }
-    all
 }
 
 /// A table under a mask that the grant reads and does not reveal.

@@ -1,6 +1,6 @@
 //! P0608: two masks put different fixed texts in one place. The smaller text wins, which neither author chose.
 
-use super::{Ctx, overlap::tables_meet, p0606::by_connection};
+use super::{Ctx, overlap::tables_meet};
 use lang::{
     diag::{Code, Diagnostic, Sink},
     model::{Mask, MaskForm, To},
@@ -43,8 +43,9 @@ fn meet(ctx: &Ctx<'_>, a: &Mask, b: &Mask) -> bool {
     if !people || patterns || !(classes || columns) {
         return people && patterns;
     }
-    let theirs = by_connection(ctx.hidden_tables(b));
-    ctx.hidden_tables(a)
-        .iter()
-        .any(|(on, table)| theirs.get(on).into_iter().flatten().any(|their| tables_meet(table, their)))
+    let theirs = ctx.hidden_tables(b);
+    ctx.hidden_tables(a).iter().any(|(on, tables)| {
+        let Some(others) = theirs.get(on) else { return false };
+        tables.iter().any(|table| others.iter().any(|other| tables_meet(table, other)))
+    })
 }

@@ -116,13 +116,16 @@ fn counted(tree: &pg::Node, writes: usize) -> bool {
     }
 }
 
+/// What the server's scanner passes over between words. Any other space that Unicode knows is a letter of a name.
+const SPACE: [char; 5] = [' ', '\t', '\n', '\r', '\x0c'];
+
 /// Where a statement stands, trimmed of space. A length of zero means up to the end of the text.
 fn text_range(sql: &str, raw: &pg::RawStmt) -> Option<Range<usize>> {
     let start = usize::try_from(raw.stmt_location).ok()?;
     let len = usize::try_from(raw.stmt_len).ok()?;
     let end = if len == 0 { sql.len() } else { start.checked_add(len)? };
     let text = sql.get(start..end)?;
-    let start = start + (text.len() - text.trim_start().len());
-    let end = end - (text.len() - text.trim_end().len());
+    let start = start + (text.len() - text.trim_start_matches(SPACE).len());
+    let end = end - (text.len() - text.trim_end_matches(SPACE).len());
     (start < end).then_some(start..end)
 }

@@ -26,6 +26,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(20);
 const SIGN_IN_MAX: Duration = Duration::from_mins(10);
 /// Bytes of a request that the browser sends back.
 const CALL_BYTES_MAX: usize = 16 * 1024;
+/// The longest pause between two questions whether somebody has signed in on the other device.
+const POLL_EVERY_MAX: Duration = Duration::from_mins(1);
 /// Calls that the browser may make before it brings the code.
 const CALLS_MAX: usize = 32;
 /// Bytes of a provider's answer.
@@ -52,6 +54,23 @@ struct Device {
     verification_uri_complete: Option<String>,
     interval: Option<u64>,
     expires_in: Option<u64>,
+}
+
+/// Why a call of the identity provider gave nothing.
+enum Unanswered {
+    /// No answer came: another call may be answered.
+    Lost,
+    /// What came is no answer.
+    Wrong(&'static str),
+}
+
+impl Unanswered {
+    fn failure(self) -> Failure {
+        unavailable(match self {
+            Self::Lost => "the identity provider cannot be reached",
+            Self::Wrong(sentence) => sentence,
+        })
+    }
 }
 
 fn unavailable(sentence: impl Into<String>) -> Failure {
@@ -92,9 +111,9 @@ async fn post<T: serde::de::DeserializeOwned>(
     client: &reqwest::Client,
     url: &str,
     form: &[(&str, &str)],
-) -> Result<T, Failure> {
+) -> Result<T, Unanswered> {
     let address =
-        Url::parse_with_params(url, form).map_err(|_| unavailable("the identity provider's address is none"))?;
+        Url::parse_with_params(url, form).map_err(|_| Unanswered::Wrong("the identity provider's address is none"))?;
     // A query and a form are written alike; the code and the token stay out of the address.
     let body = Zeroizing::new(address.query().unwrap_or_default().to_owned());
     let call = client
@@ -102,16 +121,17 @@ async fn post<T: serde::de::DeserializeOwned>(
         .header("content-type", "application/x-www-form-urlencoded")
         .header("accept", "application/json")
         .body(body.as_bytes().to_vec());
-    let failed = |_: reqwest::Error| unavailable("the identity provider cannot be reached");
+    let failed = |_: reqwest::Error| Unanswered::Lost;
     let mut answer = call.send().await.map_err(failed)?;
     let mut bytes = Zeroizing::new(Vec::new());
     while let Some(chunk) = answer.chunk().await.map_err(failed)? {
         if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return Err(unavailable("the identity provider's answer is too large"));
+            return Err(Unanswered::Wrong("the identity provider's answer is too large"));
         }
         bytes.extend_from_slice(&chunk);
     }
-    serde_json::from_slice(&bytes).map_err(|_| unavailable("the identity provider's answer is not what is expected"))
+    let wrong = "the identity provider's answer is not what is expected";
+    serde_json::from_slice(&bytes).map_err(|_| Unanswered::Wrong(wrong))
 }
 
 /// Signs in; the exit code. What the person has to do goes to `notes`, as it comes.
@@ -201,14 +221,14 @@ async fn by_device(
 ) -> Result<Tokens, Failure> {
     let mut form = vec![("client_id", way.client_id.as_str()), ("scope", &way.scope)];
     form.extend(way.resource.as_deref().map(|resource| ("resource", resource)));
-    let device: Device = post(client, endpoint, &form).await?;
+    let device: Device = post(client, endpoint, &form).await.map_err(Unanswered::failure)?;
     let inert = crate::recording::inert::inert;
     say(notes, &format!("open {} and enter {}", inert(&device.verification_uri), inert(&device.user_code)))?;
     if let Some(whole) = &device.verification_uri_complete {
         say(notes, &format!("or open {}", inert(whole)))?;
     }
     let ends = now() + i64::try_from(device.expires_in.unwrap_or(600)).unwrap_or(600);
-    let mut every = Duration::from_secs(device.interval.unwrap_or(5).clamp(1, 60));
+    let mut every = Duration::from_secs(device.interval.unwrap_or(5).clamp(1, POLL_EVERY_MAX.as_secs()));
     while now() < ends {
         tokio::time::sleep(every).await;
         let mut form = vec![
@@ -217,7 +237,15 @@ async fn by_device(
             ("client_id", &way.client_id),
         ];
         form.extend(way.resource.as_deref().map(|resource| ("resource", resource)));
-        let tokens: Tokens = post(client, &way.token_endpoint, &form).await?;
+        let tokens: Tokens = match post(client, &way.token_endpoint, &form).await {
+            Ok(tokens) => tokens,
+            // RFC 8628, section 3.5: a call that timed out is made again, less often.
+            Err(Unanswered::Lost) => {
+                every = (every * 2).min(POLL_EVERY_MAX);
+                continue;
+            }
+            Err(wrong) => return Err(wrong.failure()),
+        };
         match tokens.error.as_deref() {
             None => return Ok(tokens),
             Some("authorization_pending") => {}
@@ -257,7 +285,7 @@ async fn by_browser(client: &reqwest::Client, way: &SignIn, notes: &mut dyn Writ
         ("code_verifier", &verifier),
     ];
     form.extend(way.resource.as_deref().map(|resource| ("resource", resource)));
-    post(client, &way.token_endpoint, &form).await
+    post(client, &way.token_endpoint, &form).await.map_err(Unanswered::failure)
 }
 
 /// Has the desktop open an address; whoever has none reads it.

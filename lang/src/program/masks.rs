@@ -61,8 +61,8 @@ impl Program {
                 });
             };
             for item in &target.classified {
-                let applies = table_matches(&item.object, schema, name)
-                    && mask.classes.iter().any(|class| class_matches(class, &item.class));
+                let applies = mask.classes.iter().any(|class| class_matches(class, &item.class))
+                    && table_matches(&item.object, schema, name);
                 let revealed =
                     mask.reveal_by_grant && grant.reveal.iter().any(|class| class_matches(class, &item.class));
                 if applies && !revealed {

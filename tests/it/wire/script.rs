@@ -77,7 +77,7 @@ impl Player {
             lease: policy::lease(&header.policy, now.wall),
             limits: enforcer::core::limits::Limits::default(),
             facts: SessionFacts::pinned(15),
-            known: Some(Known { catalog: Arc::new(header.catalog()), read_mono_ms: now.mono_ms }),
+            known: Some(Known { catalog: Arc::new(header.catalog()), read_mono_ms: now.mono_ms, made: 0 }),
             catalogs: Arc::default(),
             pattern_key: Arc::new(secrecy::SecretBox::new(Box::new([7; 32]))),
             read_only: header.read_only,

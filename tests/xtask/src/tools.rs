@@ -88,7 +88,8 @@ pub fn libclang(places: &Places) -> Option<PathBuf> {
     let holds = |folder: &Path| {
         std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok).any(|entry| {
             let name = entry.file_name().to_string_lossy().into_owned();
-            name == "libclang.so" || name.starts_with("libclang.so.") || name.starts_with("libclang-")
+            let versioned = name.starts_with("libclang-") && !name.starts_with("libclang-cpp");
+            name == "libclang.so" || name.starts_with("libclang.so.") || versioned
         })
     };
     let named = std::env::var_os("LIBCLANG_PATH").map(PathBuf::from);

@@ -3,7 +3,7 @@
 use super::effects::Effects;
 use super::expression::{Key, is_computed, is_reserved, masked, quoted};
 use super::order::Access;
-use super::{Cover, Masks, Plan, Provided, RelationMasks, Shape, Treatment, estimate, rewrite};
+use super::{Cover, Masks, Plan, Provided, RelationMasks, Shape, Treatment, estimate, hashes, rewrite};
 use crate::provision::names;
 use crate::session::SessionFacts;
 use crate::snapshot::{Catalog, Kind, Name, Relation};
@@ -42,18 +42,33 @@ pub(super) fn plan(catalog: Arc<Catalog>, masks: Masks, mut facts: SessionFacts)
         masked: numbers,
         tainted: BTreeSet::new(),
         provided: Vec::new(),
-        numbered: false,
+        serials: false,
+        brittle: BTreeSet::new(),
+        fed: hashes::Fed::new(),
         effects: Effects::default(),
         masks,
     };
     let mut builder = Build { plan, done: BTreeSet::new() };
     builder.tables(&effective);
+    builder.families();
     builder.sequences();
     builder.views();
     let mut plan = builder.plan;
+    plan.fed = hashes::all(&plan);
+    plan.brittle = brittle(&plan);
     plan.effects = Effects::new(&plan);
     plan.shapes = plan.treatments.values().flat_map(Treatment::shapes).map(|shape| shape.digest).collect();
     plan
+}
+
+/// Columns of which a comparison may fail by a cast, where the order of rows must not show for which.
+fn brittle(plan: &Plan) -> BTreeSet<Box<str>> {
+    let ordered = plan.catalog.relations().filter(|(name, _)| match plan.treatment(name) {
+        Some(Treatment::Covered(cover)) => cover.access.is_ordered(),
+        Some(Treatment::Closed(_)) | None => false,
+    });
+    let columns = ordered.flat_map(|(_, relation)| &relation.columns);
+    columns.filter(|column| column.kind.starts_with("numeric")).map(|column| column.name.clone()).collect()
 }
 
 /// The masks of every table, with what it inherits and what is computed from masked columns.
@@ -166,12 +181,30 @@ impl Build {
         }
     }
 
+    /// Tables without a masked column of their own, of which a part has one that decides an order.
+    fn families(&mut self) {
+        let catalog = Arc::clone(&self.plan.catalog);
+        for (name, relation) in catalog.relations().filter(|(_, relation)| catalog.has_children(relation.oid)) {
+            let is_known = self.plan.treatments.contains_key(name) || is_catalog(name);
+            let masked = |oid: &u32| self.plan.masked.contains_key(oid);
+            if is_known || relation.kind == Kind::View || !catalog.family(relation.oid).iter().any(masked) {
+                continue;
+            }
+            let access = Access::of_table(&self.plan, relation);
+            if access.is_ordered() || access.is_fenced(true) {
+                let from = [source(name, false), source(name, true)];
+                let made = self.cover(name, relation, &BTreeMap::new(), &from, access, &BTreeSet::new());
+                self.take(name, relation, made);
+            }
+        }
+    }
+
     /// Sequences whose last number is the newest value of a masked column.
     fn sequences(&mut self) {
         let catalog = Arc::clone(&self.plan.catalog);
-        for (sequence, table, column) in &catalog.numbers {
+        for (sequence, table, column) in &catalog.serials {
             if let (true, Some(name)) = (self.plan.is_masked(*table, *column), catalog.name_of(*sequence)) {
-                self.plan.numbered = true;
+                self.plan.serials = true;
                 self.close(name, "it gives a masked column its numbers");
             }
         }
@@ -317,7 +350,8 @@ impl Build {
             source(name, false)
         };
         let computes = relation.definition.as_deref().is_none_or(rewrite::computes);
-        let access = Access::of_view(!effective.columns.is_empty(), below.ordered, computes);
+        let barrier = self.plan.catalog.barriers.contains(&relation.oid);
+        let access = Access::of_view(!effective.columns.is_empty(), below.ordered, computes).or_barrier(barrier);
         let made = self.cover(name, relation, &effective.columns, &[from.clone(), from], access, &through);
         if made.is_some() && !effective.columns.is_empty() {
             self.plan.masked.insert(relation.oid, effective.columns.keys().copied().collect());

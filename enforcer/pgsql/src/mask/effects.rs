@@ -3,11 +3,11 @@
 //!
 //! A routine is let through when its text can be shown to name nothing masked and to call nothing unknown.
 
-use super::{Plan, blind, write};
+use super::{Plan, blind, written};
 use crate::harmless::HARMLESS;
 use crate::routines::is_sensitive_name;
 use crate::snapshot::body::Body;
-use crate::snapshot::{Catalog, Kind, Name, Relation, TRIGGER, TYPE};
+use crate::snapshot::{Catalog, DEFERRED, Kind, Name, Relation, TRIGGER, TYPE};
 use crate::statement::{Access, ObjectKind, Statement};
 use lang::protocol::Operation;
 use pg_query::NodeEnum as E;
@@ -19,13 +19,13 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Effects {
     /// By relation: what runs when its rows are written.
     written: BTreeMap<u32, BTreeSet<&'static str>>,
-    /// Types whose values are checked by one: their names, and their numbers.
+    /// Types whose values are checked by one: their names, and their OIDs.
     pub(super) types: BTreeSet<Box<str>>,
-    numbers: BTreeSet<u32>,
+    type_oids: BTreeSet<u32>,
     /// Relations of which a mere reading may make a value of such a type.
     read: BTreeSet<u32>,
     /// Relations of which an index or statistics compute, or count by, masked columns.
-    sampled: BTreeSet<u32>,
+    analysed: BTreeSet<u32>,
 }
 
 /// Words that apply an operator without its name.
@@ -55,21 +55,21 @@ impl Effects {
     pub(super) fn new(plan: &Plan) -> Self {
         let catalog = &*plan.catalog;
         let told = Told::new(plan);
-        let mut effects = Self { sampled: sampled(plan), ..Self::default() };
+        let mut effects = Self { analysed: analysed(plan), ..Self::default() };
         for (name, checked) in &catalog.checked {
             for one in checked.iter().filter(|one| !told.keeps_quiet(catalog.body_of(one.routine))) {
                 effects.types.insert(name.clone());
-                effects.numbers.insert(one.oid);
+                effects.type_oids.insert(one.oid);
             }
         }
         for (_, relation) in catalog.relations() {
             for (what, body) in catalog.runs_on_write(relation.oid) {
-                if !told.keeps_quiet(body) {
+                if what == DEFERRED || !told.keeps_quiet(body) {
                     effects.written.entry(relation.oid).or_default().insert(what);
                 }
             }
         }
-        if !effects.numbers.is_empty() {
+        if !effects.type_oids.is_empty() {
             effects.read = effects.makes_checked(catalog);
         }
         effects
@@ -80,7 +80,7 @@ impl Effects {
     fn makes_checked(&self, catalog: &Catalog) -> BTreeSet<u32> {
         let itself = |relation: &Relation| {
             self.written.get(&relation.oid).is_some_and(|what| what.contains(TYPE))
-                || catalog.types_named_by(relation.oid).any(|oid| self.numbers.contains(&oid))
+                || catalog.types_named_by(relation.oid).any(|oid| self.type_oids.contains(&oid))
         };
         let found = catalog.relations().map(|(_, relation)| relation);
         let mut read: BTreeSet<u32> = found.filter(|one| itself(one)).map(|one| one.oid).collect();
@@ -102,12 +102,12 @@ impl Effects {
 
     /// Whether making a value of the type may run a routine that reads what is masked.
     pub(super) fn checks(&self, oid: u32) -> bool {
-        self.numbers.contains(&oid)
+        self.type_oids.contains(&oid)
     }
 
     /// What runs when rows of a relation are written, or only removed.
     fn of(&self, oid: u32, only_removed: bool) -> Option<&'static str> {
-        self.written.get(&oid)?.iter().copied().find(|what| !only_removed || *what == TRIGGER)
+        self.written.get(&oid)?.iter().copied().find(|what| !only_removed || [TRIGGER, DEFERRED].contains(what))
     }
 }
 
@@ -186,7 +186,7 @@ impl<'p> Told<'p> {
         };
         let changes = [Operation::Insert, Operation::UpdateBounded, Operation::DeleteBounded];
         changes.into_iter().any(|change| reached(self.catalog, relation.oid, change, |oid, _, _| runs(oid)).is_some())
-            || write::refuses_some(self.plan, name)
+            || written::refuses_some(self.plan, name)
     }
 }
 
@@ -211,7 +211,7 @@ pub(super) fn refused(plan: &Plan, tree: &pg::Node, judged: &Statement) -> Optio
         );
     }
     judged.accesses.iter().find_map(|access| {
-        let read = read(plan, access).or_else(|| counted(plan, access));
+        let read = read(plan, access).or_else(|| analyses(plan, access));
         read.or_else(|| unnamed(plan, access)).or_else(|| written(plan, access))
     })
 }
@@ -248,16 +248,16 @@ fn read(plan: &Plan, access: &Access) -> Option<String> {
 }
 
 /// Relations of which ANALYZE, VACUUM and REINDEX compute, or count by, masked columns.
-fn sampled(plan: &Plan) -> BTreeSet<u32> {
-    let tells = |relation: &&Relation| relation.sampled.iter().any(|column| plan.is_masked(relation.oid, *column));
+fn analysed(plan: &Plan) -> BTreeSet<u32> {
+    let tells = |relation: &&Relation| relation.analysed.iter().any(|column| plan.is_masked(relation.oid, *column));
     plan.catalog.relations().map(|(_, relation)| relation).filter(tells).map(|relation| relation.oid).collect()
 }
 
 /// Why a statement does not run that would compute expressions over masked columns, and fail by them, or count the rows
 /// of a condition on them, which everybody may read in `pg_class`.
-fn counted(plan: &Plan, access: &Access) -> Option<String> {
+fn analyses(plan: &Plan, access: &Access) -> Option<String> {
     let (effects, catalog) = (&plan.effects, &plan.catalog);
-    if effects.sampled.is_empty()
+    if effects.analysed.is_empty()
         || !matches!(access.operation, Operation::Vacuum | Operation::Analyze | Operation::Reindex)
     {
         return None;
@@ -267,7 +267,7 @@ fn counted(plan: &Plan, access: &Access) -> Option<String> {
         Some(object) if object.kind == ObjectKind::Relation => Some(relation_of(plan, access)?.1.oid),
         Some(_) | None => table_of(plan, access),
     };
-    let tells = |oid: u32| catalog.family(oid).iter().any(|member| effects.sampled.contains(member));
+    let tells = |oid: u32| catalog.family(oid).iter().any(|member| effects.analysed.contains(member));
     oid.is_none_or(tells).then(|| {
         "an index or statistics on an expression or condition rest on masked columns, and this would compute and count \
          them; name other tables, or run it with an account of your own"

@@ -8,7 +8,7 @@
 
 use super::expression::quoted;
 use super::rewrite::{self, string};
-use super::visit::{self, Change, Visitor};
+use super::visit::{self, Visitor};
 use super::{Cover, Plan, Shape, Treatment, blind};
 use crate::refusal::Refusal;
 use crate::routines::is_harmless_name;
@@ -20,6 +20,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The columns that matter to what a statement groups, tells apart or joins; too many rather than too few.
 #[derive(Debug, Default)]
 pub(super) struct Weighed {
+    /// Whether it does any of that.
+    pub(super) weighs: bool,
     all: bool,
     names: BTreeSet<Box<str>>,
 }
@@ -28,7 +30,7 @@ impl Weighed {
     /// Those of a statement.
     pub(super) fn of(plan: &Plan, tree: &mut pg::Node) -> Self {
         let mut found = Found::default();
-        let Ok(shown) = query(&mut found, tree) else { return Self { all: true, ..Self::default() } };
+        let Ok(shown) = query(&mut found, tree) else { return Self { weighs: true, all: true, ..Self::default() } };
         let asks = blind::find(tree, &mut |field, text| field == blind::NODE && text == "SubLink");
         if !found.weighs && !asks {
             return Self::default();
@@ -44,7 +46,11 @@ impl Weighed {
         let listed = found.named.iter().filter_map(of).flat_map(|relation| &relation.columns);
         let columns: BTreeSet<&str> = listed.map(|column| column.name.as_ref()).collect();
         let calls = found.attributes.iter().any(|name| !columns.contains(name.as_ref()));
-        Self { all: found.all || calls || found.stars > 0 || !found.alone.is_disjoint(&found.aliases), names }
+        Self {
+            weighs: true,
+            all: found.all || calls || found.stars > 0 || !found.alone.is_disjoint(&found.aliases),
+            names,
+        }
     }
 
     /// Whether a column is among them that a relation computes a mask from.
@@ -55,23 +61,14 @@ impl Weighed {
 
 /// Visits a statement's query: the fields of the columns that it does nothing with but show them.
 fn query(found: &mut Found, tree: &mut pg::Node) -> Result<Vec<Vec<Box<str>>>, Refusal> {
-    let inner = match tree.node.as_mut() {
-        Some(E::ExplainStmt(n)) => n.query.as_deref_mut(),
-        Some(E::PrepareStmt(n)) => n.query.as_deref_mut(),
-        Some(E::DeclareCursorStmt(n)) => n.query.as_deref_mut(),
-        Some(E::CreateTableAsStmt(n)) => n.query.as_deref_mut(),
-        Some(E::CopyStmt(n)) => n.query.as_deref_mut(),
-        _ => {
-            visit::node(found, tree)?;
-            return Ok(match tree.node.as_ref() {
-                Some(E::SelectStmt(select)) if !groups(select) => {
-                    select.target_list.iter().filter_map(plain).map(fields).collect()
-                }
-                _ => Vec::new(),
-            });
+    let Some(inner) = visit::inner(tree, &mut |_| ()) else { return Ok(Vec::new()) };
+    visit::node(found, inner)?;
+    Ok(match inner.node.as_ref() {
+        Some(E::SelectStmt(select)) if !groups(select) => {
+            select.target_list.iter().filter_map(plain).map(fields).collect()
         }
-    };
-    inner.map_or(Ok(Vec::new()), |inner| query(found, inner))
+        _ => Vec::new(),
+    })
 }
 
 /// The column that an item of a SELECT list is.
@@ -141,10 +138,6 @@ impl Found {
 }
 
 impl Visitor for Found {
-    fn change(&mut self, _: Change<'_>) -> Walked {
-        Ok(())
-    }
-
     fn relation(&mut self, node: &mut pg::Node) -> Walked {
         let Some(E::RangeVar(relation)) = node.node.as_ref() else { return visit::refused("RangeVar") };
         self.named.push(relation.clone());
@@ -152,17 +145,6 @@ impl Visitor for Found {
         self.all |= alias.is_some_and(|alias| !alias.colnames.is_empty());
         self.aliases.insert(alias.map_or(&relation.relname, |alias| &alias.aliasname).as_str().into());
         Ok(())
-    }
-
-    fn sample(&mut self, node: &mut pg::Node) -> Walked {
-        let Some(E::RangeTableSample(sample)) = node.node.as_mut() else { return visit::refused("RangeTableSample") };
-        visit::nodes(self, &mut sample.args)?;
-        visit::boxed(self, sample.repeatable.as_mut())?;
-        visit::boxed(self, sample.relation.as_mut())
-    }
-
-    fn subselect(&mut self, _: &mut pg::RangeSubselect) -> Result<bool, Refusal> {
-        Ok(true)
     }
 
     fn column(&mut self, column: &mut pg::ColumnRef) {
@@ -175,6 +157,11 @@ impl Visitor for Found {
             self.alone.insert(name.clone());
         }
         self.mention(&fields, true);
+    }
+
+    /// How many rows its parts have decides what a plan costs before its first row.
+    fn windowed(&mut self) {
+        self.weighs = true;
     }
 
     fn selected(&mut self, select: &mut pg::SelectStmt) -> Walked {

@@ -18,6 +18,7 @@ mod estimate;
 mod explain;
 pub mod expression;
 mod groups;
+mod hashes;
 mod items;
 mod named;
 mod order;
@@ -31,6 +32,7 @@ mod tests;
 mod unlisted;
 mod visit;
 mod write;
+mod written;
 
 use crate::Judged;
 use crate::refusal::Refusal;
@@ -57,6 +59,8 @@ pub struct RelationMasks {
 pub struct Masks {
     /// By relation.
     pub relations: BTreeMap<Name, RelationMasks>,
+    /// Columns that are hashed by a pattern of tables, so that a new table may have one.
+    pub hashed_anywhere: BTreeSet<Box<str>>,
     /// Columns that the policy knows, as `schema.table.column`; a relation with masks hides the others. `None` shows them.
     pub listed: Option<BTreeSet<String>>,
     /// Where the target computes the masks itself; `None` when statements do.
@@ -178,7 +182,11 @@ pub struct Plan {
     /// The gateway's own views, each after those that it reads.
     provided: Vec<Provided>,
     /// Whether a sequence gives a masked column its numbers.
-    numbered: bool,
+    serials: bool,
+    /// Columns of type `numeric` of relations whose rows may come in an order of masked values.
+    brittle: BTreeSet<Box<str>>,
+    /// Columns of tables that views show as hashes.
+    fed: hashes::Fed,
     /// What runs by itself when statements write.
     effects: effects::Effects,
     masks: Masks,
@@ -194,6 +202,9 @@ pub enum Outcome {
     /// It does not run, for this reason.
     Refused(Box<str>),
 }
+
+#[cfg(test)]
+pub(crate) use prove::reads_as_written;
 
 /// What the gateway makes of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -245,7 +256,7 @@ impl Plan {
 
     /// Whether a parameter may have this type: making a value of it runs nothing that could read what is masked.
     pub fn takes(&self, parameter: u32) -> bool {
-        !self.effects.checks(parameter) && !self.catalog.type_numbers.contains(&parameter)
+        !self.effects.checks(parameter) && !self.catalog.type_oids.contains(&parameter)
     }
 
     /// Whether an operation makes the server run a routine that may read what is masked.
@@ -286,7 +297,7 @@ impl Plan {
 
     /// Whether rows of a relation may not be changed so, as far as the catalog says it.
     pub fn refuses_change(&self, relation: &Name, inserts: bool, deletes: bool, columns: &BTreeSet<Box<str>>) -> bool {
-        write::refuses(self, relation, inserts, deletes, columns)
+        written::refuses(self, relation, inserts, deletes, columns)
     }
 
     /// Whether any hash needs the key.

@@ -16,7 +16,6 @@
 use super::rewrite::string;
 use super::visit::{self, Change, Visitor};
 use super::{Cover, Plan};
-use crate::refusal::Refusal;
 use crate::snapshot::{Kind, Relation};
 use crate::walk::Walked;
 use pg_query::NodeEnum as E;
@@ -38,6 +37,9 @@ pub(crate) struct Access {
     pub(super) scattered: bool,
     /// Whether statistics keep masked values together with others: which there are decides what is estimated of the others.
     mixed: bool,
+    /// Whether such an index begins with a masked column, or an expression: how well its order follows the table's decides
+    /// what plans cost.
+    correlated: bool,
     /// Whether it is a view that shows more than columns of such a relation.
     computes: bool,
     /// Whether other tables inherit from it, or it from them.
@@ -58,7 +60,7 @@ impl Access {
         access.inherited = catalog.has_children(relation.oid);
         for member in family.iter().filter_map(|oid| catalog.relation(catalog.name_of(*oid)?)) {
             let is_masked = |column: &i16| plan.is_masked(member.oid, *column);
-            for columns in &member.indexes {
+            for (columns, leading) in member.indexes.iter().zip(&member.leading) {
                 if columns.iter().all(|column| !is_masked(column)) {
                     continue;
                 }
@@ -66,10 +68,12 @@ impl Access {
                     columns.iter().filter(|column| !is_masked(column)).filter_map(|number| member.column(*number));
                 let before = access.beside.len();
                 access.beside.extend(beside.map(|column| column.name.clone()));
-                access.ordered |= access.beside.len() > before || columns.iter().any(|column| !is_masked(column));
+                let mixes = access.beside.len() > before || columns.iter().any(|column| !is_masked(column));
+                access.ordered |= mixes;
+                access.correlated |= mixes && (*leading == 0 || is_masked(leading));
                 access.alone = true;
             }
-            for columns in member.counted.iter().filter(|columns| columns.iter().any(is_masked)) {
+            for columns in member.most_common.iter().filter(|columns| columns.iter().any(is_masked)) {
                 let beside = columns.iter().filter(|column| !is_masked(column));
                 let beside: Vec<_> = beside.filter_map(|number| member.column(*number)).collect();
                 access.mixed |= !beside.is_empty();
@@ -89,9 +93,20 @@ impl Access {
         Self { ordered, computes: ordered && computes, ..Self::default() }
     }
 
+    /// The same of a view that says by itself that conditions are kept out of it (`security_barrier`), when it does.
+    pub(super) fn or_barrier(mut self, barrier: bool) -> Self {
+        self.computes |= barrier;
+        self
+    }
+
     /// Whether conditions of a statement must be kept out of it.
     pub(super) fn is_fenced(&self, quiet: bool) -> bool {
         self.ordered && !quiet || self.computes || self.mixed
+    }
+
+    /// Whether what a plan costs may follow from the order of masked values.
+    pub(super) fn is_correlated(&self) -> bool {
+        self.correlated
     }
 
     /// Whether the server may come by the rows in an order of masked values.
@@ -116,12 +131,44 @@ impl Access {
             let named = key.iter().filter_map(|number| relation.column(*number));
             named.map(|column| format!("m.{}", super::expression::quoted(&column.name))).collect()
         });
-        match columns {
-            Some(columns) => format!(" ORDER BY {}", columns.join(", ")),
-            // Rows that are shown as the same text cannot be told apart.
-            None => format!(" ORDER BY ROW({})::pg_catalog.text COLLATE pg_catalog.\"C\"", shown.join(", ")),
+        if let Some(columns) = columns {
+            return format!(" ORDER BY {}", columns.join(", "));
         }
+        // Rows that are shown as the same text cannot be told apart; settings decide how much of some types a text shows.
+        let partly = relation.columns.iter().filter(|column| !is_whole_in_text(&column.kind));
+        let partly = partly.map(|column| format!("m.{}", super::expression::quoted(&column.name)));
+        let partly: Vec<String> = partly.filter(|value| shown.contains(&value.as_str())).collect();
+        let more = match partly.as_slice() {
+            [] => String::new(),
+            values => format!(", pg_catalog.record_send(ROW({}))", values.join(", ")),
+        };
+        format!(" ORDER BY ROW({})::pg_catalog.text COLLATE pg_catalog.\"C\"{more}", shown.join(", "))
     }
+}
+
+/// Whether the text of every value of a type tells it from all others, whatever the session's settings are.
+fn is_whole_in_text(kind: &str) -> bool {
+    const WHOLE: [&str; 17] = [
+        "\"char\"",
+        "bigint",
+        "bit",
+        "boolean",
+        "bytea",
+        "character",
+        "cidr",
+        "inet",
+        "integer",
+        "json",
+        "jsonb",
+        "name",
+        "numeric",
+        "oid",
+        "smallint",
+        "text",
+        "uuid",
+    ];
+    let base = kind.split('(').next().unwrap_or(kind);
+    WHOLE.contains(&base) || matches!(base, "character varying" | "bit varying")
 }
 
 /// Keeps a change of a relation's rows from finding them through an index that holds masked columns beside others.
@@ -152,7 +199,7 @@ fn is_one(cover: &Cover, condition: Option<&pg::Node>) -> bool {
     key.is_some_and(|key| key.iter().all(|column| equal.contains(column.as_ref())))
 }
 
-/// The columns that a condition, as a whole or in a part joined by AND, makes equal to a constant or parameter.
+/// The columns that a condition, as a whole or in a part joined by AND, makes equal to a whole number or a text.
 fn equals<'t>(condition: &'t pg::Node, found: &mut BTreeSet<&'t str>) {
     match condition.node.as_ref() {
         Some(E::BoolExpr(parts)) if parts.boolop == pg::BoolExprType::AndExpr as i32 => {
@@ -164,7 +211,13 @@ fn equals<'t>(condition: &'t pg::Node, found: &mut BTreeSet<&'t str>) {
             else {
                 return;
             };
-            if let (Some(E::ColumnRef(column)), Some(E::AConst(_) | E::ParamRef(_))) = (&left.node, &right.node) {
+            // A number with a fraction, or a parameter of such a type, would compare as another type, by which no key is found.
+            let whole = |constant: &pg::AConst| {
+                matches!(constant.val, Some(pg::a_const::Val::Ival(_) | pg::a_const::Val::Sval(_)))
+            };
+            if let (Some(E::ColumnRef(column)), Some(E::AConst(constant))) = (&left.node, &right.node)
+                && whole(constant)
+            {
                 found.extend(column.fields.last().and_then(string));
             }
         }
@@ -205,24 +258,6 @@ fn restore(item: &mut pg::Node) {
 }
 
 impl Visitor for Neutral<'_> {
-    fn change(&mut self, _: Change<'_>) -> Walked {
-        Ok(())
-    }
-
-    fn relation(&mut self, _: &mut pg::Node) -> Walked {
-        Ok(())
-    }
-
-    fn sample(&mut self, _: &mut pg::Node) -> Walked {
-        Ok(())
-    }
-
-    fn subselect(&mut self, _: &mut pg::RangeSubselect) -> Result<bool, Refusal> {
-        Ok(true)
-    }
-
-    fn column(&mut self, _: &mut pg::ColumnRef) {}
-
     fn named(&mut self, node: &mut pg::Node) {
         let Some(E::ColumnRef(column)) = node.node.as_ref() else { return };
         if self.is_beside(column) {

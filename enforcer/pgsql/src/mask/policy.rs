@@ -4,7 +4,7 @@ use super::{Masks, RelationMasks, Views};
 use crate::provision::names::Names;
 use crate::snapshot::{Catalog, Name, Relation, TEMPORARY};
 use lang::program::rules::{Connection, Grant, MaskAs, Masking};
-use lang::program::{MaskHit, Object, Program, Subject};
+use lang::program::{MaskHit, Object, Program, Subject, segment_matches};
 use std::collections::BTreeSet;
 
 /// The masks of a session of this subject under this grant.
@@ -21,6 +21,20 @@ pub fn masks(program: &Program, subject: &Subject, grant: &Grant, target: &Conne
             masks.relations.insert(name.clone(), laid);
         }
     }
+    for (name, path) in unreadable(program, target, catalog) {
+        let object = Object::table(name.0.as_ref(), path.as_str());
+        if program.masked(subject, grant, &target.name, &object).iter().any(|hit| hit.column.is_some()) {
+            masks.relations.entry(name.clone()).or_default().closed = Some(format!(
+                "the policy names `{}.{path}`, and a name with a dot in it cannot be told from a path; rename the column",
+                name.0
+            ));
+        }
+    }
+    for table in patterns(program, target) {
+        let hits = program.masked(subject, grant, &target.name, &table);
+        let hashed = hits.into_iter().filter(|hit| matches!(hit.mask, MaskAs::Hash));
+        masks.hashed_anywhere.extend(hashed.filter_map(|hit| hit.column.map(Into::into)));
+    }
     if target.unlisted_hidden == Some(true) {
         masks.listed = target.listed.as_ref().map(|listed| {
             let classified = target.classified.iter();
@@ -33,6 +47,37 @@ pub fn masks(program: &Program, subject: &Subject, grant: &Grant, target: &Conne
         masks.views = Some(Views { schema: names.schema.into(), keys: names.keys.into(), standing: true });
     }
     masks
+}
+
+/// Relations of which a path of the policy may name a column that has a dot in its name, with the path's table as it was read.
+fn unreadable<'c>(program: &Program, target: &Connection, catalog: &'c Catalog) -> BTreeSet<(&'c Name, String)> {
+    let classified = target.classified.iter().map(|item| item.object.as_str());
+    let columns = program.rules().masks.iter().flat_map(|rule| &rule.columns);
+    let tables: BTreeSet<&str> =
+        classified.chain(columns.filter_map(|path| path.rsplit_once('.').map(|(table, _)| table))).collect();
+    let parted = tables.into_iter().filter_map(|table| table.split_once('.')).filter(|(_, rest)| rest.contains('.'));
+    let in_schema = |schema: &str, name: &Name| segment_matches(schema, &name.0);
+    let unknown = parted.filter(|(schema, rest)| {
+        !catalog.relations().any(|(name, _)| in_schema(schema, name) && segment_matches(rest, &name.1))
+    });
+    let of = |(schema, rest): (&'_ str, &'_ str)| -> Vec<(&'c Name, String)> {
+        let names = catalog.relations().map(|(name, _)| name);
+        let begins = |name: &&Name| {
+            in_schema(schema, name) && rest.strip_prefix(name.1.as_ref()).is_some_and(|column| column.starts_with('.'))
+        };
+        names.filter(begins).map(|name| (name, rest.to_owned())).collect()
+    };
+    unknown.flat_map(of).collect()
+}
+
+/// A table that does not exist for each pattern of tables by which the policy names columns: one that a new table may be.
+fn patterns(program: &Program, target: &Connection) -> BTreeSet<Object> {
+    let classified = target.classified.iter().map(|item| item.object.as_str());
+    let columns = program.rules().masks.iter().flat_map(|rule| &rule.columns);
+    let tables = columns.filter_map(|path| path.rsplit_once('.').map(|(table, _)| table));
+    let patterns = classified.chain(tables).filter(|table| table.contains('*'));
+    let named = patterns.filter_map(|table| table.split_once('.'));
+    named.map(|(schema, table)| Object::table(schema.replace('*', "x"), table.replace('*', "x"))).collect()
 }
 
 fn laid(program: &Program, target: &Connection, name: &Name, relation: &Relation, hits: Vec<MaskHit>) -> RelationMasks {

@@ -2,10 +2,13 @@
 //! with masked columns.
 //!
 //! The text that the server will get is read anew. Each sub-query in FROM that is, word for word, one that stands in for
-//! a relation is taken out; what is left goes through the judge's own walk, which misses no name. So an error of the
-//! rewriting ends in a refusal.
+//! a relation is taken out; what is left goes through the judge's own walk, which misses no name, and must be the tree
+//! that was judged, node for node: a name that is written without its quotes would become something else. So an error
+//! of the rewriting, or of whoever writes trees as texts, ends in a refusal.
 
 use super::visit::{self, Change, Visitor, boxed};
+#[cfg(test)]
+use super::write;
 use super::{Plan, blind, order, rewrite};
 use crate::refusal::Refusal;
 use crate::statement::ObjectKind;
@@ -16,11 +19,17 @@ use pg_query::protobuf as pg;
 /// Sub-queries that are looked at, beside those that were made.
 const LOOKED_AT_MAX: usize = 256;
 
-/// Whether the text, in which `made` references were replaced, shows no masked relation.
-pub(super) fn holds(plan: &Plan, text: &str, made: usize) -> bool {
+/// Whether the text, in which `made` references were replaced, shows no masked relation, and says what `meant` does, which
+/// holds marks in their place.
+pub(super) fn holds(plan: &Plan, text: &str, made: usize, meant: &mut pg::Node) -> bool {
     let Some(mut tree) = rewrite::parse_one(text) else { return false };
-    let mut eraser = Eraser::new(plan, made);
-    if eraser.top(&mut tree).is_err() || eraser.found != made {
+    for (tree, marked) in [(&mut tree, false), (&mut *meant, true)] {
+        let mut eraser = Eraser::new(plan, made, marked);
+        if eraser.top(tree).is_err() || eraser.found != made {
+            return false;
+        }
+    }
+    if blind::digest(&tree).is_none_or(|digest| blind::digest(meant) != Some(digest)) {
         return false;
     }
     let Ok(found) = Walker::new(&plan.facts).statement(&tree) else { return false };
@@ -38,15 +47,17 @@ struct Eraser<'p> {
     ctes: Vec<Box<str>>,
     found: usize,
     looks_left: usize,
+    /// Whether the tree holds marks in the place of what stands in for relations.
+    marked: bool,
 }
 
 /// What a target with masked columns is called while the rest is looked at: the rules for writes have judged it.
 const TARGET: &str = "leasehold_target";
 
 impl<'p> Eraser<'p> {
-    fn new(plan: &'p Plan, made: usize) -> Self {
+    fn new(plan: &'p Plan, made: usize, marked: bool) -> Self {
         let looks_left = made.saturating_mul(2).saturating_add(LOOKED_AT_MAX);
-        Self { plan, ctes: Vec::new(), found: 0, looks_left }
+        Self { plan, ctes: Vec::new(), found: 0, looks_left, marked }
     }
 
     fn top(&mut self, tree: &mut pg::Node) -> Walked {
@@ -86,9 +97,12 @@ impl<'p> Eraser<'p> {
     /// What stands in for a relation, when the query does; a fence and a sample are taken off it first.
     fn shape(&mut self, query: &pg::Node) -> Option<Shape> {
         let Some(E::SelectStmt(select)) = query.node.as_ref() else { return None };
-        let [from] = select.from_clause.as_slice() else { return None };
+        if self.marked && rewrite::is_mark(select) {
+            return Some(Shape::Whole);
+        }
         self.looks_left = self.looks_left.checked_sub(1)?;
         let is_shape = |query: &pg::Node| blind::digest(query).is_some_and(|digest| self.plan.shapes.contains(&digest));
+        let [from] = select.from_clause.as_slice() else { return is_shape(query).then_some(Shape::Whole) };
         let sample = match from.node.as_ref() {
             Some(E::RangeTableSample(sample)) => Some(sample),
             _ if order::is_fenced(select) => None,
@@ -121,16 +135,6 @@ impl Visitor for Eraser<'_> {
         Ok(())
     }
 
-    fn relation(&mut self, _: &mut pg::Node) -> Walked {
-        Ok(())
-    }
-
-    fn sample(&mut self, node: &mut pg::Node) -> Walked {
-        let Some(E::RangeTableSample(sample)) = node.node.as_mut() else { return visit::refused("RangeTableSample") };
-        visit::nodes(self, &mut sample.args)?;
-        boxed(self, sample.repeatable.as_mut())
-    }
-
     fn subselect(&mut self, item: &mut pg::RangeSubselect) -> Result<bool, Refusal> {
         let Some(query) = item.subquery.as_deref() else { return Ok(true) };
         let Some(shape) = self.shape(query) else { return Ok(true) };
@@ -147,13 +151,15 @@ impl Visitor for Eraser<'_> {
         Ok(false)
     }
 
-    fn column(&mut self, _: &mut pg::ColumnRef) {}
-
-    fn selected(&mut self, _: &mut pg::SelectStmt) -> Walked {
-        Ok(())
-    }
-
     fn scope(&mut self) -> &mut Vec<Box<str>> {
         &mut self.ctes
     }
+}
+
+/// Whether a query or change that is written as a text reads as itself; `None` for another statement.
+#[cfg(test)]
+pub(crate) fn reads_as_written(tree: &pg::Node) -> Option<bool> {
+    let text = write::is_query(tree).then(|| rewrite::deparse(tree))?;
+    let read = text.and_then(|text| rewrite::parse_one(&text));
+    Some(read.is_some_and(|read| blind::digest(&read).is_some() && blind::digest(&read) == blind::digest(tree)))
 }

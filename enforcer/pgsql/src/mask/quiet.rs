@@ -11,6 +11,7 @@ use crate::refusal::Refusal;
 use crate::walk::Walked;
 use pg_query::NodeEnum as E;
 use pg_query::protobuf as pg;
+use std::collections::BTreeSet;
 
 /// Operators between values of any type that always have an outcome.
 const TOTAL: [&str; 7] = ["=", "<>", "!=", "<", ">", "<=", ">="];
@@ -20,9 +21,10 @@ const SAME_FOR_ALL: [&str; 4] = ["now", "date_trunc", "make_date", "make_interva
 const AGGREGATES: [&str; 11] =
     ["count", "sum", "avg", "min", "max", "array_agg", "string_agg", "json_agg", "jsonb_agg", "bool_and", "bool_or"];
 
-/// Whether every condition of the statement is quiet.
-pub(super) fn is_quiet(tree: &mut pg::Node) -> bool {
-    let mut found = Found::default();
+/// Whether every condition of the statement is quiet. A comparison with one of `brittle`, columns of type `numeric`, is so
+/// only beside plain literals: beside a float the server casts the column, which fails for some values.
+pub(super) fn is_quiet(tree: &mut pg::Node, brittle: &BTreeSet<Box<str>>) -> bool {
+    let mut found = Found { brittle: Some(brittle), ..Found::default() };
     let Ok(selects) = query(&mut found, tree) else { return false };
     // What a query inside computes, a condition outside may test. The outermost is visited last.
     let inside = found.computed.saturating_sub(usize::from(selects && found.last_computes));
@@ -36,43 +38,40 @@ pub(super) fn computes(tree: &mut pg::Node) -> bool {
 }
 
 /// Visits a statement's query; whether it is a SELECT.
-fn query(found: &mut Found, tree: &mut pg::Node) -> Result<bool, Refusal> {
-    let inner = match tree.node.as_mut() {
-        Some(E::ExplainStmt(n)) => n.query.as_deref_mut(),
-        Some(E::PrepareStmt(n)) => n.query.as_deref_mut(),
-        Some(E::DeclareCursorStmt(n)) => n.query.as_deref_mut(),
-        Some(E::CreateTableAsStmt(n)) => n.query.as_deref_mut(),
-        Some(E::CopyStmt(n)) => n.query.as_deref_mut(),
-        _ => {
-            visit::node(found, tree)?;
-            return Ok(matches!(tree.node, Some(E::SelectStmt(_))));
-        }
-    };
-    inner.map_or(Ok(false), |inner| query(found, inner))
+fn query(found: &mut Found<'_>, tree: &mut pg::Node) -> Result<bool, Refusal> {
+    let Some(inner) = visit::inner(tree, &mut |_| ()) else { return Ok(false) };
+    visit::node(found, inner)?;
+    Ok(matches!(inner.node, Some(E::SelectStmt(_))))
 }
 
 #[derive(Default)]
-struct Found {
+struct Found<'b> {
     conditions: usize,
     noisy: bool,
     /// Queries that show more than columns.
     computed: usize,
     /// Whether the query that was visited last does.
     last_computes: bool,
+    /// Columns that only literals may stand beside.
+    brittle: Option<&'b BTreeSet<Box<str>>>,
     ctes: Vec<Box<str>>,
 }
 
-impl Found {
+impl Found<'_> {
     fn condition(&mut self, node: Option<&pg::Node>) {
         if let Some(node) = node {
             self.conditions += 1;
-            self.noisy |= !total(node, true);
+            self.noisy |= !total(node, true) || self.brittle.is_some_and(|brittle| casts(node, brittle));
         }
     }
 
     fn joins(&mut self, item: &pg::Node) {
         if let Some(E::JoinExpr(join)) = item.node.as_ref() {
             self.conditions += 1;
+            let mut using = join.using_clause.iter().filter_map(string);
+            self.noisy |= self.brittle.is_some_and(|brittle| {
+                join.is_natural && !brittle.is_empty() || using.any(|name| brittle.contains(name))
+            });
             self.condition(join.quals.as_deref());
             for side in [&join.larg, &join.rarg].into_iter().flatten() {
                 self.joins(side);
@@ -81,7 +80,7 @@ impl Found {
     }
 }
 
-impl Visitor for Found {
+impl Visitor for Found<'_> {
     fn change(&mut self, change: Change<'_>) -> Walked {
         match change {
             Change::Insert(_) => {}
@@ -106,20 +105,6 @@ impl Visitor for Found {
         Ok(())
     }
 
-    fn relation(&mut self, _: &mut pg::Node) -> Walked {
-        Ok(())
-    }
-
-    fn sample(&mut self, _: &mut pg::Node) -> Walked {
-        Ok(())
-    }
-
-    fn subselect(&mut self, _: &mut pg::RangeSubselect) -> Result<bool, Refusal> {
-        Ok(true)
-    }
-
-    fn column(&mut self, _: &mut pg::ColumnRef) {}
-
     fn selected(&mut self, select: &mut pg::SelectStmt) -> Walked {
         self.condition(select.where_clause.as_deref());
         select.from_clause.iter().for_each(|item| self.joins(item));
@@ -128,7 +113,8 @@ impl Visitor for Found {
                 self.condition(Some(part));
             }
         }
-        self.last_computes = !select.target_list.iter().all(plain_target);
+        let plain_row = |row: &pg::Node| matches!(&row.node, Some(E::List(row)) if row.items.iter().all(plain));
+        self.last_computes = !select.target_list.iter().all(plain_target) || !select.values_lists.iter().all(plain_row);
         self.computed += usize::from(self.last_computes);
         Ok(())
     }
@@ -144,6 +130,34 @@ fn conjuncts(node: &pg::Node) -> Vec<&pg::Node> {
             parts.args.iter().flat_map(conjuncts).collect()
         }
         _ => vec![node],
+    }
+}
+
+/// Whether a condition compares a brittle column with anything but literals.
+fn casts(node: &pg::Node, brittle: &BTreeSet<Box<str>>) -> bool {
+    if brittle.is_empty() {
+        return false;
+    }
+    let is_brittle = |node: &pg::Node| match node.node.as_ref() {
+        Some(E::ColumnRef(column)) => column.fields.last().and_then(string).is_none_or(|name| brittle.contains(name)),
+        Some(E::RowExpr(_)) => true,
+        _ => false,
+    };
+    let literal = |node: &pg::Node| match node.node.as_ref() {
+        Some(E::AConst(_)) => true,
+        Some(E::List(list)) => list.items.iter().all(|item| matches!(item.node, Some(E::AConst(_)))),
+        Some(E::AArrayExpr(list)) => list.elements.iter().all(|item| matches!(item.node, Some(E::AConst(_)))),
+        _ => false,
+    };
+    match node.node.as_ref() {
+        Some(E::BoolExpr(parts)) => parts.args.iter().any(|part| casts(part, brittle)),
+        Some(E::AExpr(test)) => {
+            let sides = [test.lexpr.as_deref(), test.rexpr.as_deref()];
+            let touches = sides.into_iter().flatten().any(is_brittle);
+            touches && !sides.into_iter().flatten().any(literal)
+        }
+        Some(E::SubLink(link)) => link.testexpr.as_deref().is_some_and(is_brittle),
+        _ => false,
     }
 }
 

@@ -48,10 +48,10 @@ pub(super) fn definition(plan: &Plan, text: &str) -> Option<String> {
     let weighed = estimate::Weighed::of(plan, &mut tree);
     let mut rewriter = Rewriter { weighed, ..Rewriter::new(plan, Columns::All) };
     visit::node(&mut rewriter, &mut tree).ok()?;
-    if rewriter.refused.is_some() {
-        return None;
-    }
-    rewriter.text(&tree)
+    // What is written must read as the tree: the text becomes part of what stands in, and is looked at no more.
+    let written = parse_one(&deparse(&tree)?)?;
+    let same = blind::digest(&written)? == blind::digest(&tree)?;
+    (same && rewriter.refused.is_none()).then(|| rewriter.text(&tree)).flatten()
 }
 
 /// Whether a view's query shows more than columns, or cannot be read.
@@ -88,7 +88,31 @@ pub(super) fn text(plan: &Plan, sql: &str, judged: &mut Judged) -> Result<Covere
     if outcomes.len() != judged.statements.len() {
         return Err(Refusal::UnknownNode { name: "a text with more statements than were judged" });
     }
-    Ok(Covered { text: rewritten.then(|| texts.join("; ").into()), outcomes })
+    if !rewritten || outcomes.iter().any(|outcome| matches!(outcome, Outcome::Refused(_))) {
+        return Ok(Covered { text: None, outcomes });
+    }
+    let text = if texts.len() == 1 { texts.pop() } else { joined(&texts, &outcomes, &trees) };
+    if text.is_none() {
+        outcomes.fill(Outcome::Refused(UNPROVEN.into()));
+    }
+    Ok(Covered { text: text.map(Into::into), outcomes })
+}
+
+/// Several statements as one text, which must read as each of them was judged or proven by itself: what the client wrote
+/// stands in it as it was, and a comment at its end must not swallow what follows.
+fn joined(texts: &[String], outcomes: &[Outcome], trees: &[pg::Node]) -> Option<String> {
+    let text = texts.join("\n;\n");
+    let whole = pg_query::parse(&text, 0).ok()?.protobuf;
+    let mut parts = texts.iter().zip(outcomes).zip(trees).zip(&whole.stmts);
+    let same = parts.all(|(((text, outcome), tree), read)| {
+        let own = match outcome {
+            Outcome::Untouched => blind::digest(tree),
+            Outcome::Covered => parse_one(text).as_ref().and_then(blind::digest),
+            Outcome::Refused(_) => None,
+        };
+        own.is_some() && own == read.stmt.as_deref().and_then(blind::digest)
+    });
+    (same && whole.stmts.len() == texts.len()).then_some(text)
 }
 
 enum Done {
@@ -108,7 +132,7 @@ fn statement(plan: &Plan, tree: &mut pg::Node, judged: &Statement) -> Result<Don
         return Ok(Done::Untouched);
     }
     let columns = if write::writes(judged) { Columns::Unmasked } else { Columns::All };
-    let (quiet, weighed) = (quiet::is_quiet(tree), estimate::Weighed::of(plan, tree));
+    let (quiet, weighed) = (quiet::is_quiet(tree, &plan.brittle), estimate::Weighed::of(plan, tree));
     let mut rewriter = Rewriter { quiet, weighed, ..Rewriter::new(plan, columns) };
     let rewritten = rewriter.top(tree, judged);
     if let Some(why) = rewriter.refused.take() {
@@ -118,7 +142,7 @@ fn statement(plan: &Plan, tree: &mut pg::Node, judged: &Statement) -> Result<Don
         return Ok(Done::Untouched);
     }
     let Some(text) = rewriter.text(tree) else { return Ok(Done::Refused(UNPROVEN.to_owned())) };
-    if prove::holds(plan, &text, rewriter.covered) {
+    if prove::holds(plan, &text, rewriter.covered, tree) {
         Ok(Done::Covered(text))
     } else {
         Ok(Done::Refused(UNPROVEN.to_owned()))
@@ -168,7 +192,7 @@ fn forbidden(plan: &Plan, tree: &pg::Node, judged: &Statement) -> Option<String>
         return Some(why);
     }
     let why = effects::refused(plan, tree, judged).or_else(|| spelled::tells_numbers(plan, tree, judged));
-    why.or_else(|| spelled::refused(plan, tree))
+    why.or_else(|| spelled::makes_hashed(plan, tree, judged)).or_else(|| spelled::refused(plan, tree))
 }
 
 /// Why a statement might run a routine that nothing in it names: the server casts by itself.
@@ -220,6 +244,14 @@ pub(super) struct Rewriter<'p> {
 /// What the tree holds in the place of a query that stands in for a relation, followed by a number: such a query is long,
 /// and its text is known.
 const MARK: &str = "leasehold_stand_in_";
+
+/// Whether a query is such a mark.
+pub(super) fn is_mark(select: &pg::SelectStmt) -> bool {
+    let [target] = select.target_list.as_slice() else { return false };
+    let Some(E::ResTarget(target)) = target.node.as_ref() else { return false };
+    let Some(E::ColumnRef(column)) = target.val.as_deref().and_then(|value| value.node.as_ref()) else { return false };
+    matches!(column.fields.as_slice(), [name] if string(name).is_some_and(|name| name.starts_with(MARK)))
+}
 
 impl<'p> Rewriter<'p> {
     pub(super) fn new(plan: &'p Plan, columns: Columns) -> Self {
@@ -276,7 +308,10 @@ impl<'p> Rewriter<'p> {
         match tree.node.as_mut() {
             Some(E::ExplainStmt(explain)) => {
                 let rewritten = self.inner(explain.query.as_deref_mut(), judged)?;
-                if self.aliases.iter().any(|(_, cover)| cover.access.is_ordered()) {
+                let ordered = |name: &Name| matches!(self.plan.treatment(name), Some(Treatment::Covered(cover)) if cover.access.is_ordered());
+                if judged.accesses.iter().filter_map(relation_of).any(|name| ordered(&name))
+                    || self.aliases.iter().any(|(_, cover)| cover.access.is_ordered())
+                {
                     self.refuse(explain::ORDERED)?;
                 }
                 if let Err(why) = explain::options(&mut explain.options) {
@@ -298,7 +333,7 @@ impl<'p> Rewriter<'p> {
             Some(E::SelectStmt(_) | E::InsertStmt(_) | E::UpdateStmt(_) | E::DeleteStmt(_) | E::MergeStmt(_)) => {
                 visit::node(self, tree).map(|()| true)
             }
-            Some(E::ClusterStmt(_)) if touches(self.plan, judged) => {
+            Some(E::ClusterStmt(n)) if n.relation.is_none() || touches(self.plan, judged) => {
                 let why = "CLUSTER would put the rows in the order of an index, and a masked column may be in it; \
                            run it with an account of your own";
                 self.refuse(why).map(|()| false)
@@ -390,7 +425,8 @@ impl<'p> Rewriter<'p> {
 
     /// Whether the server may move no condition into what stands in for a relation, and look through nothing.
     fn is_fenced(&self, cover: &Cover) -> bool {
-        cover.access.is_fenced(self.quiet) || self.weighs(cover)
+        let compares_plans = cover.access.is_correlated() && self.weighed.weighs;
+        cover.access.is_fenced(self.quiet) || compares_plans || self.weighs(cover)
     }
 
     /// Whether a query locks rows of what was replaced.
@@ -502,10 +538,6 @@ impl Visitor for Rewriter<'_> {
         from.node = Some(E::RangeTableSample(sample));
         node.node = Some(E::RangeSubselect(Box::new(replacement)));
         Ok(())
-    }
-
-    fn subselect(&mut self, _: &mut pg::RangeSubselect) -> Result<bool, Refusal> {
-        Ok(true)
     }
 
     /// `schema.relation.column` names a relation that is a sub-query now: it keeps the relation's name only.

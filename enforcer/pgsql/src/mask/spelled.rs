@@ -5,8 +5,12 @@ use super::rewrite::UNPROVEN;
 use super::{Plan, blind};
 use crate::routines::OF_SEQUENCES;
 use crate::snapshot::Kind;
-use crate::statement::Statement;
+use crate::statement::{Access, Statement};
+use lang::protocol::Operation;
 use pg_query::protobuf as pg;
+
+/// Routines that tell how a value is stored: the server compresses or moves it by how long its whole row is.
+const LENGTHS: [&str; 3] = ["pg_column_compression", "pg_column_size", "pg_column_toast_chunk_id"];
 
 /// Why a name or a constant of a statement, whatever node it stands in, may not be there.
 pub(super) fn refused(plan: &Plan, tree: &pg::Node) -> Option<String> {
@@ -20,6 +24,10 @@ pub(super) fn refused(plan: &Plan, tree: &pg::Node) -> Option<String> {
                 "this statement compares by `{operator}`, which runs a routine of the database, and the gateway cannot see \
                  what it reads; this connection has masks"
             ));
+        } else if field == "sval" && LENGTHS.contains(&text) {
+            why = Some(format!(
+                "`{text}` shows how a row is stored, and so how long masked values are; use `octet_length`"
+            ));
         } else if field == "sval" && names.iter().any(|names| names.contains(text)) {
             why = Some(format!(
                 "`{text}` runs a routine of the database, and the gateway cannot see what it reads; this connection has masks"
@@ -28,6 +36,28 @@ pub(super) fn refused(plan: &Plan, tree: &pg::Node) -> Option<String> {
         why.is_some()
     });
     found.then(|| why.unwrap_or_else(|| UNPROVEN.to_owned()))
+}
+
+/// Why a definition may not make a column of a name that the policy hashes wherever a table has it.
+pub(super) fn makes_hashed(plan: &Plan, tree: &pg::Node, judged: &Statement) -> Option<String> {
+    let hashed = &plan.masks.hashed_anywhere;
+    let defines =
+        |access: &Access| matches!(access.operation, Operation::DdlCreate | Operation::DdlAlter | Operation::CreateAs);
+    if hashed.is_empty() || !judged.accesses.iter().any(defines) {
+        return None;
+    }
+    let mut named = None;
+    let found = blind::find(tree, &mut |_, text| {
+        named = hashed.get(text).cloned();
+        named.is_some()
+    });
+    found.then(|| {
+        let column = named.unwrap_or_default();
+        format!(
+            "`{column}` is shown as a keyed hash in every table that has it, and whoever makes a column of that name learns \
+             the hash of a chosen value; use another name"
+        )
+    })
 }
 
 /// An operator that a node applies without its name, when the database has one of its own that is so called: BETWEEN,
@@ -54,7 +84,7 @@ fn names_reserved(text: &str) -> bool {
 /// Why a statement does not run that could tell the numbers which a sequence gives a masked column: a call names no other
 /// sequence, or a routine is spelled where it is no call.
 pub(super) fn tells_numbers(plan: &Plan, tree: &pg::Node, judged: &Statement) -> Option<String> {
-    if !plan.numbered {
+    if !plan.serials {
         return None;
     }
     let mut spelled = 0_usize;

@@ -9,11 +9,9 @@
 use super::items::{Item, Items};
 use super::named::Named;
 use super::rewrite::{resolved, string};
-use super::visit::{self, Change, Query, Visitor};
+use super::visit::{self, Query, Visitor};
 use super::{Plan, Treatment};
-use crate::refusal::Refusal;
 use crate::snapshot::Name;
-use crate::walk::Walked;
 use pg_query::NodeEnum as E;
 use pg_query::protobuf as pg;
 use std::collections::{BTreeMap, BTreeSet};
@@ -162,10 +160,6 @@ fn outputs_used(select: &pg::SelectStmt) -> BTreeMap<Box<str>, usize> {
 }
 
 impl Visitor for Names<'_> {
-    fn change(&mut self, _: Change<'_>) -> Walked {
-        Ok(())
-    }
-
     fn opened(&mut self, query: Query<'_>) {
         match query {
             Query::Select(n) => {
@@ -202,20 +196,6 @@ impl Visitor for Names<'_> {
         self.items.end();
     }
 
-    fn relation(&mut self, _: &mut pg::Node) -> Walked {
-        Ok(())
-    }
-
-    fn sample(&mut self, node: &mut pg::Node) -> Walked {
-        let Some(E::RangeTableSample(sample)) = node.node.as_mut() else { return visit::refused("RangeTableSample") };
-        visit::nodes(self, &mut sample.args)?;
-        visit::boxed(self, sample.repeatable.as_mut())
-    }
-
-    fn subselect(&mut self, _: &mut pg::RangeSubselect) -> Result<bool, Refusal> {
-        Ok(true)
-    }
-
     fn column(&mut self, column: &mut pg::ColumnRef) {
         let fields: Vec<&str> = column.fields.iter().map(|field| string(field).unwrap_or_default()).collect();
         let (known, name) = match fields.as_slice() {
@@ -226,10 +206,6 @@ impl Visitor for Names<'_> {
         if !known {
             self.unknown.get_or_insert_with(|| name.into());
         }
-    }
-
-    fn selected(&mut self, _: &mut pg::SelectStmt) -> Walked {
-        Ok(())
     }
 
     fn scope(&mut self) -> &mut Vec<Box<str>> {

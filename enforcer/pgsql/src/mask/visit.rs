@@ -46,22 +46,37 @@ pub(super) enum Query<'a> {
     Merge(&'a pg::MergeStmt),
 }
 
-/// What is done at the nodes that matter.
-pub(super) trait Visitor {
+/// What is done at the nodes that matter; by itself nothing, and the walk goes on inside.
+pub(super) trait Visitor: Sized {
     /// A statement that changes rows, before what is in it.
-    fn change(&mut self, change: Change<'_>) -> Walked;
+    fn change(&mut self, _: Change<'_>) -> Walked {
+        Ok(())
+    }
     /// An item of FROM that is a relation by its name. The node may be replaced.
-    fn relation(&mut self, node: &mut pg::Node) -> Walked;
+    fn relation(&mut self, _: &mut pg::Node) -> Walked {
+        Ok(())
+    }
     /// A sampled relation. The node may be replaced.
-    fn sample(&mut self, node: &mut pg::Node) -> Walked;
+    fn sample(&mut self, node: &mut pg::Node) -> Walked {
+        let Some(E::RangeTableSample(sample)) = node.node.as_mut() else { return refused("RangeTableSample") };
+        nodes(self, &mut sample.args)?;
+        boxed(self, sample.repeatable.as_mut())?;
+        boxed(self, sample.relation.as_mut())
+    }
     /// A sub-query in FROM, before what is in it. Whether the walk goes on inside.
-    fn subselect(&mut self, node: &mut pg::RangeSubselect) -> Result<bool, Refusal>;
+    fn subselect(&mut self, _: &mut pg::RangeSubselect) -> Result<bool, Refusal> {
+        Ok(true)
+    }
     /// A column as the text names it.
-    fn column(&mut self, column: &mut pg::ColumnRef);
+    fn column(&mut self, _: &mut pg::ColumnRef) {}
     /// The node of such a column, after that. It may be replaced.
     fn named(&mut self, _: &mut pg::Node) {}
+    /// A window, named or behind OVER.
+    fn windowed(&mut self) {}
     /// A SELECT, once everything in it was visited.
-    fn selected(&mut self, select: &mut pg::SelectStmt) -> Walked;
+    fn selected(&mut self, _: &mut pg::SelectStmt) -> Walked {
+        Ok(())
+    }
     /// A query, after its WITH and before the rest of it.
     fn opened(&mut self, _: Query<'_>) {}
     /// The end of that query.
@@ -72,6 +87,32 @@ pub(super) trait Visitor {
 
 pub(super) fn refused(name: &'static str) -> Walked {
     Err(Refusal::UnknownNode { name })
+}
+
+/// What EXPLAIN, PREPARE, DECLARE, CREATE TABLE AS and COPY hold, or the statement itself; `None` where COPY names a table.
+/// `through` sees each statement that may hold another one.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the tree's own enum; no other statement holds one that it runs")]
+pub(super) fn inner<'t>(statement: &'t mut pg::Node, through: &mut dyn FnMut(&E)) -> Option<&'t mut pg::Node> {
+    let holds = |node: &E| {
+        matches!(
+            node,
+            E::ExplainStmt(_) | E::PrepareStmt(_) | E::DeclareCursorStmt(_) | E::CreateTableAsStmt(_) | E::CopyStmt(_)
+        )
+    };
+    if !statement.node.as_ref().is_some_and(holds) {
+        return Some(statement);
+    }
+    let node = statement.node.as_mut()?;
+    through(node);
+    let query = match node {
+        E::ExplainStmt(n) => n.query.as_deref_mut(),
+        E::PrepareStmt(n) => n.query.as_deref_mut(),
+        E::DeclareCursorStmt(n) => n.query.as_deref_mut(),
+        E::CreateTableAsStmt(n) => n.query.as_deref_mut(),
+        E::CopyStmt(n) => n.query.as_deref_mut(),
+        _ => None,
+    };
+    inner(query?, through)
 }
 
 pub(super) fn nodes<V: Visitor>(v: &mut V, list: &mut [pg::Node]) -> Walked {
@@ -259,6 +300,7 @@ fn json_aggregate<V: Visitor>(v: &mut V, aggregate: &mut pg::JsonAggConstructor)
 }
 
 fn window<V: Visitor>(v: &mut V, window: &mut pg::WindowDef) -> Walked {
+    v.windowed();
     nodes(v, &mut window.partition_clause)?;
     nodes(v, &mut window.order_clause)?;
     boxed(v, window.start_offset.as_mut())?;

@@ -47,7 +47,7 @@ pub fn remove(target: &Connection, catalog: &Catalog) -> String {
     clean(&mut out, &target.name, &[], Keep::Nothing);
     out.push_str("COMMIT;\n");
     for routine in definer_routines(catalog) {
-        put(&mut out, &format!("-- EXECUTE on {routine} stays revoked from PUBLIC: grant it to whoever needs it."));
+        remark(&mut out, &format!("EXECUTE on {routine} stays revoked from PUBLIC: grant it to whoever needs it."));
     }
     out
 }
@@ -65,6 +65,12 @@ fn header(target: &Connection, does: &str) -> String {
 fn put(out: &mut String, line: &str) {
     out.push_str(line);
     out.push('\n');
+}
+
+/// A comment. Names may hold any letter: none of them begins a line of its own.
+fn remark(out: &mut String, text: &str) {
+    let line: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    put(out, &format!("-- {line}"));
 }
 
 /// What a cleaning leaves.
@@ -154,7 +160,8 @@ fn owner(out: &mut String, connection: &str, catalog: &Catalog) {
 fn views(out: &mut String, class: &Class<'_>) {
     let (schema, owner) = (quoted(&class.names.schema), quoted(&class.names.owner));
     let masks = if class.class.masks.is_empty() { "none".to_owned() } else { class.class.masks.join(", ") };
-    put(out, &format!("\n-- The views of whoever has these masks: {masks}."));
+    out.push('\n');
+    remark(out, &format!("The views of whoever has these masks: {masks}."));
     put(out, &format!("CREATE SCHEMA {schema} AUTHORIZATION {owner};"));
     for view in class.plan.provided() {
         let name = format!("{schema}.{}", quoted(&view.view));
@@ -163,7 +170,7 @@ fn views(out: &mut String, class: &Class<'_>) {
         put(out, &format!("COMMENT ON VIEW {name} IS {};", literal(&view.mark())));
     }
     for (name, why) in class.plan.closed().filter(|(name, _)| !names::is_own(&name.0)) {
-        put(out, &format!("-- {}.{} is closed: {}.", name.0, name.1, why.replace('\n', " ")));
+        remark(out, &format!("{}.{} is closed: {why}.", name.0, name.1));
     }
 }
 

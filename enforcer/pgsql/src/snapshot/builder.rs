@@ -4,7 +4,9 @@
 
 use super::body::Body;
 use super::query;
-use super::{Catalog, Change, CheckedType, Column, Evaluated, Kind, Name, Relation, Routine, TEMPORARY, TRIGGER, TYPE};
+use super::{
+    Catalog, Change, CheckedType, Column, DEFERRED, Evaluated, Kind, Name, Relation, Routine, TEMPORARY, TRIGGER, TYPE,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A row of the catalog that is not what [`query::TEXT`] asks for.
@@ -17,6 +19,7 @@ pub struct Unexpected;
 pub struct Builder {
     catalog: Catalog,
     rows: usize,
+    frozen: bool,
 }
 
 impl Builder {
@@ -60,6 +63,8 @@ impl Builder {
             }
             "routine" => self.routine(row),
             "cast" => self.cast(row),
+            "barrier" => self.barrier(row),
+            "default" => self.default(row),
             "runs" => {
                 self.catalog.runs.insert(row.oid(1)?);
                 Ok(())
@@ -72,13 +77,10 @@ impl Builder {
                 self.catalog.operators.insert(row.text(1)?.into());
                 Ok(())
             }
-            "type" => {
-                self.catalog.types.insert(row.text(1)?.into());
-                self.catalog.type_numbers.insert(row.oid(2)?);
-                Ok(())
-            }
-            "sampled" | "counted" => self.statistics(row),
-            "numbers" => self.numbers(row),
+            "type" => self.cast_type(row),
+            "isolation" => self.isolation(row),
+            "analysed" | "common" => self.statistics(row),
+            "serial" => self.serial(row),
             "written" | "checked" | "body" => self.runs(row),
             "names" => {
                 self.catalog.named_types.entry(row.oid(1)?).or_default().insert(row.oid(2)?);
@@ -96,9 +98,36 @@ impl Builder {
         }
     }
 
+    /// Whether the transaction that was read in sees definitions as they were when it began.
+    pub fn is_frozen(&self) -> bool {
+        self.frozen
+    }
+
     /// The snapshot.
     pub fn build(self) -> Catalog {
         self.catalog
+    }
+
+    fn barrier(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
+        self.catalog.barriers.insert(row.oid(1)?);
+        Ok(())
+    }
+
+    fn default(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
+        let column = row.number(2)?;
+        self.with(row.oid(1)?, |relation| _ = relation.defaults.insert(column));
+        Ok(())
+    }
+
+    fn isolation(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
+        self.frozen = matches!(row.text(1)?, "repeatable read" | "serializable");
+        Ok(())
+    }
+
+    fn cast_type(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
+        self.catalog.types.insert(row.text(1)?.into());
+        self.catalog.type_oids.insert(row.oid(2)?);
+        Ok(())
     }
 
     fn with(&mut self, oid: u32, change: impl FnOnce(&mut Relation)) {
@@ -181,10 +210,12 @@ impl Builder {
             triggers: row.flag(9)?,
             primary_key: None,
             indexes: Vec::new(),
+            leading: Vec::new(),
             clustered_by: BTreeSet::new(),
             evaluated: Vec::new(),
-            sampled: BTreeSet::new(),
-            counted: Vec::new(),
+            analysed: BTreeSet::new(),
+            defaults: BTreeSet::new(),
+            most_common: Vec::new(),
             partitioned_by: Vec::new(),
             computed_from: BTreeMap::new(),
             policy_reads: Vec::new(),
@@ -214,6 +245,7 @@ impl Builder {
         let (primary, unique, simple, computed) =
             (row.flag(2)?, row.flag(3)?, row.flag(6)?, row.maybe(7)?.unwrap_or_default().to_owned());
         let keys = numbers(row.text(4)?)?;
+        let leading = keys.first().copied().unwrap_or_default();
         let mut columns: BTreeSet<i16> = keys.iter().copied().filter(|key| *key > 0).collect();
         columns.extend(numbers(row.text(5)?)?);
         let clustered = row.flag(8)?;
@@ -229,39 +261,41 @@ impl Builder {
                 relation.primary_key = Some(keys);
             }
             if !computed.is_empty() {
-                relation.sampled.extend(columns.iter().copied());
+                relation.analysed.extend(columns.iter().copied());
             }
             if unique {
                 let what = "a unique index or constraint";
                 relation.evaluated.push(Evaluated { what, columns: columns.clone(), refers: None, validated: true });
             } else if !computed.is_empty() {
                 // Columns that the expressions and the condition may name; too many rather than too few.
-                let named = relation.columns.iter().filter(|column| computed.contains(column.name.as_ref()));
+                let spelled = |name: &str| computed.contains(name) || computed.contains(&name.replace('"', "\"\""));
+                let named = relation.columns.iter().filter(|column| spelled(&column.name));
                 let columns = named.map(|column| column.number).collect();
                 let what = "an index over an expression";
                 relation.evaluated.push(Evaluated { what, columns, refers: None, validated: true });
             }
             relation.indexes.push(columns);
+            relation.leading.push(leading);
         });
         Ok(())
     }
 
-    fn numbers(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
-        self.catalog.numbers.insert((row.oid(1)?, row.oid(2)?, row.number(3)?));
+    fn serial(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
+        self.catalog.serials.insert((row.oid(1)?, row.oid(2)?, row.number(3)?));
         Ok(())
     }
 
     /// Columns on which extended statistics rest; of a whole row the server notes no column.
     fn statistics(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
-        let (together, mut columns) = (row.text(0)? == "counted", numbers(row.text(2)?)?);
+        let (together, mut columns) = (row.text(0)? == "common", numbers(row.text(2)?)?);
         self.with(row.oid(1)?, |relation| {
             if columns.contains(&0) {
                 columns = relation.columns.iter().map(|column| column.number).collect();
             }
             if together {
-                relation.counted.push(columns.into_iter().collect());
+                relation.most_common.push(columns.into_iter().collect());
             } else {
-                relation.sampled.extend(columns);
+                relation.analysed.extend(columns);
             }
         });
         Ok(())
@@ -314,6 +348,7 @@ impl Builder {
 fn what_runs(word: &str) -> Result<&'static str, Unexpected> {
     match word {
         "trigger" => Ok(TRIGGER),
+        "deferred" => Ok(DEFERRED),
         "constraint" => Ok("a constraint"),
         "default" => Ok("a default or a generated column"),
         "index" => Ok("an index"),

@@ -100,11 +100,15 @@ pub struct Relation {
     pub clustered_by: BTreeSet<i16>,
     /// What is evaluated when a row is written.
     pub evaluated: Vec<Evaluated>,
+    /// The first column of each of its indexes; zero stands for an expression.
+    pub leading: Vec<i16>,
     /// Columns that conditions and expressions of its indexes and statistics rest on: what ANALYZE, VACUUM and REINDEX
     /// compute or count.
-    pub sampled: BTreeSet<i16>,
+    pub analysed: BTreeSet<i16>,
+    /// Columns with a default.
+    pub defaults: BTreeSet<i16>,
     /// Columns of which statistics keep the commonest values together.
-    pub counted: Vec<BTreeSet<i16>>,
+    pub most_common: Vec<BTreeSet<i16>>,
     /// Columns by which it is divided; zero stands for an expression.
     pub partitioned_by: Vec<i16>,
     /// For each generated column, those that it is computed from.
@@ -183,10 +187,12 @@ pub struct Catalog {
     pub operators: BTreeSet<Box<str>>,
     /// Names of types of which a cast, of them or of what they are made of, runs somebody's routine.
     pub types: BTreeSet<Box<str>>,
+    /// The OIDs of those of them that are the database's own.
+    pub(crate) type_oids: BTreeSet<u32>,
+    /// Views that no condition of a statement may be moved into.
+    pub(crate) barriers: BTreeSet<u32>,
     /// Sequences, with the relation and the column that each gives its numbers.
-    pub(crate) numbers: BTreeSet<(u32, u32, i16)>,
-    /// The numbers of those that are the database's own.
-    pub(crate) type_numbers: BTreeSet<u32>,
+    pub(crate) serials: BTreeSet<(u32, u32, i16)>,
     /// Types of which a check runs somebody's routine, or that hold values of such a type, by name.
     pub checked: BTreeMap<Box<str>, Vec<CheckedType>>,
     /// What runs when rows of a relation are written: what it is, and somebody's routine.
@@ -207,6 +213,8 @@ pub struct Catalog {
 
 /// What runs when rows are removed as well.
 pub const TRIGGER: &str = "a trigger";
+/// What may run at the end of a transaction, when what it names may mean something else than when the row was written.
+pub const DEFERRED: &str = "a trigger that can be deferred";
 
 /// What runs when a value of a column is made, wherever that is.
 pub const TYPE: &str = "the type of a column";

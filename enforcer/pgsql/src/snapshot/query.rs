@@ -5,6 +5,12 @@
 ///
 /// The session's `search_path` is pinned, so that `pg_get_viewdef` and `format_type` qualify whatever it does not show.
 pub const TEXT: &str = "\
+select 'isolation', pg_catalog.current_setting('transaction_isolation');\
+select 'default', f.adrelid, f.adnum from pg_catalog.pg_attrdef f join pg_catalog.pg_attribute a \
+ on a.attrelid = f.adrelid and a.attnum = f.adnum where a.attgenerated = '';\
+select 'barrier', c.oid from pg_catalog.pg_class c where c.relkind = 'v' \
+ and (select pg_catalog.bool_or(o.option_value::pg_catalog.bool) from pg_catalog.pg_options_to_table(c.reloptions) o \
+ where o.option_name = 'security_barrier');\
 select 'relation', c.oid, n.nspname, c.relname, c.relkind, \
  c.relnamespace = pg_catalog.pg_my_temp_schema(), c.relrowsecurity, c.relispartition, \
  exists (select from pg_catalog.pg_rewrite r where r.ev_class = c.oid and r.ev_type <> '1'), \
@@ -46,17 +52,17 @@ select 'index', i.indrelid, i.indisprimary, i.indisunique or i.indisexclusion, i
  i.indisclustered \
 from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indrelid \
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname !~ '^pg_';\
-select distinct 'sampled', s.stxrelid, d.refobjsubid from pg_catalog.pg_statistic_ext s join pg_catalog.pg_depend d \
+select distinct 'analysed', s.stxrelid, d.refobjsubid from pg_catalog.pg_statistic_ext s join pg_catalog.pg_depend d \
  on d.classid = 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass and d.objid = s.oid and d.refobjid = s.stxrelid \
  and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass where s.stxexprs is not null;\
-select 'counted', s.stxrelid, pg_catalog.string_agg(distinct d.refobjsubid::pg_catalog.text, ' ') from pg_catalog.pg_statistic_ext s \
+select 'common', s.stxrelid, pg_catalog.string_agg(distinct d.refobjsubid::pg_catalog.text, ' ') from pg_catalog.pg_statistic_ext s \
  join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass and d.objid = s.oid \
  and d.refobjid = s.stxrelid and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
  where 'm' = any (s.stxkind) group by s.oid, s.stxrelid;\
-select 'numbers', d.objid, d.refobjid, d.refobjsubid from pg_catalog.pg_depend d \
+select 'serial', d.objid, d.refobjid, d.refobjsubid from pg_catalog.pg_depend d \
 join pg_catalog.pg_class c on c.oid = d.objid and c.relkind = 'S' \
  where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refclassid = d.classid and d.refobjsubid > 0 \
-union select 'numbers', d.refobjid, f.adrelid, f.adnum from pg_catalog.pg_attrdef f join pg_catalog.pg_depend d \
+union select 'serial', d.refobjid, f.adrelid, f.adnum from pg_catalog.pg_attrdef f join pg_catalog.pg_depend d \
  on d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass and d.objid = f.oid \
  and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
 join pg_catalog.pg_class c on c.oid = d.refobjid and c.relkind = 'S';\
@@ -194,7 +200,7 @@ applied(class, object, routine) as (select u.class, u.object, u.routine from use
  where d.classid in ('pg_catalog.pg_trigger'::pg_catalog.regclass, 'pg_catalog.pg_constraint'::pg_catalog.regclass, \
  'pg_catalog.pg_attrdef'::pg_catalog.regclass, 'pg_catalog.pg_class'::pg_catalog.regclass, \
  'pg_catalog.pg_statistic_ext'::pg_catalog.regclass)) \
-select 'written', t.tgrelid::pg_catalog.text, 'trigger', u.routine::pg_catalog.text from applied u join pg_catalog.pg_trigger t \
+select 'written', t.tgrelid::pg_catalog.text, case when t.tgdeferrable then 'deferred' else 'trigger' end, u.routine::pg_catalog.text from applied u join pg_catalog.pg_trigger t \
  on u.class = 'pg_catalog.pg_trigger'::pg_catalog.regclass and t.oid = u.object where not t.tgisinternal \
 union select 'written', k.conrelid::pg_catalog.text, 'constraint', u.routine::pg_catalog.text from applied u join pg_catalog.pg_constraint k \
  on u.class = 'pg_catalog.pg_constraint'::pg_catalog.regclass and k.oid = u.object where k.conrelid <> 0 \
@@ -210,7 +216,9 @@ union select 'written', s.stxrelid::pg_catalog.text, 'statistics', u.routine::pg
 union select 'written', a.attrelid::pg_catalog.text, 'type', h.routine::pg_catalog.text from holds h join pg_catalog.pg_attribute a \
  on a.atttypid = h.oid and a.attnum > 0 and not a.attisdropped \
 union select 'checked', t.oid::pg_catalog.text, t.typname::pg_catalog.text, h.routine::pg_catalog.text from holds h join pg_catalog.pg_type t on t.oid = h.oid \
-union select 'body', p.oid::pg_catalog.text, l.lanname::pg_catalog.text, case when p.prosqlbody is null and pg_catalog.length(p.prosrc) <= 65536 then p.prosrc end \
+union select 'body', p.oid::pg_catalog.text, l.lanname::pg_catalog.text, case when p.prosqlbody is null and pg_catalog.length(p.prosrc) <= 65536 \
+ and (p.proconfig is null or p.proconfig <@ array['search_path=pg_catalog', 'search_path=public', \
+ 'search_path=pg_catalog, pg_temp', 'search_path=public, pg_temp']) then p.prosrc end \
  from uses u join pg_catalog.pg_proc p on p.oid = u.routine join pg_catalog.pg_language l on l.oid = p.prolang;\
 select 'extension', e.extname, e.extversion from pg_catalog.pg_extension e";
 

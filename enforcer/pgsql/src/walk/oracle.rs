@@ -226,6 +226,12 @@ fn the_regression_suite_is_walked_without_a_miss() {
                 for raw in &parsed.protobuf.stmts {
                     let Some(tree) = raw.stmt.as_deref() else { continue };
                     *counted.entry("statements").or_default() += 1;
+                    if let Some(same) = crate::mask::reads_as_written(tree) {
+                        *counted.entry("queries and changes that are written and read anew").or_default() += 1;
+                        if !same {
+                            wrong.push(format!("{}: written otherwise than read: {text}", file.display()));
+                        }
+                    }
                     let mut blind = Blind::default();
                     blind.walk(&serde_json::to_value(tree).unwrap());
                     let mut walker = Walker::new(&session);

@@ -61,7 +61,7 @@ impl Postgres {
             self.next = Some(frame.clone());
             return;
         }
-        if let Err(denial) = self.countable(text).and_then(|()| self.learn(text)) {
+        if let Err(denial) = self.countable(text).and_then(|()| self.learn(&text.statements)) {
             return self.refuse(now, frame, &denial, run, out);
         }
         Self::flush_client_run(now, run, out);

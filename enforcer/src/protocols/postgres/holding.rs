@@ -245,10 +245,10 @@ impl Postgres {
             let portal = Execute::read(frame.body()).map_err(broken)?.portal;
             let bound = self.bound(portal);
             let meanings = match &bound {
-                Some(bound) => Some(&bound.meanings),
+                Some(bound) => Some(bound.meanings.clone()),
                 None => self.portals.meanings(portal),
             };
-            let Some([meaning]) = meanings.map(Vec::as_slice) else { return Err(unknown("portal", portal)) };
+            let Some([meaning]) = meanings.as_deref() else { return Err(unknown("portal", portal)) };
             let parameters = match &bound {
                 Some(bound) => bound.parameters.clone(),
                 // A cursor of SQL has no parameters.
@@ -395,6 +395,9 @@ impl Postgres {
         if let Ok(execute) = Execute::read(frame.body())
             && frame.tag() == ClientTag::Execute
         {
+            if let Err(denial) = self.learn_again(execute.portal) {
+                return self.refuse_held(now, holding, &denial, out);
+            }
             out.send_upstream_unrecorded(frame.whole());
             out.note(now, What::Decision(decision));
             if permitted.counts {
@@ -404,10 +407,11 @@ impl Postgres {
             return self.queue(now, Awaited::Execute(Box::new(permitted)));
         }
         let sql = Query::read(frame.body()).map_or("", |query| query.sql);
-        let text = match self.text(sql).and_then(|text| self.learn(&text).map(|()| text)) {
+        let text = match self.text(sql).and_then(|text| self.learn(&text.statements).map(|()| text)) {
             Ok(text) => text,
             Err(denial) => return self.refuse_held(now, holding, &denial, out),
         };
+        self.end_batch();
         for cursor in &permitted.opens {
             self.bindings.agree(cursor, &permitted.agreed);
         }

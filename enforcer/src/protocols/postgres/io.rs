@@ -315,13 +315,15 @@ async fn record(
 
 /// The target's catalog, read now as the gateway's own account, or by another session a moment ago.
 async fn catalog(upstream: &mut Upstream<TcpStream>, shared: &Shared, connection: &str) -> Result<Known, String> {
+    let made = shared.catalogs.changes(connection).made;
     if let Some(known) = shared.catalogs.latest(connection)
+        && known.made == made
         && clock::mono_ms().saturating_sub(known.read_mono_ms) <= CATALOG_MS_MAX
     {
         return Ok(known);
     }
     let catalog = ready(upstream, shared).catalog().await?;
-    Ok(shared.catalogs.learn(connection, catalog, clock::mono_ms()))
+    Ok(shared.catalogs.learn(connection, catalog, clock::mono_ms(), made))
 }
 
 fn ready<'a>(upstream: &'a mut Upstream<TcpStream>, shared: &'a Shared) -> ask::Ready<'a, Stream<TcpStream>> {
@@ -345,7 +347,7 @@ async fn self_check(
         Ok(Err(sentence)) => return Err(broken(&sentence)),
         Err(_) => return Err(broken("the target took too long to say what the role may do")),
     };
-    let plan = shared.catalogs.plan(&known.catalog, masking::masks(lease, &known.catalog), facts);
+    let plan = shared.catalogs.plan(&known.catalog, shared.catalogs.masks(lease, &known.catalog), facts);
     let found = held.judge(&plan, &names, template);
     if found.is_empty() {
         return Ok(());

@@ -5,11 +5,12 @@
 use super::classify::{Classified, Text, Under};
 use super::machine::Postgres;
 use super::names::{Full, Meanings};
-use super::pipeline::{Freed, Run, redefines, takes_back, uses_rows};
+use super::pipeline::{Freed, Run, Until, redefines, takes_back, uses_rows};
 use super::reply::{self, Rule};
 use super::verdict::{self, Context, Denial, Permitted};
 use super::wire::client::{Execute, Query};
 use super::wire::frame::{ClientTag, Frame};
+use super::wire::server::TransactionStatus;
 use super::wire::sqlstate::SqlState;
 use super::wire::write::Notice;
 use crate::core::hold::Agreed;
@@ -69,15 +70,26 @@ impl Postgres {
             let sentence = "where rules name tables, definitions are changed by a message of their own: what follows must be judged by what they made";
             return Err(Denial::saying(sentence));
         }
-        for statement in &text.statements {
+        for (at, statement) in text.statements.iter().enumerate() {
             // A string may make a name and run it. What the name meant before is judged as well: it may run first.
             let made_here = text.statements.iter().any(|other| makes(other, statement));
             // PREPARE runs nothing; what it prepares is judged when it is executed, unless that is here.
             let runs = !matches!(statement.action, Action::Prepare { .. })
                 || text.statements.iter().any(|other| makes(statement, other));
-            self.judge_one(now, statement, Place { made_here, runs }, &mut permitted)?;
+            let judged = self.judge_one(now, statement, Place { made_here, runs }, &mut permitted);
+            judged.map_err(|denial| if at == 0 { self.or_aborted(statement, denial) } else { denial })?;
         }
         Ok(permitted)
+    }
+
+    /// What the server says where a transaction has failed and a statement would not end it; otherwise the denial. The catalog
+    /// cannot be read there, so that a denial would rest on what it said before.
+    fn or_aborted(&self, statement: &Classified, denial: Box<Denial>) -> Box<Denial> {
+        let failed = self.settled == Some(TransactionStatus::Failed);
+        if !failed || matches!(statement.action, Action::Transaction(_)) {
+            return denial;
+        }
+        Denial::saying(reply::in_failed_transaction().message).with_code(SqlState::IN_FAILED_TRANSACTION)
     }
 
     /// Judges one statement with everything that it executes by name, and adds it to what is permitted.
@@ -88,18 +100,19 @@ impl Postgres {
         place: Place,
         permitted: &mut Run,
     ) -> Result<(), Box<Denial>> {
-        let pending = || self.pipeline.runs().any(|run| run.redefines(self.redefined_for_now));
         let rests = self.plan.is_some() || self.rests_on_names() && uses_rows(statement);
-        if rests && !matches!(statement.action, Action::Transaction(_)) && (self.redefined || pending()) {
-            let sentence = "definitions were changed in this pipeline: end it (Sync) before the next statement, which must be judged by what they made";
+        if rests
+            && !matches!(statement.action, Action::Transaction(_))
+            && let Some(sentence) = self.outdated(now)
+        {
             return Err(Denial::saying(sentence));
         }
         let Place { made_here, runs } = place;
         let mut judged = vec![Arc::clone(statement)];
-        let mut named = |meanings: Option<&Meanings>, missing: Box<Denial>| match meanings {
+        let mut named = |meanings: Option<Meanings>, missing: Box<Denial>| match meanings {
             // EXECUTE of an EXECUTE does not exist: one level is all.
             Some(meanings) => {
-                judged.extend(meanings.iter().cloned());
+                judged.extend(meanings);
                 Ok(())
             }
             None if made_here => Ok(()),
@@ -135,7 +148,8 @@ impl Postgres {
             return Err(Denial::saying(sentence));
         }
         self.agree_or_want(statement, &wants, permitted);
-        permitted.frees.extend(frees(statement));
+        let until = self.until();
+        permitted.frees.extend(frees(statement).into_iter().map(|freed| (freed, until)));
         permitted.statements.extend(judged);
         Ok(())
     }
@@ -224,7 +238,7 @@ impl Postgres {
     pub(super) fn judge_portal(&self, now: Now, portal: &str, rows_max: i32) -> Result<Run, Box<Denial>> {
         let Some(meanings) = self.portals.meanings(portal) else { return Err(unknown("portal", portal)) };
         let mut permitted = Run { fetches: vec![portal.into()], ..Run::default() };
-        for meaning in meanings {
+        for meaning in &meanings {
             self.judge_one(now, meaning, Place::default(), &mut permitted)?;
         }
         if permitted.counts && rows_max != 0 {
@@ -247,6 +261,11 @@ impl Postgres {
         Ok(permitted)
     }
 
+    /// What a message that frees names, and comes now, may free.
+    pub(super) fn until(&self) -> Until {
+        Until { statements: self.statements.newest(), portals: self.portals.newest() }
+    }
+
     pub(super) fn context(&self, now: Now) -> Context<'_> {
         Context {
             lease: &self.lease,
@@ -257,17 +276,24 @@ impl Postgres {
         }
     }
 
-    /// Takes the names that a permitted text makes.
-    pub(super) fn learn(&mut self, text: &Text) -> Result<(), Box<Denial>> {
+    /// Takes the names that a portal's own statements make, now that they run.
+    pub(super) fn learn_again(&mut self, portal: &str) -> Result<(), Box<Denial>> {
+        let own = self.portals.meanings(portal).unwrap_or_default();
+        self.learn(&own)
+    }
+
+    /// Takes the names that permitted statements make: when they are read, for what is judged meanwhile, and when they run,
+    /// since what was freed before that is freed.
+    pub(super) fn learn(&mut self, statements: &[Arc<Classified>]) -> Result<(), Box<Denial>> {
         let names_max = self.limits.statements_per_session_max;
-        for statement in &text.statements {
+        for statement in statements {
             if let Action::Prepare { name, .. } = &statement.action {
-                self.statements.take(name, vec![Arc::clone(statement)], names_max).map_err(|Full| too_many())?;
+                self.statements.may_take(name, vec![Arc::clone(statement)], names_max).map_err(|Full| too_many())?;
             }
             if let Action::DeclareCursor { name, holds, .. } = &statement.action {
                 self.holds_cursors |= holds;
                 self.bindings.disagree(name);
-                self.portals.take(name, vec![Arc::clone(statement)], names_max).map_err(|Full| too_many())?;
+                self.portals.may_take(name, vec![Arc::clone(statement)], names_max).map_err(|Full| too_many())?;
             }
         }
         Ok(())

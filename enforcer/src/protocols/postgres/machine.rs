@@ -8,7 +8,7 @@ use super::bindings::Bindings;
 use super::classify::Texts;
 use super::holding::{Back, Holding};
 use super::judging::notice_of;
-use super::masking::{self, Catalogs, Known};
+use super::masking::{self, Catalogs, Changing, Known};
 use super::names::Names;
 use super::pipeline::{Awaited, Pipeline, Run};
 use super::reply;
@@ -90,6 +90,20 @@ pub struct Postgres {
     pub(super) redefined: bool,
     /// And did so in a transaction that may yet undo it.
     pub(super) redefined_for_now: bool,
+    /// A message that may change definitions is under way: other sessions wait for its end.
+    pub(super) changing: Option<Changing>,
+    /// Whether the server said last that a transaction is open.
+    pub(super) in_transaction: bool,
+    /// How many changes of definitions had begun or ended when the catalog was asked for.
+    pub(super) changes_when_asked: u64,
+    /// How many of them the catalog knew that was known outside a transaction last.
+    pub(super) made_outside: u64,
+    /// The transaction reads definitions as they were when it began (REPEATABLE READ, SERIALIZABLE).
+    pub(super) frozen: bool,
+    /// Since when what comes next waits for a change that another session makes, in milliseconds of the monotonic clock.
+    pub(super) waits_since_mono_ms: Option<u64>,
+    /// When it looks again whether it is over.
+    pub(super) look_at_mono_ms: Option<u64>,
     /// What the server said last when it was ready, as long as nothing was sent since.
     pub(super) settled: Option<TransactionStatus>,
     pub(super) read_only: bool,
@@ -168,6 +182,13 @@ pub fn start(now: Now, parts: Parts) -> Postgres {
         asked_for_definitions,
         redefined: false,
         redefined_for_now: false,
+        changing: None,
+        in_transaction: false,
+        changes_when_asked: 0,
+        made_outside: 0,
+        frozen: false,
+        waits_since_mono_ms: None,
+        look_at_mono_ms: None,
         settled: Some(TransactionStatus::Idle),
         read_only: parts.read_only,
         texts: parts.texts,
@@ -286,6 +307,7 @@ impl Machine for Postgres {
     }
 
     fn on_wake(&mut self, now: Now, out: &mut Outbox) {
+        self.look_at_mono_ms = None;
         if self.done {
             return;
         }
@@ -305,7 +327,7 @@ impl Machine for Postgres {
 
     fn wake_at_mono_ms(&self) -> Option<u64> {
         let deadline = self.pipeline.front().and_then(Awaited::run).and_then(|run| run.deadline_mono_ms);
-        [Some(self.lease_end_mono_ms), deadline, self.grace_mono_ms, self.held_until_mono_ms()]
+        [Some(self.lease_end_mono_ms), deadline, self.grace_mono_ms, self.held_until_mono_ms(), self.look_at_mono_ms]
             .into_iter()
             .flatten()
             .min()
@@ -316,6 +338,7 @@ impl Machine for Postgres {
             Reading::Done
         } else if self.pipeline.len() >= self.limits.pipeline_max
             || self.waits_for_definitions()
+            || self.look_at_mono_ms.is_some()
             || (self.behind_bytes >= self.limits.pending_bytes_max
                 && (self.holding.is_some() || self.next.is_some() || self.counts_now()))
         {

@@ -6,9 +6,10 @@
 use super::wire::server::{DataRow, Fields};
 use super::wire::sqlstate::SqlState;
 use super::wire::write::{Notice, Severity};
+use crate::core::active::Active;
 use crate::core::lease::Lease;
-use lang::program::Object;
 use lang::program::rules::{Masking, RuleKind};
+use lang::program::{MaskClass, Object};
 use pgsql::mask::{Masks, Plan, RelationMasks, policy};
 use pgsql::provision::names::Names;
 use pgsql::reach::Reach;
@@ -33,12 +34,51 @@ pub struct Known {
     pub catalog: Arc<Catalog>,
     /// When it was read, in milliseconds of the monotonic clock.
     pub read_mono_ms: u64,
+    /// How many changes of definitions had begun or ended when it was asked for.
+    pub made: u64,
+}
+
+/// The changes of definitions that sessions of this gateway make on one connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// How many began or ended.
+    pub made: u64,
+    /// How many have begun and not ended.
+    pub under_way: u32,
+}
+
+/// A change that is under way; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Changing {
+    catalogs: Arc<Catalogs>,
+    connection: String,
+}
+
+impl Drop for Changing {
+    fn drop(&mut self) {
+        let mut all = self.catalogs.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = all.entry(std::mem::take(&mut self.connection)).or_default();
+        own.made += 1;
+        own.under_way = own.under_way.saturating_sub(1);
+    }
+}
+
+/// What a program masks on the relations of a catalog, for one class of sessions.
+#[derive(Debug)]
+struct Laid {
+    active: Arc<Active>,
+    catalog: Arc<Catalog>,
+    connection: String,
+    class: MaskClass,
+    masks: Masks,
 }
 
 /// The catalogs of connections, and the plans made from them, for all sessions of a gateway.
 #[derive(Debug, Default)]
 pub struct Catalogs {
     known: Mutex<BTreeMap<String, Known>>,
+    changes: Mutex<BTreeMap<String, Changes>>,
+    laid: Mutex<Vec<Laid>>,
     plans: Mutex<Vec<Arc<Plan>>>,
     reaches: Mutex<Vec<Arc<Reach>>>,
 }
@@ -49,16 +89,33 @@ impl Catalogs {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).get(connection).cloned()
     }
 
+    /// What sessions change, on a connection.
+    pub fn changes(&self, connection: &str) -> Changes {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).get(connection).copied().unwrap_or_default()
+    }
+
+    /// A session is about to change definitions on a connection.
+    pub fn change(self: &Arc<Self>, connection: &str) -> Changing {
+        let mut all = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = all.entry(connection.to_owned()).or_default();
+        own.made += 1;
+        own.under_way += 1;
+        Changing { catalogs: Arc::clone(self), connection: connection.to_owned() }
+    }
+
     /// Takes a catalog that was just read; what it says of one session's temporary tables is left out. An equal one
-    /// stays the same catalog, so that what rests on it goes on.
-    pub fn learn(&self, connection: &str, catalog: Catalog, read_mono_ms: u64) -> Known {
+    /// stays the same catalog, so that what rests on it goes on. `made` is how many changes there were when it was asked for.
+    pub fn learn(&self, connection: &str, catalog: Catalog, read_mono_ms: u64, made: u64) -> Known {
         let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let catalog = match all.get(connection) {
             Some(known) if *known.catalog == catalog => Arc::clone(&known.catalog),
             _ => Arc::new(catalog),
         };
-        let known = Known { catalog, read_mono_ms };
-        all.insert(connection.to_owned(), known.clone());
+        let known = Known { catalog, read_mono_ms, made };
+        // One that was asked for earlier may come later.
+        if all.get(connection).is_none_or(|newest| newest.made <= made) {
+            all.insert(connection.to_owned(), known.clone());
+        }
         known
     }
 
@@ -85,6 +142,36 @@ impl Catalogs {
         }
         reaches.push(Arc::clone(&reach));
         reach
+    }
+
+    /// What a lease's program masks on the relations of a catalog, worked out now or before.
+    pub fn masks(&self, lease: &Lease, catalog: &Arc<Catalog>) -> Masks {
+        let Some(grant) = lease.grant() else { return masks(lease, catalog) };
+        let class = lease.active().program.mask_class(lease.subject(), grant, lease.connection());
+        let mut laid = self.laid.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |own: &&Laid| {
+            Arc::ptr_eq(&own.active, lease.active())
+                && Arc::ptr_eq(&own.catalog, catalog)
+                && own.connection == lease.connection()
+                && own.class == class
+        };
+        if let Some(own) = laid.iter().find(same) {
+            return own.masks.clone();
+        }
+        let masks = masks(lease, catalog);
+        // A program that is no longer active is not kept for its masks.
+        laid.retain(|own| Arc::ptr_eq(&own.active, lease.active()));
+        if laid.len() >= PLANS_MAX {
+            laid.remove(0);
+        }
+        laid.push(Laid {
+            active: Arc::clone(lease.active()),
+            catalog: Arc::clone(catalog),
+            connection: lease.connection().to_owned(),
+            class,
+            masks: masks.clone(),
+        });
+        masks
     }
 
     /// The plan of these masks over this catalog, made now or before.
@@ -125,7 +212,7 @@ pub fn take_row(body: &[u8], take: Take<'_>) -> Result<(), Unexpected> {
 }
 
 /// What the lease's program masks on the relations of a catalog.
-pub fn masks(lease: &Lease, catalog: &Catalog) -> Masks {
+fn masks(lease: &Lease, catalog: &Catalog) -> Masks {
     let mut masks = Masks::default();
     let (Some(grant), Some(target)) = (lease.grant(), lease.target()) else {
         // Without a grant nothing is permitted; without masks known nothing may be shown.

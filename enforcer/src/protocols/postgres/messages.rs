@@ -56,7 +56,11 @@ impl Postgres {
             return;
         }
         match frame.tag() {
-            ClientTag::Query => self.query(now, &frame, run, out),
+            ClientTag::Query => {
+                self.end_batch();
+                self.query(now, &frame, run, out);
+                self.end_batch();
+            }
             ClientTag::Parse => self.parse(now, &frame, run, out),
             ClientTag::Bind => self.bind(now, &frame, run, out),
             ClientTag::Execute => self.execute(now, &frame, run, out),
@@ -70,17 +74,9 @@ impl Postgres {
                 }
                 Err(error) => self.broken(now, &error, out),
             },
-            ClientTag::Close => match Named::read_close(frame.body()) {
-                Ok(named) => {
-                    let freed = match named {
-                        Named::Statement(name) => Freed::Statement(name.into()),
-                        Named::Portal(name) => Freed::Portal(name.into()),
-                    };
-                    self.pass(frame, Some(Awaited::Close(freed)), run);
-                }
-                Err(error) => self.broken(now, &error, out),
-            },
+            ClientTag::Close => self.close(now, frame, run, out),
             ClientTag::Sync => {
+                self.end_batch();
                 // While the server reads COPY data it ignores Sync.
                 let awaited = (self.copying == Copying::No).then_some(Awaited::Sync);
                 self.batch_failed = false;
@@ -135,7 +131,7 @@ impl Postgres {
             Ok(permitted) if !permitted.wants.is_empty() => self.hold(now, frame, run, out),
             Ok(permitted) if permitted.counts => self.query_counted(now, frame, &text, permitted, run, out),
             Ok(permitted) => {
-                if let Err(denial) = self.learn(&text) {
+                if let Err(denial) = self.learn(&text.statements) {
                     return self.refuse(now, frame, &denial, run, out);
                 }
                 self.send(now, frame, rewritten(&text), run, out);
@@ -143,6 +139,25 @@ impl Postgres {
                 self.queue(now, Awaited::Query(Box::new(permitted)));
             }
         }
+    }
+
+    fn close(&mut self, now: Now, frame: Frame<ClientTag>, run: &mut BytesMut, out: &mut Outbox) {
+        match Named::read_close(frame.body()) {
+            Ok(named) => {
+                let freed = match named {
+                    Named::Statement(name) => Freed::Statement(name.into()),
+                    Named::Portal(name) => Freed::Portal(name.into()),
+                };
+                self.pass(frame, Some(Awaited::Close(freed, self.until())), run);
+            }
+            Err(error) => self.broken(now, &error, out),
+        }
+    }
+
+    /// What comes next is not skipped together with what came before.
+    pub(super) fn end_batch(&mut self) {
+        self.statements.end_batch();
+        self.portals.end_batch();
     }
 
     fn parse(&mut self, now: Now, frame: &Frame<ClientTag>, run: &mut BytesMut, out: &mut Outbox) {
@@ -160,25 +175,25 @@ impl Postgres {
                 )));
             }
             let permitted = self.judge_text(now, &text)?;
-            self.learn(&text)?;
+            self.learn(&text.statements)?;
             let meanings: Meanings = text.statements.clone();
             // An empty text prepares nothing that could do anything, yet its name is taken.
             let meanings = if meanings.is_empty() { vec![Arc::new(empty())] } else { meanings };
             let names_max = self.limits.statements_per_session_max;
-            self.statements.take(parse.name, meanings, names_max).map_err(|Full| too_many())?;
+            let taking = self.statements.take(parse.name, meanings, names_max).map_err(|Full| too_many())?;
             let instead = text.rewritten.as_deref().map(|sql| {
                 let mut bytes = BytesMut::new();
                 write::parse(&mut bytes, parse.name, sql, &parse.parameter_types).map(|()| bytes)
             });
-            Ok((permitted, instead))
+            Ok((permitted, taking, instead))
         });
         match judged {
             Err(denial) => self.refuse(now, frame, &denial, run, out),
-            Ok((permitted, instead)) => {
+            Ok((permitted, taking, instead)) => {
                 self.send(now, frame, instead, run, out);
                 out.note(now, What::Decision(verdict::allowed(&self.lease, permitted.accesses())));
                 let types = self.reviews.then(|| Box::new((parse.name.into(), parse.parameter_types)));
-                self.queue(now, Awaited::Parse(types));
+                self.queue(now, Awaited::Parse(parse.name.is_empty().then_some(taking), types));
             }
         }
     }
@@ -188,7 +203,7 @@ impl Postgres {
             Ok(bind) => bind,
             Err(error) => return self.broken(now, &error, out),
         };
-        let Some(meanings) = self.statements.meanings(bind.statement).cloned() else {
+        let Some(meanings) = self.statements.meanings(bind.statement) else {
             return self.refuse(now, frame, &unknown(STATEMENT, bind.statement), run, out);
         };
         let names_max = self.limits.statements_per_session_max;
@@ -197,9 +212,9 @@ impl Postgres {
         let bytes_max = self.limits.held_bytes_max;
         let binding =
             binding.then(|| Box::new(self.bindings.binding(&bind, frame.body(), meanings.clone(), bytes_max)));
-        if self.portals.take(bind.portal, meanings, names_max).is_err() {
+        let Ok(taking) = self.portals.take(bind.portal, meanings, names_max) else {
             return self.refuse(now, frame, &too_many(), run, out);
-        }
+        };
         self.binds_binary |= bind.result_formats.contains(&Format::Binary);
         if self.lease.recorded() == Recorded::Full {
             run.extend_from_slice(frame.whole());
@@ -208,7 +223,7 @@ impl Postgres {
             Self::flush_client_run(now, run, out);
             out.send_upstream_unrecorded(frame.whole());
         }
-        self.queue(now, Awaited::Bind(bind.portal.into(), binding));
+        self.queue(now, Awaited::Bind(bind.portal.is_empty().then_some(taking), bind.portal.into(), binding));
     }
 
     fn execute(&mut self, now: Now, frame: &Frame<ClientTag>, run: &mut BytesMut, out: &mut Outbox) {
@@ -221,6 +236,9 @@ impl Postgres {
             Err(denial) => self.refuse(now, frame, &denial, run, out),
             Ok(permitted) if !permitted.wants.is_empty() => self.hold(now, frame, run, out),
             Ok(permitted) => {
+                if let Err(denial) = self.learn_again(portal) {
+                    return self.refuse(now, frame, &denial, run, out);
+                }
                 run.extend_from_slice(frame.whole());
                 if permitted.counts {
                     Self::flush_client_run(now, run, out);
@@ -356,6 +374,9 @@ impl Postgres {
 
     pub(super) fn queue(&mut self, now: Now, awaited: Awaited) {
         self.settled = None;
+        if self.changing.is_none() && awaited.run().is_some_and(|run| self.publishes(run)) {
+            self.changing = Some(self.catalogs.change(self.lease.connection()));
+        }
         self.pipeline.push(awaited);
         self.start_front(now);
     }

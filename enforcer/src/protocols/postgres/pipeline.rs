@@ -5,6 +5,7 @@
 use super::bindings::Binding;
 use super::classify::Classified;
 use super::counting::{End, Wrapped};
+use super::names::Taking;
 use super::spent::Returned;
 use super::wire::write::Notice;
 use crate::core::hold::Agreed;
@@ -20,13 +21,13 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub enum Awaited {
     /// Parse; with the types that it fixes for a statement, where they have to be known.
-    Parse(Option<Box<(Box<str>, Vec<u32>)>>),
+    Parse(Option<Taking>, Option<Box<(Box<str>, Vec<u32>)>>),
     /// Bind, of a portal; with what was bound, where it has to be known.
-    Bind(Box<str>, Option<Box<Binding>>),
+    Bind(Option<Taking>, Box<str>, Option<Box<Binding>>),
     /// Describe of a statement or portal; with the statement's name.
     Describe(Option<Box<str>>),
     /// Close; frees a name once it is confirmed.
-    Close(Freed),
+    Close(Freed, Until),
     /// Execute.
     Execute(Box<Run>),
     /// Sync.
@@ -43,6 +44,15 @@ pub enum Awaited {
     Begin(Box<Wrapped>),
     /// The gateway's own COMMIT or ROLLBACK after it: what the client gets is the last ReadyForQuery.
     End(Box<End>),
+}
+
+/// The last messages that took names before one that frees some.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Until {
+    /// Of prepared statements.
+    pub statements: Taking,
+    /// Of portals and cursors.
+    pub portals: Taking,
 }
 
 /// A name that a message frees.
@@ -79,7 +89,7 @@ pub struct Run {
     /// The client has ended its COPY data already, before the server asked for it.
     pub copy_ended: bool,
     /// Names that its success frees.
-    pub frees: Vec<Freed>,
+    pub frees: Vec<(Freed, Until)>,
     /// Portals and cursors that it reads from.
     pub fetches: Vec<Box<str>>,
     /// Cursors that its success makes.
@@ -134,15 +144,20 @@ impl Run {
     }
 }
 
-/// Whether a statement may change what the catalog says.
+/// Whether a statement may change what the catalog says to this session.
 pub fn redefines(statement: &Classified) -> bool {
+    defines(statement) || matches!(statement.action, Action::Discard(_))
+}
+
+/// Whether a statement may change what the catalog says to every session.
+pub fn defines(statement: &Classified) -> bool {
     let defines = |access: &Access| {
         matches!(
             access.op,
             Operation::DdlCreate | Operation::DdlAlter | Operation::DdlDrop | Operation::CreateAs | Operation::DclGrant
         )
     };
-    statement.accesses.iter().any(defines) || matches!(statement.action, Action::Discard(_))
+    statement.accesses.iter().any(defines)
 }
 
 /// Whether a statement may undo what its transaction did: a COMMIT does, once something has failed.
@@ -171,10 +186,10 @@ impl Awaited {
     pub fn run(&self) -> Option<&Run> {
         match self {
             Self::Execute(run) | Self::Query(run) => Some(run),
-            Self::Parse(_)
+            Self::Parse(..)
             | Self::Bind(..)
             | Self::Describe(_)
-            | Self::Close(_)
+            | Self::Close(..)
             | Self::Sync
             | Self::Refused(_)
             | Self::RefusedQuery(_)
@@ -188,10 +203,10 @@ impl Awaited {
     pub fn run_mut(&mut self) -> Option<&mut Run> {
         match self {
             Self::Execute(run) | Self::Query(run) => Some(run),
-            Self::Parse(_)
+            Self::Parse(..)
             | Self::Bind(..)
             | Self::Describe(_)
-            | Self::Close(_)
+            | Self::Close(..)
             | Self::Sync
             | Self::Refused(_)
             | Self::RefusedQuery(_)
@@ -207,10 +222,10 @@ impl Awaited {
             Self::Sync | Self::Query(_) | Self::RefusedQuery(_) | Self::Catalog(_) | Self::Begin(_) | Self::End(_) => {
                 true
             }
-            Self::Parse(_)
+            Self::Parse(..)
             | Self::Bind(..)
             | Self::Describe(_)
-            | Self::Close(_)
+            | Self::Close(..)
             | Self::Execute(_)
             | Self::Refused(_) => false,
         }
@@ -235,15 +250,15 @@ impl Pipeline {
     /// What a portal is bound to by a message that is not answered yet: the Bind, and the types that a Parse before
     /// it fixes for its statement.
     pub fn binding(&self, portal: &str) -> Option<(Option<&Binding>, Option<&[u32]>)> {
-        let at = self.0.iter().rposition(|entry| matches!(entry, Awaited::Bind(name, _) if **name == *portal))?;
-        let Some(Awaited::Bind(_, binding)) = self.0.get(at) else { return None };
+        let at = self.0.iter().rposition(|entry| matches!(entry, Awaited::Bind(_, name, _) if **name == *portal))?;
+        let Some(Awaited::Bind(_, _, binding)) = self.0.get(at) else { return None };
         let of = binding.as_ref().map(|binding| &binding.statement);
         let parsed = self.0.iter().take(at).rev().find_map(|entry| match entry {
-            Awaited::Parse(Some(typed)) if Some(&typed.0) == of => Some(typed.1.as_slice()),
-            Awaited::Parse(_)
+            Awaited::Parse(_, Some(typed)) if Some(&typed.0) == of => Some(typed.1.as_slice()),
+            Awaited::Parse(..)
             | Awaited::Bind(..)
             | Awaited::Describe(_)
-            | Awaited::Close(_)
+            | Awaited::Close(..)
             | Awaited::Execute(_)
             | Awaited::Sync
             | Awaited::Query(_)

@@ -2,7 +2,7 @@
 
 use super::machine::{CANCEL_GRACE_MS, Copying, Postgres, Skipping};
 use super::masking::{self, Known};
-use super::pipeline::{Awaited, Freed, Run};
+use super::pipeline::{Awaited, Freed, Run, Until};
 use super::reply::{self, Rule};
 use super::scan::Shape;
 use super::spent::Returned;
@@ -178,18 +178,18 @@ impl Postgres {
             ServerTag::CopyDone => Fate::Pass,
             ServerTag::ParseComplete => {
                 self.parsed();
-                self.expect(now, |entry| matches!(entry, Awaited::Parse(_)))
+                self.expect(now, |entry| matches!(entry, Awaited::Parse(..)))
             }
             ServerTag::BindComplete => {
                 self.bound_now();
                 self.expect(now, |entry| matches!(entry, Awaited::Bind(..)))
             }
             ServerTag::CloseComplete => {
-                if let Some(Awaited::Close(freed)) = self.pipeline.front() {
-                    let freed = freed.clone();
-                    self.free(&freed);
+                if let Some(Awaited::Close(freed, until)) = self.pipeline.front() {
+                    let (freed, until) = (freed.clone(), *until);
+                    self.free(&freed, until);
                 }
-                self.expect(now, |entry| matches!(entry, Awaited::Close(_)))
+                self.expect(now, |entry| matches!(entry, Awaited::Close(..)))
             }
             ServerTag::CommandComplete | ServerTag::EmptyQueryResponse | ServerTag::PortalSuspended => {
                 self.shape = None;
@@ -346,10 +346,10 @@ impl Postgres {
             Some(Awaited::Execute(run)) => run.ending.take(),
             Some(Awaited::Refused(notice) | Awaited::RefusedQuery(notice)) => Some(notice.clone()),
             Some(
-                Awaited::Parse(_)
+                Awaited::Parse(..)
                 | Awaited::Bind(..)
                 | Awaited::Describe(_)
-                | Awaited::Close(_)
+                | Awaited::Close(..)
                 | Awaited::Sync
                 | Awaited::Catalog(_)
                 | Awaited::Begin(_)
@@ -398,14 +398,21 @@ impl Postgres {
 
     /// The server confirms a Parse.
     fn parsed(&mut self) {
-        if let Some(Awaited::Parse(Some(typed))) = self.pipeline.front() {
+        let Some(Awaited::Parse(unnamed, typed)) = self.pipeline.front() else { return };
+        if let Some(taking) = unnamed {
+            self.statements.confirm(*taking);
+        }
+        if let Some(typed) = typed {
             self.bindings.typed(&typed.0, typed.1.clone());
         }
     }
 
     /// The server confirms a Bind.
     fn bound_now(&mut self) {
-        if let Some(Awaited::Bind(portal, binding)) = self.pipeline.front() {
+        if let Some(Awaited::Bind(unnamed, portal, binding)) = self.pipeline.front() {
+            if let Some(taking) = unnamed {
+                self.portals.confirm(*taking);
+            }
             self.spent.forget(portal);
             self.bindings.confirm(portal, binding.as_deref());
         }
@@ -438,23 +445,32 @@ impl Postgres {
         let Ok(status) = TransactionStatus::read(frame.body()) else {
             return target_at_fault("the target broke the protocol");
         };
-        let catalog = builder.build();
+        let (frozen, catalog) = (builder.is_frozen() && status == TransactionStatus::Open, builder.build());
+        self.settled = self.pipeline.is_empty().then_some(status);
+        let made = self.changes_when_asked;
+        if frozen {
+            // What it reads is as old as the transaction, and names lead to what they are now: it shows no change but its own.
+            self.frozen = true;
+            if !self.redefined {
+                return Fate::Drop;
+            }
+        }
+        let made = if frozen { self.made_outside } else { made };
         let known = if catalog.has_temporary() || status != TransactionStatus::Idle {
             // What one transaction sees is not for others.
-            Known { catalog: Arc::new(catalog), read_mono_ms: now.mono_ms }
+            Known { catalog: Arc::new(catalog), read_mono_ms: now.mono_ms, made }
         } else {
-            self.catalogs.learn(self.lease.connection(), catalog, now.mono_ms)
+            self.catalogs.learn(self.lease.connection(), catalog, now.mono_ms, made)
         };
         let same = self.known.as_ref().is_some_and(|before| *before.catalog == *known.catalog);
         match &mut self.known {
-            Some(before) if same => before.read_mono_ms = now.mono_ms,
+            Some(before) if same => (before.read_mono_ms, before.made) = (now.mono_ms, made),
             other => *other = Some(known),
         }
         self.redefined = false;
         if !same {
             self.lay_masks();
         }
-        self.settled = self.pipeline.is_empty().then_some(status);
         Fate::Drop
     }
 
@@ -479,10 +495,13 @@ impl Postgres {
                 if status == TransactionStatus::Idle {
                     // The transaction kept or undid what it defined.
                     self.redefined |= std::mem::take(&mut self.redefined_for_now);
+                    self.frozen = false;
                 }
+                self.in_transaction = status != TransactionStatus::Idle;
+                self.changed_definitions();
                 // Portals end with their transaction; only a cursor WITH HOLD outlives it.
                 if status == TransactionStatus::Idle && self.pipeline.is_empty() && !self.holds_cursors {
-                    self.portals.free_all();
+                    self.portals.free_all(self.portals.newest());
                     self.spent.forget_all();
                     self.bindings.forget_portals();
                 }
@@ -503,27 +522,27 @@ impl Postgres {
         }
         self.spent.after(&run.fetches, run.returned);
         if succeeded {
-            run.frees.iter().for_each(|freed| self.free(freed));
+            run.frees.iter().for_each(|(freed, until)| self.free(freed, *until));
         }
     }
 
-    fn free(&mut self, freed: &Freed) {
+    fn free(&mut self, freed: &Freed, until: Until) {
         match freed {
             Freed::Statement(name) => {
-                self.statements.free(name);
+                self.statements.free(name, until.statements);
                 self.bindings.forget_statement(name);
             }
             Freed::Portal(name) => {
-                self.portals.free(name);
+                self.portals.free(name, until.portals);
                 self.spent.forget(name);
                 self.bindings.forget_portal(name);
             }
             Freed::Statements => {
-                self.statements.free_all();
+                self.statements.free_all(until.statements);
                 self.bindings.forget_statements();
             }
             Freed::Portals => {
-                self.portals.free_all();
+                self.portals.free_all(until.portals);
                 self.spent.forget_all();
                 self.bindings.forget_portals();
             }
