@@ -199,6 +199,8 @@ pub enum Action {
         /// ANALYZE: the statement inside runs.
         analyze: bool,
     },
+    /// CREATE INDEX or STATISTICS: something beside a table; what names lead to stays.
+    MakeBeside,
     /// SHOW.
     Show,
     /// SET or RESET; see [`Statement::settings`].

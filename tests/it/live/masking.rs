@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, OnceLock};
+use std::time::Duration;
 use xtask::cast::PAULA;
 use xtask::command::must;
 use xtask::fault::Outcome;
@@ -552,6 +553,54 @@ fn what_another_session_changes_is_known_before_the_next_statement() {
     let ran = send(&mut other, &bind());
     run(&mut one, "drop function public.citext_hash(own); drop table own");
     assert!(ran.contains("E S=ERROR"), "{ran}");
+}
+
+/// A target reads a statement when it gets to it: here it waits for a lock, or stands behind another one, while somebody
+/// exchanges what its names lead to.
+#[test]
+fn definitions_do_not_change_under_a_statement_that_was_judged() {
+    let run = |sql: &str| SCENE.cluster.value("world_c", sql).unwrap();
+    let simple = |raw: &mut Raw, sql: &str| transcript(raw, sql, Mode::Simple);
+    let secret = run("select max(full_name) from public.customers");
+    let exchange = [
+        "alter table raced drop column citext_hash",
+        "create function public.citext_hash(raced) returns text language sql as 'select max(full_name) from public.customers'",
+    ];
+    let exchanged = |definer: &mut Raw, around: [&str; 2]| {
+        let made = simple(definer, &[around[0], exchange[0], exchange[1], around[1]].join("; "));
+        assert!(made.contains("C ALTER TABLE") && made.contains("C CREATE FUNCTION"), "{made}");
+    };
+    let begun = || std::thread::sleep(Duration::from_millis(300));
+    let read = "select r.citext_hash from raced r";
+    let locked = |reader: &mut Raw, definer: &mut Raw| {
+        exchanged(definer, ["begin", "select 1"]);
+        Mode::Simple.send(reader, read);
+        begun();
+        assert!(simple(definer, "commit").contains("C COMMIT"));
+    };
+    let behind = |reader: &mut Raw, definer: &mut Raw| {
+        Mode::Simple.send(reader, &format!("select pg_sleep(1.5); {read}"));
+        begun();
+        exchanged(definer, ["select 1", "select 1"]);
+    };
+    let make = "create table raced (citext_hash text, id integer); insert into raced values ('seen', 1)";
+    assert!(simple(&mut through("hashed"), make).contains("C INSERT"));
+    for race in [&locked as &dyn Fn(&mut Raw, &mut Raw), &behind] {
+        let outcome = |mut reader: Raw, mut definer: Raw| -> String {
+            race(&mut reader, &mut definer);
+            let seen = reader.until_ready().iter().map(shown).collect();
+            let back =
+                "drop function public.citext_hash(raced); alter table raced add column citext_hash text default 'seen'";
+            let restored = simple(&mut definer, back);
+            assert!(restored.contains("C ALTER TABLE"), "{restored}");
+            seen
+        };
+        let past = outcome(direct("world_c"), direct("world_c"));
+        assert!(past.contains(&secret), "{past}");
+        let via = outcome(through("hashed"), through("hashed"));
+        assert!(!via.contains(&secret) && (via.contains("seen") || via.contains("C=42501")), "{via}");
+    }
+    run("drop table raced");
 }
 
 /// The check of a domain runs whenever a value of it is made, and a parameter's type is named outside the statement.

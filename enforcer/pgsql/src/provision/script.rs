@@ -336,3 +336,15 @@ fn definer_routines(catalog: &Catalog) -> impl Iterator<Item = String> {
         .filter(|routine| routine.security_definer)
         .map(|routine| format!("ROUTINE {}.{}({})", quoted(&routine.schema), quoted(&routine.name), routine.arguments))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_ends_the_comment_that_it_stands_in() {
+        let mut out = String::new();
+        remark(&mut out, "public.a\nDROP TABLE b;\r--\u{85}c\u{b}d");
+        assert_eq!(out, "-- public.a DROP TABLE b; -- c d\n");
+    }
+}

@@ -182,6 +182,7 @@ impl<'t> Walker<'t> {
         self.nodes(&n.index_including_params)?;
         self.nodes(&n.options)?;
         self.boxed(n.where_clause.as_ref())?;
+        self.action = crate::statement::Action::MakeBeside;
         self.target(Operation::DdlCreate, n.relation.as_ref())
     }
 
@@ -213,6 +214,7 @@ impl<'t> Walker<'t> {
 
     pub(super) fn create_statistics(&mut self, n: &'t pg::CreateStatsStmt) -> Walked {
         self.nodes(&n.exprs)?;
+        self.action = crate::statement::Action::MakeBeside;
         self.relations(Operation::DdlCreate, &n.relations)
     }
 

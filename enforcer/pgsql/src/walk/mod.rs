@@ -204,6 +204,7 @@ impl<'t> Walker<'t> {
             | Action::CopyIn
             | Action::Set
             | Action::Discard(_)
+            | Action::MakeBeside
             | Action::Other => false,
         };
         action_reads

@@ -7,8 +7,8 @@ use pgsql::reach::Reach;
 use pgsql::refusal::Refusal;
 use pgsql::session::SessionFacts;
 use pgsql::statement::{Action, ObjectClass, ObjectKind, Parameter, SettingChange, SettingClass, Statement};
-use std::collections::BTreeMap;
 use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Operations that only read.
@@ -72,6 +72,8 @@ pub struct Under {
     pub plan: Option<Arc<Plan>>,
     /// What names led to.
     pub reach: Option<Arc<Reach>>,
+    /// The relations that the statement used there, however far; one without a name stands for any.
+    pub uses: Box<[QualifiedName]>,
 }
 
 impl Under {
@@ -126,13 +128,26 @@ pub fn classify(
         };
         // Nothing but the statement itself may be shown as its text: where it cannot be cut out, all of it is.
         let text = sql.get(judged.text.clone()).unwrap_or(sql);
-        let under = Under { plan: plan.cloned(), reach: reach.cloned() };
-        Arc::new(statement(judged, text, outcome, under))
+        let mut one = statement(judged, text, outcome);
+        let uses = reach.map(|reach| used(&one.accesses, reach)).unwrap_or_default();
+        one.under = Under { plan: plan.cloned(), reach: reach.cloned(), uses };
+        Arc::new(one)
     });
     Ok(Text { statements: statements.collect(), rewritten })
 }
 
-fn statement(statement: Statement, text: &str, outcome: Outcome, under: Under) -> Classified {
+/// The relations that operations lead to, however far.
+pub fn used(accesses: &[Access], reach: &Reach) -> Box<[QualifiedName]> {
+    let mut used = BTreeSet::new();
+    for access in accesses {
+        let Object::Table { schema, name } = &access.object else { continue };
+        used.insert((schema.as_str().into(), name.as_str().into()));
+        used.extend(reach.beyond(access.op, schema, name).into_iter().map(|beyond| beyond.name));
+    }
+    used.into_iter().collect()
+}
+
+fn statement(statement: Statement, text: &str, outcome: Outcome) -> Classified {
     let mut accesses: Vec<Access> = Vec::new();
     let mut relations = Vec::new();
     let mut sensitive = Vec::new();
@@ -176,7 +191,7 @@ fn statement(statement: Statement, text: &str, outcome: Outcome, under: Under) -
         writes_rows,
         counted: statement.counted,
         outcome,
-        under,
+        under: Under::default(),
     }
 }
 

@@ -2,21 +2,27 @@
 //!
 //! Synchronous. Where masks or scopes stand, nothing must run on a catalog that is known to be out of date.
 
-use super::classify::Classified;
+use super::classify::{self, Classified, QualifiedName};
+use super::interplay::{Change, Conflict, Wanted};
 use super::machine::Postgres;
-use super::masking::{CATALOG_MS_MAX, Changes};
-use super::pipeline::{Awaited, Run, defines};
+use super::masking::{CATALOG_MS_MAX, Known};
+use super::pipeline::{Awaited, defines, is_definition};
 use super::scan::Scanner;
-use super::verdict;
+use super::verdict::{self, Denial};
+use super::wire::frame::{ClientTag, Frame};
 use super::wire::server::TransactionStatus;
+use super::wire::sqlstate::SqlState;
 use super::wire::write;
 use crate::core::machine::{Now, Outbox};
 use bytes::BytesMut;
+use lang::program::Object;
+use lang::protocol::Operation;
+use pgsql::snapshot::{Name, Relation};
 use pgsql::statement::{Action, Transaction};
+use std::sync::Arc;
 
-/// How long what comes next waits for a change of definitions that another session makes, in milliseconds; after that the
-/// catalog is read again and must do.
-const CHANGE_MS_MAX: u64 = 5_000;
+/// How long a message waits for what other sessions use or change, in milliseconds.
+const CHANGE_MS_MAX: u64 = 60_000;
 /// How old the catalog may become while a pipeline leaves no room to read it again, in milliseconds.
 const PIPELINE_MS_MAX: u64 = 2 * CATALOG_MS_MAX;
 /// How often it looks whether that is over, in milliseconds.
@@ -72,16 +78,13 @@ impl Postgres {
             self.lay_masks();
             return self.reads_catalog(now, run, out);
         }
-        if self.waits_for_others(now) {
-            return true;
-        }
         if !self.catalog_is_old(now) || self.frozen && !self.redefined {
             if self.settled == Some(TransactionStatus::Idle) {
                 self.made_outside = self.known.as_ref().map_or(0, |known| known.made);
             }
             return false;
         }
-        self.changes_when_asked = self.changes().made;
+        self.changes_when_asked = self.member.made();
         let mut query = BytesMut::new();
         if let Err(error) = write::query(&mut query, pgsql::snapshot::query::TEXT) {
             self.broken(now, &error, out);
@@ -93,48 +96,125 @@ impl Postgres {
         true
     }
 
-    /// Whether another session is changing definitions, so that what comes next could meet them half-way.
-    fn waits_for_others(&mut self, now: Now) -> bool {
-        if self.changes().under_way == 0 {
-            self.waits_since_mono_ms = None;
-            return false;
+    /// Has statements begin beside what other sessions do; `false`: their message waits until they may.
+    ///
+    /// It waits only where nothing of its request has been sent: what a target has bound holds locks for it.
+    pub(super) fn begins(
+        &mut self,
+        now: Now,
+        frame: &Frame<ClientTag>,
+        statements: &[Arc<Classified>],
+    ) -> Result<bool, Box<Denial>> {
+        let Err(denial) = self.enters(now, statements) else {
+            self.waits_until_mono_ms = None;
+            return Ok(true);
+        };
+        let until = *self.waits_until_mono_ms.get_or_insert(now.mono_ms.saturating_add(CHANGE_MS_MAX));
+        let outside = self.back.is_none() && (self.pipeline.is_empty() || self.pipeline.ends_a_request());
+        if outside && now.mono_ms < until {
+            self.next = Some(frame.clone());
+            self.look_at_mono_ms = Some(now.mono_ms.saturating_add(LOOK_MS));
+            return Ok(false);
         }
-        let since = *self.waits_since_mono_ms.get_or_insert(now.mono_ms);
-        let waits = now.mono_ms.saturating_sub(since) <= CHANGE_MS_MAX;
-        self.look_at_mono_ms = waits.then(|| now.mono_ms.saturating_add(LOOK_MS));
-        waits
+        self.waits_until_mono_ms = None;
+        Err(denial)
     }
 
-    fn changes(&self) -> Changes {
-        self.catalogs.changes(self.lease.connection())
-    }
-
-    /// Whether a run may show other sessions new definitions: a change outside a transaction, or the end of one with changes.
-    pub(super) fn publishes(&self, run: &Run) -> bool {
-        let transacts = |run: &Run| run.statements.iter().any(|one| matches!(one.action, Action::Transaction(_)));
-        let commits = |one: &Classified| matches!(one.action, Action::Transaction(Transaction::Commit { .. }));
-        let defines = |run: &Run| run.statements.iter().any(|one| defines(one));
-        let inside = self.in_transaction && !transacts(run) && !self.pipeline.runs().any(transacts);
-        let changed = self.redefined_for_now || defines(run) || self.pipeline.runs().any(defines);
-        defines(run) && !inside || changed && run.statements.iter().any(|one| commits(one))
-    }
-
-    /// The server is ready: what was under way has changed definitions, or has not.
-    pub(super) fn changed_definitions(&mut self) {
-        if self.changing.is_some() && !self.pipeline.runs().any(|run| self.publishes(run)) {
-            self.changing = None;
+    /// The same for statements that cannot wait.
+    pub(super) fn enters(&mut self, now: Now, statements: &[Arc<Classified>]) -> Result<(), Box<Denial>> {
+        let change = self.change_of(statements);
+        let rests = self.plan.is_some() || self.rests_on_names();
+        if !rests && change.is_none() {
+            return Ok(());
         }
+        let mut read_before = Vec::new();
+        if let Some(reach) = &self.reach {
+            let others =
+                statements.iter().filter(|one| !one.under.reach.as_ref().is_some_and(|own| Arc::ptr_eq(own, reach)));
+            read_before.extend(others.map(|one| classify::used(&one.accesses, reach)));
+        }
+        let own = statements.iter().map(|one| &one.under.uses).chain(&read_before);
+        let uses = rests.then(|| own.flatten().collect());
+        // The end of a transaction rests on nothing.
+        let judged = self.plan.is_some() && !statements.iter().all(|one| matches!(one.action, Action::Transaction(_)));
+        let made = self.known.as_ref().map(|known| known.made).filter(|_| judged);
+        let wanted = Wanted { uses, change, made, now_mono_ms: now.mono_ms };
+        self.member.enter(&wanted).map_err(|conflict| denial(&conflict))
+    }
+
+    /// What statements change that other sessions may rest on.
+    fn change_of(&self, statements: &[Arc<Classified>]) -> Option<Change> {
+        let shown = self.publishes(statements);
+        let mut change = Change { shown, ..Change::default() };
+        for one in statements.iter().filter(|one| defines(one) && one.action != Action::MakeBeside) {
+            self.add_change(one, &mut change);
+        }
+        (shown || change != Change::default()).then_some(change)
+    }
+
+    fn add_change(&self, statement: &Classified, change: &mut Change) {
+        let mut cascades = false;
+        for access in statement.accesses.iter().filter(|access| is_definition(access.op)) {
+            let name = match &access.object {
+                Object::Table { schema, name } => (schema.as_str().into(), name.as_str().into()),
+                Object::Nothing | Object::Kubernetes { .. } | Object::Path(_) | Object::Argv(_) => Default::default(),
+            };
+            if name == Default::default() && matches!(access.op, Operation::DdlDrop | Operation::DdlAlter) {
+                cascades = true;
+            } else if !statement.relations.iter().any(|(relation, _)| *relation == name) {
+                change.anything = true;
+            } else {
+                change.relations.insert(name);
+            }
+        }
+        if !cascades {
+            return;
+        }
+        change.anything |= change.relations.is_empty();
+        // Without a catalog nobody rests on one.
+        let Some(Known { catalog, .. }) = self.catalogs.latest(self.lease.connection()) else { return };
+        loop {
+            let rests = |name: &Name, relation: &Relation| {
+                let mut bases = catalog.bases_of(relation.oid).filter_map(|oid| catalog.name_of(oid));
+                !change.relations.contains(name) && bases.any(|base| change.relations.contains(base))
+            };
+            let above = catalog.relations().filter(|(name, relation)| rests(name, relation));
+            let above: Vec<Name> = above.map(|(name, _)| name.clone()).collect();
+            if above.is_empty() {
+                return;
+            }
+            change.relations.extend(above);
+        }
+    }
+
+    /// Whether statements may show other sessions new definitions: a change outside a transaction, or the end of one with
+    /// changes.
+    fn publishes(&self, statements: &[Arc<Classified>]) -> bool {
+        let transacts = |one: &Arc<Classified>| matches!(one.action, Action::Transaction(_));
+        let commits = |one: &Arc<Classified>| matches!(one.action, Action::Transaction(Transaction::Commit { .. }));
+        let sent =
+            |is: &dyn Fn(&Arc<Classified>) -> bool| self.pipeline.runs().any(|run| run.statements.iter().any(is));
+        let defines = |one: &Arc<Classified>| defines(one);
+        let inside = self.in_transaction && !statements.iter().any(transacts) && !sent(&transacts);
+        let now = statements.iter().any(defines);
+        now && !inside || (self.redefined_for_now || now || sent(&defines)) && statements.iter().any(commits)
+    }
+
+    /// The server is ready.
+    pub(super) fn settle_definitions(&mut self, status: TransactionStatus) {
+        let defines = self.pipeline.runs().any(|run| run.statements.iter().any(|one| defines(one)));
+        self.member.settle(status, self.pipeline.is_empty(), defines);
     }
 
     /// Whether the catalog must be read again.
     pub(super) fn catalog_is_old(&self, now: Now) -> bool {
         let Some(known) = &self.known else { return self.redefined };
         let old = !self.frozen && now.mono_ms.saturating_sub(known.read_mono_ms) > CATALOG_MS_MAX;
-        self.redefined || old || known.made != self.changes().made
+        self.redefined || old || known.made != self.member.made()
     }
 
     /// Why the catalog that is known does not tell any more what a statement means, and cannot be read before it.
-    pub(super) fn outdated(&self, now: Now) -> Option<&'static str> {
+    pub(super) fn outdated(&self, now: Now, statement: &Classified) -> Option<&'static str> {
         let pending = || self.pipeline.runs().any(|run| run.redefines(self.redefined_for_now));
         if self.redefined || pending() {
             return Some(
@@ -143,7 +223,8 @@ impl Postgres {
             );
         }
         let known = self.known.as_ref()?;
-        let changed = self.plan.is_some() && known.made != self.changes().made;
+        let changed =
+            self.plan.is_some() && known.made != self.member.made() && !self.member.uses(&statement.under.uses);
         if changed && self.frozen {
             return Some(
                 "definitions have changed since this transaction began, and it reads them as they were then (REPEATABLE \
@@ -159,7 +240,7 @@ impl Postgres {
 
     /// Reads the catalog before anything that is kept back.
     pub(super) fn read_catalog_first(&mut self, now: Now, out: &mut Outbox) {
-        self.changes_when_asked = self.changes().made;
+        self.changes_when_asked = self.member.made();
         let mut query = BytesMut::new();
         if let Err(error) = write::query(&mut query, pgsql::snapshot::query::TEXT) {
             return self.broken(now, &error, out);
@@ -168,4 +249,23 @@ impl Postgres {
         self.settled = None;
         self.pipeline.push_front(Awaited::Catalog(Box::default()));
     }
+}
+
+/// What the client is told that cannot wait any longer.
+fn denial(conflict: &Conflict) -> Box<Denial> {
+    let named = |name: &Option<QualifiedName>| match name {
+        Some((schema, name)) if !name.is_empty() => format!("`{schema}.{name}`"),
+        Some(_) | None => "definitions".to_owned(),
+    };
+    let sentence = match conflict {
+        Conflict::Changed(name) => {
+            format!("another session is changing {}, which this uses: send it again when that has ended", named(name))
+        }
+        Conflict::Used(name) => format!(
+            "statements of other sessions are under way and would meet what this changes of {}: send it again when they have \
+             ended",
+            named(name)
+        ),
+    };
+    Denial::saying(sentence).with_code(SqlState::LOCK_NOT_AVAILABLE)
 }

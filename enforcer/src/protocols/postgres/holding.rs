@@ -391,6 +391,9 @@ impl Postgres {
         self.send_back(now, &mut BytesMut::new(), out);
         permitted.wants = Agreed::default();
         permitted.agreed.add(&holding.agreed);
+        if let Err(denial) = self.enters(now, &permitted.statements) {
+            return self.refuse_held(now, holding, &denial, out);
+        }
         let frame = &holding.frame;
         if let Ok(execute) = Execute::read(frame.body())
             && frame.tag() == ClientTag::Execute

@@ -315,7 +315,7 @@ async fn record(
 
 /// The target's catalog, read now as the gateway's own account, or by another session a moment ago.
 async fn catalog(upstream: &mut Upstream<TcpStream>, shared: &Shared, connection: &str) -> Result<Known, String> {
-    let made = shared.catalogs.changes(connection).made;
+    let made = shared.catalogs.interplay.made(connection);
     if let Some(known) = shared.catalogs.latest(connection)
         && known.made == made
         && clock::mono_ms().saturating_sub(known.read_mono_ms) <= CATALOG_MS_MAX

@@ -103,7 +103,7 @@ impl Postgres {
         let rests = self.plan.is_some() || self.rests_on_names() && uses_rows(statement);
         if rests
             && !matches!(statement.action, Action::Transaction(_))
-            && let Some(sentence) = self.outdated(now)
+            && let Some(sentence) = self.outdated(now, statement)
         {
             return Err(Denial::saying(sentence));
         }
@@ -188,7 +188,7 @@ impl Postgres {
     }
 
     /// Whether what the session may do rests on what names lead to, and a catalog says it.
-    fn rests_on_names(&self) -> bool {
+    pub(super) fn rests_on_names(&self) -> bool {
         self.reach.is_some() && self.lease.asks_for_definitions()
     }
 

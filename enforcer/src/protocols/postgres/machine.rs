@@ -7,8 +7,9 @@
 use super::bindings::Bindings;
 use super::classify::Texts;
 use super::holding::{Back, Holding};
+use super::interplay::Member;
 use super::judging::notice_of;
-use super::masking::{self, Catalogs, Changing, Known};
+use super::masking::{self, Catalogs, Known};
 use super::names::Names;
 use super::pipeline::{Awaited, Pipeline, Run};
 use super::reply;
@@ -90,18 +91,18 @@ pub struct Postgres {
     pub(super) redefined: bool,
     /// And did so in a transaction that may yet undo it.
     pub(super) redefined_for_now: bool,
-    /// A message that may change definitions is under way: other sessions wait for its end.
-    pub(super) changing: Option<Changing>,
+    /// What it uses and changes, beside the other sessions of the connection.
+    pub(super) member: Member,
     /// Whether the server said last that a transaction is open.
     pub(super) in_transaction: bool,
-    /// How many changes of definitions had begun or ended when the catalog was asked for.
+    /// How many changes of definitions had ended when the catalog was asked for.
     pub(super) changes_when_asked: u64,
     /// How many of them the catalog knew that was known outside a transaction last.
     pub(super) made_outside: u64,
     /// The transaction reads definitions as they were when it began (REPEATABLE READ, SERIALIZABLE).
     pub(super) frozen: bool,
-    /// Since when what comes next waits for a change that another session makes, in milliseconds of the monotonic clock.
-    pub(super) waits_since_mono_ms: Option<u64>,
+    /// Until when the next message waits for what other sessions use or change, in milliseconds of the monotonic clock.
+    pub(super) waits_until_mono_ms: Option<u64>,
     /// When it looks again whether it is over.
     pub(super) look_at_mono_ms: Option<u64>,
     /// What the server said last when it was ready, as long as nothing was sent since.
@@ -164,6 +165,7 @@ pub struct Parts {
 /// A machine for a session that is ready for its first query.
 pub fn start(now: Now, parts: Parts) -> Postgres {
     let asked_for_definitions = verdict::needs_catalog(&parts.lease);
+    let member = parts.catalogs.interplay.join(parts.lease.connection());
     let mut session = Postgres {
         role: masking::names(&parts.lease).map(|names| names.role),
         scanner: None,
@@ -182,12 +184,12 @@ pub fn start(now: Now, parts: Parts) -> Postgres {
         asked_for_definitions,
         redefined: false,
         redefined_for_now: false,
-        changing: None,
+        member,
         in_transaction: false,
         changes_when_asked: 0,
         made_outside: 0,
         frozen: false,
-        waits_since_mono_ms: None,
+        waits_until_mono_ms: None,
         look_at_mono_ms: None,
         settled: Some(TransactionStatus::Idle),
         read_only: parts.read_only,
@@ -226,6 +228,7 @@ impl Machine for Postgres {
         while !self.done
             && self.holding.is_none()
             && !self.counts_now()
+            && self.look_at_mono_ms.is_none()
             && self.pipeline.len() < self.limits.pipeline_max
             && !self.reads_catalog(now, &mut run, out)
         {
@@ -298,6 +301,7 @@ impl Machine for Postgres {
 
     fn on_cancel(&mut self, now: Now, out: &mut Outbox) {
         if !self.is_over(now, out) {
+            self.waits_until_mono_ms = self.waits_until_mono_ms.map(|_| now.mono_ms);
             self.cancel_held(now, out);
         }
     }
@@ -322,6 +326,9 @@ impl Machine for Postgres {
         let over = self.pipeline.front().and_then(Awaited::run).and_then(|run| run.deadline_mono_ms);
         if over.is_some_and(|deadline| now.mono_ms >= deadline) {
             self.out_of_time(now, out);
+        }
+        if self.next.is_some() {
+            self.on_client(now, &mut BytesMut::new(), out);
         }
     }
 
@@ -431,6 +438,7 @@ impl Postgres {
         if !self.pipeline.is_empty() {
             out.cancel_upstream();
         }
+        self.member.leave(now.mono_ms.saturating_add(CANCEL_GRACE_MS));
         let mut bytes = BytesMut::new();
         reply::ended(close.cause, &close.sentence).write(&mut bytes);
         self.tell(now, bytes.freeze(), out);

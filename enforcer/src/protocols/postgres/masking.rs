@@ -3,6 +3,7 @@
 //! Synchronous. It must never let a session with masks run on a catalog that it does not know, nor show the key of a
 //! hash to anything but the target.
 
+use super::interplay::Interplay;
 use super::wire::server::{DataRow, Fields};
 use super::wire::sqlstate::SqlState;
 use super::wire::write::{Notice, Severity};
@@ -34,33 +35,8 @@ pub struct Known {
     pub catalog: Arc<Catalog>,
     /// When it was read, in milliseconds of the monotonic clock.
     pub read_mono_ms: u64,
-    /// How many changes of definitions had begun or ended when it was asked for.
+    /// How many changes of definitions had ended when it was asked for.
     pub made: u64,
-}
-
-/// The changes of definitions that sessions of this gateway make on one connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Changes {
-    /// How many began or ended.
-    pub made: u64,
-    /// How many have begun and not ended.
-    pub under_way: u32,
-}
-
-/// A change that is under way; it ends when this is dropped.
-#[derive(Debug)]
-pub struct Changing {
-    catalogs: Arc<Catalogs>,
-    connection: String,
-}
-
-impl Drop for Changing {
-    fn drop(&mut self) {
-        let mut all = self.catalogs.changes.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = all.entry(std::mem::take(&mut self.connection)).or_default();
-        own.made += 1;
-        own.under_way = own.under_way.saturating_sub(1);
-    }
 }
 
 /// What a program masks on the relations of a catalog, for one class of sessions.
@@ -77,7 +53,8 @@ struct Laid {
 #[derive(Debug, Default)]
 pub struct Catalogs {
     known: Mutex<BTreeMap<String, Known>>,
-    changes: Mutex<BTreeMap<String, Changes>>,
+    /// What sessions use and change.
+    pub interplay: Interplay,
     laid: Mutex<Vec<Laid>>,
     plans: Mutex<Vec<Arc<Plan>>>,
     reaches: Mutex<Vec<Arc<Reach>>>,
@@ -87,20 +64,6 @@ impl Catalogs {
     /// The newest catalog of a connection.
     pub fn latest(&self, connection: &str) -> Option<Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).get(connection).cloned()
-    }
-
-    /// What sessions change, on a connection.
-    pub fn changes(&self, connection: &str) -> Changes {
-        self.changes.lock().unwrap_or_else(PoisonError::into_inner).get(connection).copied().unwrap_or_default()
-    }
-
-    /// A session is about to change definitions on a connection.
-    pub fn change(self: &Arc<Self>, connection: &str) -> Changing {
-        let mut all = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = all.entry(connection.to_owned()).or_default();
-        own.made += 1;
-        own.under_way += 1;
-        Changing { catalogs: Arc::clone(self), connection: connection.to_owned() }
     }
 
     /// Takes a catalog that was just read; what it says of one session's temporary tables is left out. An equal one

@@ -6,7 +6,7 @@
 use super::classify::Text;
 use super::holding::Back;
 use super::judging::{STATEMENT, empty, notice_of, too_many, unknown};
-use super::machine::{Copying, Postgres, Skipping};
+use super::machine::{CANCEL_GRACE_MS, Copying, Postgres, Skipping};
 use super::names::{Full, Meanings};
 use super::pipeline::{Awaited, Freed, Run};
 use super::verdict::{self, Denial};
@@ -129,8 +129,15 @@ impl Postgres {
         match self.judge_text(now, &text) {
             Err(denial) => self.refuse(now, frame, &denial, run, out),
             Ok(permitted) if !permitted.wants.is_empty() => self.hold(now, frame, run, out),
-            Ok(permitted) if permitted.counts => self.query_counted(now, frame, &text, permitted, run, out),
             Ok(permitted) => {
+                match self.begins(now, frame, &permitted.statements) {
+                    Ok(true) if permitted.counts => {
+                        return self.query_counted(now, frame, &text, permitted, run, out);
+                    }
+                    Ok(true) => {}
+                    Ok(false) => return,
+                    Err(denial) => return self.refuse(now, frame, &denial, run, out),
+                }
                 if let Err(denial) = self.learn(&text.statements) {
                     return self.refuse(now, frame, &denial, run, out);
                 }
@@ -175,6 +182,9 @@ impl Postgres {
                 )));
             }
             let permitted = self.judge_text(now, &text)?;
+            if !self.begins(now, frame, &permitted.statements)? {
+                return Ok(None);
+            }
             self.learn(&text.statements)?;
             let meanings: Meanings = text.statements.clone();
             // An empty text prepares nothing that could do anything, yet its name is taken.
@@ -185,11 +195,12 @@ impl Postgres {
                 let mut bytes = BytesMut::new();
                 write::parse(&mut bytes, parse.name, sql, &parse.parameter_types).map(|()| bytes)
             });
-            Ok((permitted, taking, instead))
+            Ok(Some((permitted, taking, instead)))
         });
         match judged {
             Err(denial) => self.refuse(now, frame, &denial, run, out),
-            Ok((permitted, taking, instead)) => {
+            Ok(None) => {}
+            Ok(Some((permitted, taking, instead))) => {
                 self.send(now, frame, instead, run, out);
                 out.note(now, What::Decision(verdict::allowed(&self.lease, permitted.accesses())));
                 let types = self.reviews.then(|| Box::new((parse.name.into(), parse.parameter_types)));
@@ -206,6 +217,11 @@ impl Postgres {
         let Some(meanings) = self.statements.meanings(bind.statement) else {
             return self.refuse(now, frame, &unknown(STATEMENT, bind.statement), run, out);
         };
+        match self.begins(now, frame, &meanings) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(denial) => return self.refuse(now, frame, &denial, run, out),
+        }
         let names_max = self.limits.statements_per_session_max;
         self.bindings.disagree(bind.portal);
         let binding = self.reviews && meanings.iter().any(|meaning| self.wants_review(now, meaning));
@@ -236,6 +252,11 @@ impl Postgres {
             Err(denial) => self.refuse(now, frame, &denial, run, out),
             Ok(permitted) if !permitted.wants.is_empty() => self.hold(now, frame, run, out),
             Ok(permitted) => {
+                match self.begins(now, frame, &permitted.statements) {
+                    Ok(true) => {}
+                    Ok(false) => return,
+                    Err(denial) => return self.refuse(now, frame, &denial, run, out),
+                }
                 if let Err(denial) = self.learn_again(portal) {
                     return self.refuse(now, frame, &denial, run, out);
                 }
@@ -266,6 +287,12 @@ impl Postgres {
     }
 
     fn leave(&mut self, now: Now, frame: &Frame<ClientTag>, run: &mut BytesMut, out: &mut Outbox) {
+        if !self.pipeline.is_empty() && self.pipeline.ends_a_request() {
+            // What is under way ends within its lease, and on record.
+            self.next = Some(frame.clone());
+            return;
+        }
+        self.member.leave(now.mono_ms.saturating_add(CANCEL_GRACE_MS));
         run.extend_from_slice(frame.whole());
         Self::flush_client_run(now, run, out);
         self.done = true;
@@ -374,9 +401,6 @@ impl Postgres {
 
     pub(super) fn queue(&mut self, now: Now, awaited: Awaited) {
         self.settled = None;
-        if self.changing.is_none() && awaited.run().is_some_and(|run| self.publishes(run)) {
-            self.changing = Some(self.catalogs.change(self.lease.connection()));
-        }
         self.pipeline.push(awaited);
         self.start_front(now);
     }

@@ -18,6 +18,7 @@ pub mod classify;
 mod counting;
 mod definitions;
 mod holding;
+pub mod interplay;
 pub mod io;
 mod judging;
 pub mod login;

@@ -151,13 +151,12 @@ pub fn redefines(statement: &Classified) -> bool {
 
 /// Whether a statement may change what the catalog says to every session.
 pub fn defines(statement: &Classified) -> bool {
-    let defines = |access: &Access| {
-        matches!(
-            access.op,
-            Operation::DdlCreate | Operation::DdlAlter | Operation::DdlDrop | Operation::CreateAs | Operation::DclGrant
-        )
-    };
-    statement.accesses.iter().any(defines)
+    statement.accesses.iter().any(|access| is_definition(access.op) || access.op == Operation::DclGrant)
+}
+
+/// Whether an operation changes what names lead to.
+pub fn is_definition(op: Operation) -> bool {
+    matches!(op, Operation::DdlCreate | Operation::DdlAlter | Operation::DdlDrop | Operation::CreateAs)
 }
 
 /// Whether a statement may undo what its transaction did: a COMMIT does, once something has failed.

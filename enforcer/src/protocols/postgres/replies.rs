@@ -2,7 +2,7 @@
 
 use super::machine::{CANCEL_GRACE_MS, Copying, Postgres, Skipping};
 use super::masking::{self, Known};
-use super::pipeline::{Awaited, Freed, Run, Until};
+use super::pipeline::{Awaited, Freed, Run, Until, takes_back};
 use super::reply::{self, Rule};
 use super::scan::Shape;
 use super::spent::Returned;
@@ -498,7 +498,7 @@ impl Postgres {
                     self.frozen = false;
                 }
                 self.in_transaction = status != TransactionStatus::Idle;
-                self.changed_definitions();
+                self.settle_definitions(status);
                 // Portals end with their transaction; only a cursor WITH HOLD outlives it.
                 if status == TransactionStatus::Idle && self.pipeline.is_empty() && !self.holds_cursors {
                     self.portals.free_all(self.portals.newest());
@@ -516,6 +516,9 @@ impl Postgres {
         if run.redefines(self.redefined_for_now) {
             self.redefined = true;
             self.redefined_for_now = true;
+        }
+        if run.statements.iter().any(|one| takes_back(one)) {
+            self.member.release();
         }
         if succeeded {
             run.opens.iter().for_each(|cursor| self.spent.forget(cursor));

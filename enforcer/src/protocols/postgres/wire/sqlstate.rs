@@ -49,6 +49,8 @@ impl SqlState {
     pub const CONFIGURATION_LIMIT_EXCEEDED: Self = Self(*b"53400");
     /// `54000`: a bound of the gateway is exceeded.
     pub const PROGRAM_LIMIT_EXCEEDED: Self = Self(*b"54000");
+    /// `55P03`: what other sessions use or change cannot be had now.
+    pub const LOCK_NOT_AVAILABLE: Self = Self(*b"55P03");
     /// `57014`: a statement was cancelled.
     pub const QUERY_CANCELED: Self = Self(*b"57014");
     /// `57P01`: the session was ended from outside.
