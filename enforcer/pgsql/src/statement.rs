@@ -201,6 +201,8 @@ pub enum Action {
     },
     /// CREATE INDEX or STATISTICS: something beside a table; what names lead to stays.
     MakeBeside,
+    /// ALTER … RENAME of a whole object, or SET SCHEMA: the object that is touched last is what it becomes.
+    Rename,
     /// SHOW.
     Show,
     /// SET or RESET; see [`Statement::settings`].

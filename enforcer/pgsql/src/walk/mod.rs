@@ -205,6 +205,7 @@ impl<'t> Walker<'t> {
             | Action::Set
             | Action::Discard(_)
             | Action::MakeBeside
+            | Action::Rename
             | Action::Other => false,
         };
         action_reads

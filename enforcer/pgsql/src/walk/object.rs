@@ -2,6 +2,7 @@
 
 use super::{E, ObjectClass, ObjectKind, Seen, Walked, Walker, pg, unknown};
 use crate::routines::is_harmless_name;
+use crate::statement::Action;
 use lang::protocol::Operation;
 
 impl<'t> Walker<'t> {
@@ -50,6 +51,7 @@ impl<'t> Walker<'t> {
                 let hides_built_in = old.kind == ObjectKind::Routine && is_harmless_name(&n.newname);
                 let class = if hides_built_in { ObjectClass::Sensitive } else { old.class };
                 self.touch(Operation::DdlAlter, Seen { name: &n.newname, class, ..old });
+                self.action = Action::Rename;
                 Ok(())
             }
             None => unknown("RenameStmt"),
@@ -63,6 +65,7 @@ impl<'t> Walker<'t> {
         match self.touches.get(first).and_then(|touch| touch.object) {
             Some(old) => {
                 self.touch(Operation::DdlAlter, Seen { schema: Some(&n.newschema), ..old });
+                self.action = Action::Rename;
                 Ok(())
             }
             None => unknown("AlterObjectSchemaStmt"),

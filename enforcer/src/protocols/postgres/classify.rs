@@ -45,7 +45,7 @@ pub struct Classified {
     pub action: Action,
     /// Every operation on every object.
     pub accesses: Vec<Access>,
-    /// Relations that it touches, for masks; with whether the statement creates them.
+    /// Relations that it touches, for masks; with whether they need not be there: it makes them, or removes them at most.
     pub relations: Vec<(QualifiedName, bool)>,
     /// Objects that run only where a scope names exactly them.
     pub sensitive: Vec<QualifiedName>,
@@ -152,6 +152,8 @@ fn statement(statement: Statement, text: &str, outcome: Outcome) -> Classified {
     let mut relations = Vec::new();
     let mut sensitive = Vec::new();
     let mut writes_rows = false;
+    // What a relation is renamed to is not there yet.
+    let becomes = statement.accesses.last().filter(|_| statement.action == Action::Rename);
     for access in &statement.accesses {
         let object = match &access.object {
             None => Object::Nothing,
@@ -162,8 +164,9 @@ fn statement(statement: Statement, text: &str, outcome: Outcome) -> Classified {
                 }
                 let harmless = object.class == ObjectClass::Harmless && READS.contains(&access.operation);
                 if object.kind == ObjectKind::Relation && !harmless {
-                    let creates = matches!(access.operation, Operation::DdlCreate | Operation::CreateAs);
-                    relations.push((name.clone(), creates));
+                    let makes = Operation::DdlCreate == access.operation || Operation::CreateAs == access.operation;
+                    let new = becomes.is_some_and(|last| std::ptr::eq(last, access));
+                    relations.push((name.clone(), makes || new || access.operation == Operation::DdlDrop));
                 }
                 // Whoever may see a parameter may see it whatever tables the scope names.
                 let shown = object.kind == ObjectKind::Parameter && access.operation == Operation::Show;

@@ -228,8 +228,8 @@ fn unmasked(context: &Context<'_>, statement: &Classified) -> Result<(), Box<Den
     let Some(plan) = context.plan else {
         return Err(Denial::saying("the gateway does not know the target's catalog, and this connection has masks"));
     };
-    for (relation, creates) in &statement.relations {
-        if !creates && !plan.knows(relation) {
+    for (relation, may_be_missing) in &statement.relations {
+        if !may_be_missing && !plan.knows(relation) {
             let (schema, name) = relation;
             let sentence = if schema.as_ref() == "pg_catalog" {
                 format!(
