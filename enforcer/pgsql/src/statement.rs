@@ -199,8 +199,8 @@ pub enum Action {
         /// ANALYZE: the statement inside runs.
         analyze: bool,
     },
-    /// CREATE INDEX or STATISTICS: something beside a table; what names lead to stays.
-    MakeBeside,
+    /// CREATE INDEX, STATISTICS or SCHEMA, COMMENT: what names led to stays.
+    Beside,
     /// ALTER … RENAME of a whole object, or SET SCHEMA: the object that is touched last is what it becomes.
     Rename,
     /// SHOW.

@@ -2,6 +2,7 @@
 
 use super::names::kind_of;
 use super::{E, ObjectClass, ObjectKind, Seen, Walked, Walker, never, pg, unknown};
+use crate::statement::Action;
 use lang::protocol::Operation;
 
 impl<'t> Walker<'t> {
@@ -173,7 +174,7 @@ impl<'t> Walker<'t> {
 
     /// What a definition with statements inside is, once they are walked: none of them runs now.
     pub(super) fn defined(&mut self) {
-        self.action = crate::statement::Action::Other;
+        self.action = Action::Other;
         self.returns_rows = false;
     }
 
@@ -182,7 +183,7 @@ impl<'t> Walker<'t> {
         self.nodes(&n.index_including_params)?;
         self.nodes(&n.options)?;
         self.boxed(n.where_clause.as_ref())?;
-        self.action = crate::statement::Action::MakeBeside;
+        self.action = Action::Beside;
         self.target(Operation::DdlCreate, n.relation.as_ref())
     }
 
@@ -190,6 +191,7 @@ impl<'t> Walker<'t> {
         if !n.schema_elts.is_empty() {
             return never("CREATE SCHEMA with elements", "its names resolve in a schema that does not exist yet");
         }
+        self.action = Action::Beside;
         let name = match (&n.authrole, n.schemaname.is_empty()) {
             (_, false) => n.schemaname.as_str(),
             (Some(role), true) => role.rolename.as_str(),
@@ -214,7 +216,7 @@ impl<'t> Walker<'t> {
 
     pub(super) fn create_statistics(&mut self, n: &'t pg::CreateStatsStmt) -> Walked {
         self.nodes(&n.exprs)?;
-        self.action = crate::statement::Action::MakeBeside;
+        self.action = Action::Beside;
         self.relations(Operation::DdlCreate, &n.relations)
     }
 

@@ -204,7 +204,7 @@ impl<'t> Walker<'t> {
             | Action::CopyIn
             | Action::Set
             | Action::Discard(_)
-            | Action::MakeBeside
+            | Action::Beside
             | Action::Rename
             | Action::Other => false,
         };

@@ -15,6 +15,7 @@ impl<'t> Walker<'t> {
     }
 
     pub(super) fn comment(&mut self, n: &'t pg::CommentStmt) -> Walked {
+        self.action = Action::Beside;
         self.any_object(Operation::DdlAlter, n.objtype, None, n.object.as_deref())
     }
 

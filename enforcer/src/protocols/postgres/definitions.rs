@@ -146,7 +146,7 @@ impl Postgres {
     fn change_of(&self, statements: &[Arc<Classified>]) -> Option<Change> {
         let shown = self.publishes(statements);
         let mut change = Change { shown, ..Change::default() };
-        for one in statements.iter().filter(|one| defines(one) && one.action != Action::MakeBeside) {
+        for one in statements.iter().filter(|one| defines(one) && one.action != Action::Beside) {
             self.add_change(one, &mut change);
         }
         (shown || change != Change::default()).then_some(change)

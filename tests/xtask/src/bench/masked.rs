@@ -21,7 +21,7 @@ use std::time::Duration;
 
 /// Rows of the table that is streamed.
 const ROWS: u32 = 1_000_000;
-const CLIENTS: [u32; 2] = [1, 8];
+const CLIENTS: [u32; 3] = [1, 8, 32];
 const MODES: [&str; 3] = ["simple", "extended", "prepared"];
 
 /// How a client reaches the database: past everything, through pgbouncer, or through a connection of the gateway.
