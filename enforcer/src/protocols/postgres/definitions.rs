@@ -195,9 +195,9 @@ impl Postgres {
         let sent =
             |is: &dyn Fn(&Arc<Classified>) -> bool| self.pipeline.runs().any(|run| run.statements.iter().any(is));
         let defines = |one: &Arc<Classified>| defines(one);
-        let inside = self.in_transaction && !statements.iter().any(transacts) && !sent(&transacts);
+        let inside = || self.in_transaction && !statements.iter().any(transacts) && !sent(&transacts);
         let now = statements.iter().any(defines);
-        now && !inside || (self.redefined_for_now || now || sent(&defines)) && statements.iter().any(commits)
+        now && !inside() || statements.iter().any(commits) && (now || self.redefined_for_now || sent(&defines))
     }
 
     /// The server is ready.
