@@ -287,7 +287,7 @@ impl Postgres {
     }
 
     fn leave(&mut self, now: Now, frame: &Frame<ClientTag>, run: &mut BytesMut, out: &mut Outbox) {
-        if !self.pipeline.is_empty() && self.pipeline.ends_a_request() {
+        if self.copying == Copying::No && !self.pipeline.is_empty() && self.pipeline.ends_a_request() {
             // What is under way ends within its lease, and on record.
             self.next = Some(frame.clone());
             return;
