@@ -63,8 +63,7 @@ impl Postgres {
             return true;
         }
         let (Some(known), Some(_)) = (&self.known, &self.reach) else { return false };
-        let ready = matches!(self.settled, Some(TransactionStatus::Idle | TransactionStatus::Open));
-        if !ready || !self.pipeline.is_empty() {
+        if !self.is_settled() || !self.pipeline.is_empty() {
             return false;
         }
         // What a transaction has changed, others do not see.
@@ -94,6 +93,11 @@ impl Postgres {
         out.send_upstream_unrecorded(&query);
         self.queue(now, Awaited::Catalog(Box::default()));
         true
+    }
+
+    /// Whether the server would take a query of the gateway's own now.
+    fn is_settled(&self) -> bool {
+        matches!(self.settled, Some(TransactionStatus::Idle | TransactionStatus::Open))
     }
 
     /// Has statements begin beside what other sessions do; `false`: their message waits until they may.
@@ -223,8 +227,12 @@ impl Postgres {
             );
         }
         let known = self.known.as_ref()?;
-        let changed =
-            self.plan.is_some() && known.made != self.member.made() && !self.member.uses(&statement.under.uses);
+        // At the beginning of a request it is read again, if not before then when the statement is about to begin.
+        let may_read = self.pipeline.is_empty() && self.is_settled() && !self.frozen;
+        let changed = self.plan.is_some()
+            && !may_read
+            && known.made != self.member.made()
+            && !self.member.uses(&statement.under.uses);
         if changed && self.frozen {
             return Some(
                 "definitions have changed since this transaction began, and it reads them as they were then (REPEATABLE \
