@@ -36,6 +36,9 @@ pub fn reads_only(permit: OpSet) -> bool {
 /// A relation or routine as `schema`, `name`.
 pub type QualifiedName = (Box<str>, Box<str>);
 
+/// The relations that a statement uses, in order.
+pub type Used = Arc<[QualifiedName]>;
+
 /// One statement in the words of the policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Classified {
@@ -73,7 +76,7 @@ pub struct Under {
     /// What names led to.
     pub reach: Option<Arc<Reach>>,
     /// The relations that the statement used there, however far; one without a name stands for any.
-    pub uses: Box<[QualifiedName]>,
+    pub uses: Used,
 }
 
 impl Under {
@@ -137,7 +140,7 @@ pub fn classify(
 }
 
 /// The relations that operations lead to, however far.
-pub fn used(accesses: &[Access], reach: &Reach) -> Box<[QualifiedName]> {
+pub fn used(accesses: &[Access], reach: &Reach) -> Used {
     let mut used = BTreeSet::new();
     for access in accesses {
         let Object::Table { schema, name } = &access.object else { continue };

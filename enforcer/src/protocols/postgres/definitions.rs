@@ -5,7 +5,7 @@
 use super::classify::{self, Classified, QualifiedName};
 use super::interplay::{Change, Conflict, Wanted};
 use super::machine::Postgres;
-use super::masking::{CATALOG_MS_MAX, Known};
+use super::masking::CATALOG_MS_MAX;
 use super::pipeline::{Awaited, defines, is_definition};
 use super::scan::Scanner;
 use super::verdict::{self, Denial};
@@ -16,8 +16,6 @@ use super::wire::write;
 use crate::core::machine::{Now, Outbox};
 use bytes::BytesMut;
 use lang::program::Object;
-use lang::protocol::Operation;
-use pgsql::snapshot::{Name, Relation};
 use pgsql::statement::{Action, Transaction};
 use std::sync::Arc;
 
@@ -131,17 +129,19 @@ impl Postgres {
         if !rests && change.is_none() {
             return Ok(());
         }
-        let mut read_before = Vec::new();
-        if let Some(reach) = &self.reach {
-            let others =
-                statements.iter().filter(|one| !one.under.reach.as_ref().is_some_and(|own| Arc::ptr_eq(own, reach)));
-            read_before.extend(others.map(|one| classify::used(&one.accesses, reach)));
+        let reach = self.reach.as_ref();
+        let as_read = |one: &Classified| one.under.reach.as_ref().map(Arc::as_ptr) == reach.map(Arc::as_ptr);
+        let under_way = |one: &Arc<Classified>| as_read(one) && self.member.has_just_begun(&one.under.uses);
+        if change.is_none() && statements.iter().all(under_way) {
+            return Ok(());
         }
-        let own = statements.iter().map(|one| &one.under.uses).chain(&read_before);
-        let uses = rests.then(|| own.flatten().collect());
-        // The end of a transaction rests on nothing.
-        let judged = self.plan.is_some() && !statements.iter().all(|one| matches!(one.action, Action::Transaction(_)));
-        let made = self.known.as_ref().map(|known| known.made).filter(|_| judged);
+        let read_before = statements.iter().filter(|one| !as_read(one));
+        let read_before = read_before.filter_map(|one| reach.map(|reach| classify::used(&one.accesses, reach)));
+        let own = statements.iter().map(|one| Arc::clone(&one.under.uses));
+        // Where a transaction begins or ends rests on nothing.
+        let transacts = statements.iter().all(|one| matches!(one.action, Action::Transaction(_)));
+        let uses = (rests && !transacts).then(|| read_before.chain(own).collect());
+        let made = self.known.as_ref().map(|known| known.made).filter(|_| self.plan.is_some() && !transacts);
         let wanted = Wanted { uses, change, made, now_mono_ms: now.mono_ms };
         self.member.enter(&wanted).map_err(|conflict| denial(&conflict))
     }
@@ -151,44 +151,9 @@ impl Postgres {
         let shown = self.publishes(statements);
         let mut change = Change { shown, ..Change::default() };
         for one in statements.iter().filter(|one| defines(one) && one.action != Action::Beside) {
-            self.add_change(one, &mut change);
+            add_change(one, &mut change);
         }
         (shown || change != Change::default()).then_some(change)
-    }
-
-    fn add_change(&self, statement: &Classified, change: &mut Change) {
-        let mut cascades = false;
-        for access in statement.accesses.iter().filter(|access| is_definition(access.op)) {
-            let name = match &access.object {
-                Object::Table { schema, name } => (schema.as_str().into(), name.as_str().into()),
-                Object::Nothing | Object::Kubernetes { .. } | Object::Path(_) | Object::Argv(_) => Default::default(),
-            };
-            if name == Default::default() && matches!(access.op, Operation::DdlDrop | Operation::DdlAlter) {
-                cascades = true;
-            } else if !statement.relations.iter().any(|(relation, _)| *relation == name) {
-                change.anything = true;
-            } else {
-                change.relations.insert(name);
-            }
-        }
-        if !cascades {
-            return;
-        }
-        change.anything |= change.relations.is_empty();
-        // Without a catalog nobody rests on one.
-        let Some(Known { catalog, .. }) = self.catalogs.latest(self.lease.connection()) else { return };
-        loop {
-            let rests = |name: &Name, relation: &Relation| {
-                let mut bases = catalog.bases_of(relation.oid).filter_map(|oid| catalog.name_of(oid));
-                !change.relations.contains(name) && bases.any(|base| change.relations.contains(base))
-            };
-            let above = catalog.relations().filter(|(name, relation)| rests(name, relation));
-            let above: Vec<Name> = above.map(|(name, _)| name.clone()).collect();
-            if above.is_empty() {
-                return;
-            }
-            change.relations.extend(above);
-        }
     }
 
     /// Whether statements may show other sessions new definitions: a change outside a transaction, or the end of one with
@@ -206,8 +171,8 @@ impl Postgres {
 
     /// The server is ready.
     pub(super) fn settle_definitions(&mut self, status: TransactionStatus) {
-        let defines = self.pipeline.runs().any(|run| run.statements.iter().any(|one| defines(one)));
-        self.member.settle(status, self.pipeline.is_empty(), defines);
+        let shows = self.member.changes() && self.pipeline.runs().any(|run| self.publishes(&run.statements));
+        self.member.settle(status, self.pipeline.is_empty(), shows);
     }
 
     /// Whether the catalog must be read again.
@@ -256,6 +221,22 @@ impl Postgres {
         out.send_upstream_unrecorded(&query);
         self.settled = None;
         self.pipeline.push_front(Awaited::Catalog(Box::default()));
+    }
+}
+
+/// Adds what a statement changes.
+fn add_change(statement: &Classified, change: &mut Change) {
+    for access in statement.accesses.iter().filter(|access| is_definition(access.op)) {
+        let name: QualifiedName = match &access.object {
+            Object::Table { schema, name } => (schema.as_str().into(), name.as_str().into()),
+            Object::Nothing | Object::Kubernetes { .. } | Object::Path(_) | Object::Argv(_) => Default::default(),
+        };
+        // CASCADE has no name: with a relation go its row type, and columns and routines that rest on it.
+        if statement.relations.iter().any(|(relation, _)| *relation == name) {
+            change.relations.insert(name);
+        } else {
+            change.anything = true;
+        }
     }
 }
 

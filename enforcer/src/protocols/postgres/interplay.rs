@@ -7,10 +7,14 @@
 //!
 //! Synchronous; time is an argument. It must never let two begin that may not meet, whichever comes first.
 
-use super::classify::QualifiedName;
+use super::classify::{QualifiedName, Used};
 use super::wire::server::TransactionStatus;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// How long what a session had under way counts after its end, in milliseconds: the target was told to cancel it.
+const CANCELLED_MS: u64 = 5_000;
 
 /// A change of definitions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,9 +42,9 @@ impl Change {
 
 /// What a message wants to begin.
 #[derive(Clone, Debug, Default)]
-pub struct Wanted<'n> {
+pub struct Wanted {
     /// The relations that its statements use, however far; `None` where no verdict rests on definitions.
-    pub uses: Option<Vec<&'n QualifiedName>>,
+    pub uses: Option<Vec<Used>>,
     /// What they change.
     pub change: Option<Change>,
     /// How many changes had ended when the definitions were read by which they were judged; `None` where that matters not.
@@ -68,28 +72,28 @@ impl Interplay {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let connection = Arc::clone(all.entry(connection.to_owned()).or_default());
         drop(all);
-        let number = {
+        let (number, made) = {
             let mut own = lock(&connection);
             own.joined += 1;
             let number = own.joined;
             own.members.insert(number, Doing::default());
-            number
+            (number, Arc::clone(&own.made))
         };
-        Member { connection, number, busy: false }
+        Member { connection, made, number, busy: false, changes: false, latest: None }
     }
 
     /// How many changes of definitions have ended on a connection.
     pub fn made(&self, connection: &str) -> u64 {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(connection).map_or(0, |connection| lock(connection).made)
+        all.get(connection).map_or(0, |connection| lock(connection).made())
     }
 }
 
 #[derive(Debug, Default)]
 struct Connection {
     joined: u64,
-    /// How many changes have ended.
-    made: u64,
+    /// How many changes have ended; written under the lock only.
+    made: Arc<AtomicU64>,
     /// How many are under way.
     changing: usize,
     /// How many sessions are over and may have left something behind that still runs.
@@ -103,12 +107,39 @@ struct Doing {
     /// Statements whose verdicts rest on definitions are under way.
     under_way: bool,
     /// The relations that they use.
-    uses: BTreeSet<QualifiedName>,
+    uses: Names,
     /// Those that statements before them used in the same transaction, so that the target keeps their definitions for it.
-    held: BTreeSet<QualifiedName>,
+    held: Names,
     change: Option<Change>,
-    /// The session is over: until when the target may still do what was under way, in milliseconds of the monotonic clock.
-    left_until_mono_ms: Option<u64>,
+    /// The session is over, and the target may still do what was under way.
+    over: bool,
+    /// Until when, in milliseconds of the monotonic clock; set by the first who asks after the end.
+    over_until_mono_ms: Option<u64>,
+}
+
+/// Names of relations, as statements use them together; each adds one at least, so that their number is bounded by that of
+/// the relations.
+#[derive(Debug, Default)]
+struct Names(Vec<Used>);
+
+impl Names {
+    fn iter(&self) -> impl Iterator<Item = &QualifiedName> {
+        self.0.iter().flat_map(|used| used.iter())
+    }
+
+    fn contains(&self, name: &QualifiedName) -> bool {
+        self.0.iter().any(|used| used.binary_search(name).is_ok())
+    }
+
+    fn contain_all(&self, names: &Used) -> bool {
+        self.0.iter().any(|used| Arc::ptr_eq(used, names)) || names.iter().all(|name| self.contains(name))
+    }
+
+    fn add(&mut self, names: &Used) {
+        if !self.contain_all(names) {
+            self.0.push(Arc::clone(names));
+        }
+    }
 }
 
 fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
@@ -120,30 +151,43 @@ fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
 #[derive(Debug)]
 pub struct Member {
     connection: Arc<Mutex<Connection>>,
+    made: Arc<AtomicU64>,
     number: u64,
     /// Whether anything stands to its name.
     busy: bool,
+    /// Whether a change of definitions does.
+    changes: bool,
+    /// What it began to use last, while that is under way.
+    latest: Option<Used>,
 }
 
 impl Member {
     /// How many changes of definitions have ended on the connection.
     pub fn made(&self) -> u64 {
-        lock(&self.connection).made
+        self.made.load(Ordering::Acquire)
+    }
+
+    /// Whether a change of definitions of its own is under way.
+    pub fn changes(&self) -> bool {
+        self.changes
     }
 
     /// Whether statements under way use these relations already: no change that concerned them has ended since.
-    pub fn uses(&self, names: &[QualifiedName]) -> bool {
-        let all = lock(&self.connection);
-        all.members
-            .get(&self.number)
-            .is_some_and(|own| own.under_way && names.iter().all(|name| own.uses.contains(name)))
+    pub fn uses(&self, names: &Used) -> bool {
+        let own = |own: &Doing| own.under_way && own.uses.contain_all(names);
+        self.has_just_begun(names) || lock(&self.connection).members.get(&self.number).is_some_and(own)
+    }
+
+    /// The same, as far as it is known without the others: of what was begun last.
+    pub fn has_just_begun(&self, names: &Used) -> bool {
+        self.latest.as_ref().is_some_and(|latest| Arc::ptr_eq(latest, names))
     }
 
     /// Begins what is wanted.
     ///
     /// # Errors
     /// When it cannot stand beside what another session does; nothing has begun then.
-    pub fn enter(&mut self, wanted: &Wanted<'_>) -> Result<(), Conflict> {
+    pub fn enter(&mut self, wanted: &Wanted) -> Result<(), Conflict> {
         let mut all = lock(&self.connection);
         let all = &mut *all;
         all.forget(wanted.now_mono_ms);
@@ -152,53 +196,50 @@ impl Member {
         }
         let own = all.members.entry(self.number).or_default();
         self.busy = true;
-        for name in wanted.uses.iter().flatten() {
+        if let Some(uses) = &wanted.uses {
             own.under_way = true;
-            if !own.uses.contains(*name) {
-                own.uses.insert((*name).clone());
+            for names in uses {
+                own.uses.add(names);
             }
+            self.latest = uses.last().cloned();
         }
-        own.under_way |= wanted.uses.is_some();
         if let Some(change) = &wanted.change {
+            self.changes = true;
             all.changing += usize::from(own.change.is_none());
             own.change.get_or_insert_default().add(change);
         }
         Ok(())
     }
 
-    /// The target has answered: all that was sent (`alone`), or with more to come. `defines`: that changes definitions.
-    pub fn settle(&mut self, status: TransactionStatus, alone: bool, defines: bool) {
+    /// The target has answered: all that was sent (`alone`), or with more to come. `shows`: that shows others new definitions.
+    pub fn settle(&mut self, status: TransactionStatus, alone: bool, shows: bool) {
         if !self.busy {
             return;
         }
         let mut all = lock(&self.connection);
         let Some(own) = all.members.get_mut(&self.number) else { return };
         if alone {
+            self.latest = None;
             own.under_way = false;
             if status == TransactionStatus::Open {
-                own.held.append(&mut own.uses);
+                own.uses.0.drain(..).for_each(|names| own.held.add(&names));
             } else {
-                own.uses.clear();
-                own.held.clear();
+                own.uses.0.clear();
+                own.held.0.clear();
             }
         }
-        let ended = status == TransactionStatus::Idle && !defines && own.change.take().is_some();
-        if let Some(change) = &mut own.change {
-            change.shown &= !alone;
+        let ended = status == TransactionStatus::Idle && !shows && own.change.take().is_some();
+        // COMMIT AND CHAIN shows what was changed, and leaves a transaction open.
+        let chained = match &mut own.change {
+            Some(change) => !shows && std::mem::take(&mut change.shown),
+            None => false,
+        };
+        self.changes = own.change.is_some();
+        self.busy = own.under_way || self.changes || !own.held.0.is_empty();
+        if chained {
+            all.made.fetch_add(1, Ordering::Release);
         }
-        self.busy = own.under_way || own.change.is_some() || !own.held.is_empty();
         all.end(ended);
-    }
-
-    /// The session is over; what it had under way is cancelled, and gone by then.
-    pub fn leave(&mut self, until_mono_ms: u64) {
-        let mut all = lock(&self.connection);
-        if let Some(own) = all.members.get_mut(&self.number)
-            && (own.under_way || own.change.is_some())
-        {
-            own.left_until_mono_ms = Some(until_mono_ms);
-            all.leaving += 1;
-        }
     }
 
     /// Locks of relations may have been given up: a savepoint was gone back to.
@@ -206,7 +247,7 @@ impl Member {
         if self.busy
             && let Some(own) = lock(&self.connection).members.get_mut(&self.number)
         {
-            own.held.clear();
+            own.held.0.clear();
         }
     }
 }
@@ -214,19 +255,26 @@ impl Member {
 impl Drop for Member {
     fn drop(&mut self) {
         let mut all = lock(&self.connection);
-        if all.members.get(&self.number).is_some_and(|own| own.left_until_mono_ms.is_none()) {
-            let own = all.members.remove(&self.number);
-            all.end(own.is_some_and(|own| own.change.is_some()));
+        match all.members.get_mut(&self.number) {
+            Some(own) if own.under_way || own.change.is_some() => {
+                own.over = true;
+                all.leaving += 1;
+            }
+            Some(_) | None => drop(all.members.remove(&self.number)),
         }
     }
 }
 
 impl Connection {
+    fn made(&self) -> u64 {
+        self.made.load(Ordering::Acquire)
+    }
+
     /// A session's part is over, or a change of it: whether it `changed` definitions.
     fn end(&mut self, changed: bool) {
         if changed {
             self.changing = self.changing.saturating_sub(1);
-            self.made += 1;
+            self.made.fetch_add(1, Ordering::Release);
         }
     }
 
@@ -235,34 +283,39 @@ impl Connection {
         if self.leaving == 0 {
             return;
         }
-        let gone = |doing: &Doing| doing.left_until_mono_ms.is_some_and(|until| until <= now_mono_ms);
-        let all = self.members.iter().filter(|(_, doing)| gone(doing));
-        for number in all.map(|(number, _)| *number).collect::<Vec<_>>() {
+        let gone = |doing: &mut Doing| {
+            let until = now_mono_ms.saturating_add(CANCELLED_MS);
+            doing.over && *doing.over_until_mono_ms.get_or_insert(until) <= now_mono_ms
+        };
+        let all = self.members.iter_mut().filter_map(|(number, doing)| gone(doing).then_some(number));
+        for number in all.copied().collect::<Vec<_>>() {
             let own = self.members.remove(&number);
             self.leaving = self.leaving.saturating_sub(1);
             self.end(own.is_some_and(|own| own.change.is_some()));
         }
     }
 
-    fn conflict(&self, number: u64, wanted: &Wanted<'_>) -> Option<Conflict> {
+    fn conflict(&self, number: u64, wanted: &Wanted) -> Option<Conflict> {
         let own = self.members.get(&number)?;
         let others = || self.members.iter().filter(|(other, _)| **other != number).map(|(_, doing)| doing);
         if let Some(uses) = &wanted.uses
             && self.changing > usize::from(own.change.is_some())
         {
             let mut changes = others().filter_map(|other| other.change.as_ref());
-            let kept = |name: &QualifiedName| own.uses.contains(name) || own.held.contains(name);
             let conflict = changes.find_map(|change| {
-                let name = uses.iter().find(|name| change.concerns(name) && !kept(name));
+                // What is held keeps nobody from making a trigger: it does not change before that is shown.
+                let kept = |name: &QualifiedName| own.uses.contains(name) || !change.shown && own.held.contains(name);
+                let mut names = uses.iter().flat_map(|used| used.iter());
+                let name = names.find(|name| change.concerns(name) && !kept(name));
                 let unnamed = change.anything && change.shown && !own.under_way;
-                (name.is_some() || unnamed).then(|| Conflict::Changed(name.map(|name| (*name).clone())))
+                (name.is_some() || unnamed).then(|| Conflict::Changed(name.cloned()))
             });
             if conflict.is_some() {
                 return conflict;
             }
         }
-        let known = |uses: &Vec<&QualifiedName>| own.under_way && uses.iter().all(|name| own.uses.contains(*name));
-        if wanted.made.is_some_and(|made| made != self.made) && !wanted.uses.as_ref().is_some_and(known) {
+        let known = |uses: &Vec<Used>| own.under_way && uses.iter().all(|names| own.uses.contain_all(names));
+        if wanted.made.is_some_and(|made| made != self.made()) && !wanted.uses.as_ref().is_some_and(known) {
             return Some(Conflict::Changed(None));
         }
         let change = wanted.change.as_ref()?;
@@ -271,10 +324,9 @@ impl Connection {
         if !all.shown || own.change.as_ref() == Some(&all) {
             return None;
         }
-        let mut under_way = others().filter(|other| other.under_way);
-        under_way.find_map(|other| {
-            let name = other.uses.iter().find(|name| all.concerns(name));
-            (name.is_some() || all.anything).then(|| Conflict::Used(name.cloned()))
+        others().find_map(|other| {
+            let name = other.uses.iter().chain(other.held.iter()).find(|name| all.concerns(name));
+            (name.is_some() || all.anything && other.under_way).then(|| Conflict::Used(name.cloned()))
         })
     }
 }
@@ -293,7 +345,7 @@ mod tests {
     }
 
     fn uses(member: &mut Member, relation: &str) -> Result<(), Conflict> {
-        member.enter(&Wanted { uses: Some(vec![&name(relation)]), ..Wanted::default() })
+        member.enter(&Wanted { uses: Some(vec![[name(relation)].into()]), ..Wanted::default() })
     }
 
     fn changes(member: &mut Member, change: Change) -> Result<(), Conflict> {
@@ -334,13 +386,28 @@ mod tests {
         let (mut one, mut other) = (interplay.join("c"), interplay.join("c"));
         uses(&mut other, "t").unwrap();
         other.settle(Open, true, false);
-        assert_eq!(changes(&mut one, change("t", true)), Ok(()), "the target makes it wait");
+        assert_eq!(changes(&mut one, change("t", true)), Err(Conflict::Used(Some(name("t")))));
+        assert_eq!(changes(&mut one, change("t", false)), Ok(()), "the target makes it wait");
         assert_eq!(uses(&mut other, "t"), Ok(()));
         other.settle(Open, true, false);
         other.release();
         assert!(uses(&mut other, "t").is_err(), "a savepoint gave its lock up");
-        drop(one);
+        one.settle(Idle, true, false);
         assert_eq!(uses(&mut other, "t"), Ok(()));
+    }
+
+    #[test]
+    fn what_a_commit_shows_is_known_though_its_session_goes_on() {
+        let interplay = Interplay::default();
+        let (mut one, other) = (interplay.join("c"), interplay.join("c"));
+        changes(&mut one, Change { anything: true, ..Change::default() }).unwrap();
+        one.settle(Open, true, false);
+        assert_eq!(other.made(), 0);
+        changes(&mut one, Change { shown: true, ..Change::default() }).unwrap();
+        one.settle(Open, false, true);
+        assert_eq!(other.made(), 0, "the COMMIT is not answered");
+        one.settle(Open, true, false);
+        assert_eq!(other.made(), 1, "COMMIT AND CHAIN");
     }
 
     #[test]
@@ -363,8 +430,7 @@ mod tests {
         let interplay = Interplay::default();
         let (mut one, mut other) = (interplay.join("c"), interplay.join("c"));
         let begin = |member: &mut Member, made, relation| {
-            let name = name(relation);
-            member.enter(&Wanted { uses: Some(vec![&name]), made: Some(made), ..Wanted::default() })
+            member.enter(&Wanted { uses: Some(vec![[name(relation)].into()]), made: Some(made), ..Wanted::default() })
         };
         begin(&mut other, 0, "t").unwrap();
         changes(&mut one, change("u", true)).unwrap();
@@ -379,16 +445,15 @@ mod tests {
         let interplay = Interplay::default();
         let (mut one, mut other) = (interplay.join("c"), interplay.join("c"));
         uses(&mut other, "t").unwrap();
-        other.leave(100);
         drop(other);
         let at = |now_mono_ms| Wanted { change: Some(change("t", true)), now_mono_ms, ..Wanted::default() };
-        assert_eq!(one.enter(&at(99)), Err(Conflict::Used(Some(name("t")))));
-        assert_eq!(one.enter(&at(100)), Ok(()));
-        one.leave(200);
+        assert_eq!(one.enter(&at(90)), Err(Conflict::Used(Some(name("t")))));
+        assert_eq!(one.enter(&at(89 + CANCELLED_MS)), Err(Conflict::Used(Some(name("t")))));
+        assert_eq!(one.enter(&at(90 + CANCELLED_MS)), Ok(()));
         drop(one);
         let mut third = interplay.join("c");
         assert_eq!((uses(&mut third, "t").is_err(), third.made()), (true, 0));
-        third.enter(&Wanted { now_mono_ms: 200, ..Wanted::default() }).unwrap();
+        third.enter(&Wanted { now_mono_ms: CANCELLED_MS, ..Wanted::default() }).unwrap();
         assert_eq!((uses(&mut third, "t"), third.made()), (Ok(()), 1));
     }
 }

@@ -89,7 +89,8 @@ impl Postgres {
         if !failed || matches!(statement.action, Action::Transaction(_)) {
             return denial;
         }
-        Denial::saying(reply::in_failed_transaction().message).with_code(SqlState::IN_FAILED_TRANSACTION)
+        let said = Denial::saying(reply::in_failed_transaction().message).with_code(SqlState::IN_FAILED_TRANSACTION);
+        Box::new(Denial { accesses: denial.accesses, ..*said })
     }
 
     /// Judges one statement with everything that it executes by name, and adds it to what is permitted.

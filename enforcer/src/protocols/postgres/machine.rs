@@ -438,7 +438,6 @@ impl Postgres {
         if !self.pipeline.is_empty() {
             out.cancel_upstream();
         }
-        self.member.leave(now.mono_ms.saturating_add(CANCEL_GRACE_MS));
         let mut bytes = BytesMut::new();
         reply::ended(close.cause, &close.sentence).write(&mut bytes);
         self.tell(now, bytes.freeze(), out);

@@ -6,7 +6,7 @@
 use super::classify::Text;
 use super::holding::Back;
 use super::judging::{STATEMENT, empty, notice_of, too_many, unknown};
-use super::machine::{CANCEL_GRACE_MS, Copying, Postgres, Skipping};
+use super::machine::{Copying, Postgres, Skipping};
 use super::names::{Full, Meanings};
 use super::pipeline::{Awaited, Freed, Run};
 use super::verdict::{self, Denial};
@@ -292,7 +292,6 @@ impl Postgres {
             self.next = Some(frame.clone());
             return;
         }
-        self.member.leave(now.mono_ms.saturating_add(CANCEL_GRACE_MS));
         run.extend_from_slice(frame.whole());
         Self::flush_client_run(now, run, out);
         self.done = true;
