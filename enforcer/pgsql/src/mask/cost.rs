@@ -35,7 +35,7 @@ fn catalog() -> Catalog {
             let kind = if text { "text" } else { "integer" };
             row(&["column", oid, &(at + 1).to_string(), column, kind, if text { "t" } else { "f" }, "f", "t"]);
         }
-        row(&["index", oid, "t", "t", "1", "1", "t", "", "f"]);
+        row(&["index", oid, "t", "t", "1", "1", "t", "", "f", "1"]);
     }
     builder.build()
 }

@@ -73,7 +73,8 @@ fn follow(plan: &Plan, view: u32, columns: &BTreeSet<Box<str>>, fed: &mut Fed, s
 /// The names in the expressions of these columns of a query; `None` when they cannot be told.
 fn named(tree: &pg::Node, columns: &BTreeSet<Box<str>>) -> Option<BTreeSet<Box<str>>> {
     let Some(E::SelectStmt(select)) = tree.node.as_ref() else { return None };
-    if select.op != pg::SetOperation::SetopNone as i32 || select.with_clause.is_some() {
+    let one = select.op == pg::SetOperation::SetopNone as i32 && select.with_clause.is_none();
+    if !one || !select.from_clause.iter().all(keeps_names) {
         return None;
     }
     let mut names = BTreeSet::new();
@@ -91,10 +92,23 @@ fn named(tree: &pg::Node, columns: &BTreeSet<Box<str>>) -> Option<BTreeSet<Box<s
             names.extend(found.columns);
         }
     }
-    // A star, or a relation's name for its whole row, stands for every column.
-    let star = blind::find(tree, &mut |field, text| field == blind::NODE && text == "AStar");
+    // A star, or a relation's name for its whole row, stands for every column; a query inside has names of its own.
+    let star = blind::find(tree, &mut |field, text| field == blind::NODE && matches!(text, "AStar" | "SubLink"));
     let row = blind::find(tree, &mut |field, text| matches!(field, "relname" | "aliasname") && names.contains(text));
     (!star && !row).then_some(names)
+}
+
+/// Whether the columns of an item of FROM are called as in the relations themselves.
+fn keeps_names(item: &pg::Node) -> bool {
+    let renames = |alias: Option<&pg::Alias>| alias.is_some_and(|alias| !alias.colnames.is_empty());
+    match item.node.as_ref() {
+        Some(E::RangeVar(relation)) => !renames(relation.alias.as_ref()),
+        Some(E::JoinExpr(join)) => {
+            let sides = [join.larg.as_deref(), join.rarg.as_deref()];
+            !renames(join.alias.as_ref()) && sides.into_iter().flatten().all(keeps_names)
+        }
+        _ => false,
+    }
 }
 
 /// The columns that an expression names.

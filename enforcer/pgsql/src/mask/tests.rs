@@ -27,7 +27,7 @@ fn catalog() -> Catalog {
     }
     row(&["derives", "3", "1"]);
     row(&["derives", "5", "1"]);
-    row(&["index", "1", "t", "t", "1", "1", "t", "", "f"]);
+    row(&["index", "1", "t", "t", "1", "1", "t", "", "f", "1"]);
     builder.build()
 }
 
@@ -224,8 +224,8 @@ fn ordered_plan() -> Plan {
     for (number, name) in [("1", "id"), ("2", "email"), ("3", "city")] {
         row(&["column", "1", number, name, "text", "t", "f", "t"]);
     }
-    row(&["index", "1", "t", "t", "1", "1", "t", "", "f"]);
-    row(&["index", "1", "f", "f", "3 2", "3 2", "t", "", "f"]);
+    row(&["index", "1", "t", "t", "1", "1", "t", "", "f", "1"]);
+    row(&["index", "1", "f", "f", "3 2", "3 2", "t", "", "f", "2"]);
     let mut masks = Masks::default();
     let columns = [("email".into(), MaskAs::Nullify)].into_iter().collect();
     masks.relations.insert(("public".into(), "people".into()), RelationMasks { columns, ..RelationMasks::default() });

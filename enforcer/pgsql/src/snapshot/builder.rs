@@ -244,13 +244,16 @@ impl Builder {
     fn index(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
         let (primary, unique, simple, computed) =
             (row.flag(2)?, row.flag(3)?, row.flag(6)?, row.maybe(7)?.unwrap_or_default().to_owned());
-        let keys = numbers(row.text(4)?)?;
+        let mut keys = numbers(row.text(4)?)?;
         let leading = keys.first().copied().unwrap_or_default();
         let mut columns: BTreeSet<i16> = keys.iter().copied().filter(|key| *key > 0).collect();
         columns.extend(numbers(row.text(5)?)?);
         let clustered = row.flag(8)?;
+        // What is held along (INCLUDE) is no key.
+        let along = keys.split_off(usize::try_from(row.number(9)?).map_err(|_| Unexpected)?.min(keys.len()));
         self.with(row.oid(1)?, |relation| {
-            if computed.contains(".*") {
+            let whole = computed.contains(".*");
+            if whole {
                 // A whole row: the server notes no column of it.
                 columns.extend(relation.columns.iter().map(|column| column.number));
             }
@@ -258,19 +261,23 @@ impl Builder {
                 relation.clustered_by.clone_from(&columns);
             }
             if primary && simple {
-                relation.primary_key = Some(keys);
+                relation.primary_key = Some(keys.clone());
             }
             if !computed.is_empty() {
                 relation.analysed.extend(columns.iter().copied());
             }
+            // Columns that the expressions and the condition may name; too many rather than too few.
+            let spelled = |name: &str| computed.contains(name) || computed.contains(&name.replace('"', "\"\""));
+            let named = relation.columns.iter().filter(|column| spelled(&column.name));
+            let named: BTreeSet<i16> = named.map(|column| column.number).collect();
             if unique {
                 let what = "a unique index or constraint";
-                relation.evaluated.push(Evaluated { what, columns: columns.clone(), refers: None, validated: true });
+                let tests =
+                    |number: &&i16| whole || !along.contains(number) || keys.contains(number) || named.contains(number);
+                let columns = columns.iter().filter(tests).copied().collect();
+                relation.evaluated.push(Evaluated { what, columns, refers: None, validated: true });
             } else if !computed.is_empty() {
-                // Columns that the expressions and the condition may name; too many rather than too few.
-                let spelled = |name: &str| computed.contains(name) || computed.contains(&name.replace('"', "\"\""));
-                let named = relation.columns.iter().filter(|column| spelled(&column.name));
-                let columns = named.map(|column| column.number).collect();
+                let columns = named;
                 let what = "an index over an expression";
                 relation.evaluated.push(Evaluated { what, columns, refers: None, validated: true });
             }

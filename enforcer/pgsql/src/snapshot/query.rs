@@ -1,10 +1,19 @@
 //! The statements that read a catalog snapshot, as the gateway's own account. Every row begins with the word that says
 //! what it is; see [`super::Builder::row`]. They read definitions only, never rows of a user's table.
 
+/// Extensions whose routines compute by what they are given alone, and read no table.
+macro_rules! harmless_extensions {
+    () => {
+        "('btree_gin','btree_gist','citext','cube','earthdistance','fuzzystrmatch','hstore','intarray','isn','ltree','pg_trgm',\
+         'pgcrypto','seg','unaccent','uuid-ossp')"
+    };
+}
+
 /// Every part of a snapshot, in one text: PostgreSQL 15 to 18.
 ///
 /// The session's `search_path` is pinned, so that `pg_get_viewdef` and `format_type` qualify whatever it does not show.
-pub const TEXT: &str = "\
+pub const TEXT: &str = concat!(
+    "\
 select 'isolation', pg_catalog.current_setting('transaction_isolation');\
 select 'default', f.adrelid, f.adnum from pg_catalog.pg_attrdef f join pg_catalog.pg_attribute a \
  on a.attrelid = f.adrelid and a.attnum = f.adnum where a.attgenerated = '';\
@@ -49,7 +58,7 @@ select 'index', i.indrelid, i.indisprimary, i.indisunique or i.indisexclusion, i
  and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjid = i.indrelid and d.refobjsubid > 0), ''), \
  i.indisvalid and i.indimmediate and i.indpred is null and i.indexprs is null, \
  pg_catalog.concat_ws(', ', pg_catalog.pg_get_expr(i.indpred, i.indrelid), pg_catalog.pg_get_expr(i.indexprs, i.indrelid)), \
- i.indisclustered \
+ i.indisclustered, i.indnkeyatts \
 from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indrelid \
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname !~ '^pg_';\
 select distinct 'analysed', s.stxrelid, d.refobjsubid from pg_catalog.pg_statistic_ext s join pg_catalog.pg_depend d \
@@ -68,7 +77,8 @@ union select 'serial', d.refobjid, f.adrelid, f.adnum from pg_catalog.pg_attrdef
 join pg_catalog.pg_class c on c.oid = d.refobjid and c.relkind = 'S';\
 select 'constraint', k.contype, k.conrelid, coalesce(pg_catalog.array_to_string(k.conkey, ' '), ''), \
  k.confrelid, coalesce(pg_catalog.array_to_string(k.confkey, ' '), ''), k.convalidated \
-from pg_catalog.pg_constraint k where k.contype in ('c', 'f', 'x') and k.conrelid <> 0;\
+from pg_catalog.pg_constraint k where k.contype in ('c', 'f', 'x') and k.conrelid <> 0 \
+ and pg_catalog.to_jsonb(k) ->> 'conenforced' is distinct from 'false';\
 select distinct 'generated', d.objid, d.objsubid, d.refobjsubid from pg_catalog.pg_depend d \
 join pg_catalog.pg_attribute a on a.attrelid = d.objid and a.attnum = d.objsubid and a.attgenerated <> '' \
 where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refclassid = d.classid \
@@ -85,8 +95,9 @@ select 'policy', p.polrelid, case when d.refclassid = 'pg_catalog.pg_class'::pg_
  where d.refclassid <> 'pg_catalog.pg_operator'::pg_catalog.regclass or not exists \
  (select from pg_catalog.pg_depend b join pg_catalog.pg_extension e on e.oid = b.refobjid \
  where b.classid = d.refclassid and b.objid = d.refobjid and b.deptype = 'e' \
- and e.extname in ('btree_gin','btree_gist','citext','cube','earthdistance','fuzzystrmatch','hstore','intarray','isn',\
-'ltree','pg_trgm','pgcrypto','seg','unaccent','uuid-ossp'));\
+ and e.extname in ",
+    harmless_extensions!(),
+    ");\
 select distinct 'names', r.ev_class, d.refobjid from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d \
  on d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.objid = r.oid and d.refobjid >= 16384 \
  and d.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass \
@@ -110,8 +121,9 @@ select 'partitioned', p.partrelid, p.partattrs::pg_catalog.text from pg_catalog.
 select 'routine', n.nspname, p.proname, \
  exists (select from pg_catalog.pg_depend d join pg_catalog.pg_extension e on e.oid = d.refobjid \
  where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = p.oid and d.deptype = 'e' \
- and e.extname in ('btree_gin','btree_gist','citext','cube','earthdistance','fuzzystrmatch','hstore','intarray','isn',\
-'ltree','pg_trgm','pgcrypto','seg','unaccent','uuid-ossp')), \
+ and e.extname in ",
+    harmless_extensions!(),
+    "), \
  p.pronargs > 0 and p.pronargs - p.pronargdefaults <= 1 and (t.typtype <> 'c' or not exists (select from pg_catalog.pg_attribute a \
  where a.attrelid = t.typrelid and a.attname = p.proname and a.attnum > 0 and not a.attisdropped)), \
  p.prosecdef, p.prokind, p.provolatile, \
@@ -123,8 +135,9 @@ where p.oid >= 16384 and n.nspname !~ '^pg_t';\
 select 'operator', o.oprname from pg_catalog.pg_operator o where o.oid >= 16384 and not exists \
  (select from pg_catalog.pg_depend d join pg_catalog.pg_extension e on e.oid = d.refobjid \
  where d.classid = 'pg_catalog.pg_operator'::pg_catalog.regclass and d.objid = o.oid and d.deptype = 'e' \
- and e.extname in ('btree_gin','btree_gist','citext','cube','earthdistance','fuzzystrmatch','hstore','intarray','isn',\
-'ltree','pg_trgm','pgcrypto','seg','unaccent','uuid-ossp'));\
+ and e.extname in ",
+    harmless_extensions!(),
+    ");\
 select 'provisioned', c.oid, d.description from pg_catalog.pg_class c \
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace and n.nspname ~ '^leasehold_.+_(key|v_[0-9a-f]{12})$' \
 join pg_catalog.pg_description d on d.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objoid = c.oid \
@@ -136,14 +149,16 @@ join pg_catalog.pg_class c on c.oid = r.ev_class join pg_catalog.pg_namespace n 
 where r.ev_type = '1' and n.nspname !~ '^leasehold_.+_(key|v_[0-9a-f]{12})$' and not exists \
  (select from pg_catalog.pg_depend b join pg_catalog.pg_extension e on e.oid = b.refobjid \
  where b.classid = d.refclassid and b.objid = d.refobjid and b.deptype = 'e' \
- and e.extname in ('btree_gin','btree_gist','citext','cube','earthdistance','fuzzystrmatch','hstore','intarray','isn',\
-'ltree','pg_trgm','pgcrypto','seg','unaccent','uuid-ossp'));\
+ and e.extname in ",
+    harmless_extensions!(),
+    ");\
 with recursive made(source, target, asked) as (\
  select k.castsource, k.casttarget, k.castcontext = 'e' from pg_catalog.pg_cast k \
  where k.oid >= 16384 and k.castfunc >= 16384 and not exists (select from pg_catalog.pg_depend d join pg_catalog.pg_extension e \
  on e.oid = d.refobjid where d.classid = 'pg_catalog.pg_cast'::pg_catalog.regclass and d.objid = k.oid and d.deptype = 'e' \
- and e.extname in ('btree_gin','btree_gist','citext','cube','earthdistance','fuzzystrmatch','hstore','intarray','isn',\
-'ltree','pg_trgm','pgcrypto','seg','unaccent','uuid-ossp'))), \
+ and e.extname in ",
+    harmless_extensions!(),
+    ")), \
 within(inner_type, outer_type) as materialized (\
  select t.typelem, t.oid from pg_catalog.pg_type t where t.typelem <> 0 \
  union all select t.typbasetype, t.oid from pg_catalog.pg_type t where t.typbasetype <> 0 \
@@ -171,8 +186,9 @@ with recursive uses(class, object, routine) as (\
  'pg_catalog.pg_type'::pg_catalog.regclass, 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass) and p.oid >= 16384 \
  and not exists (select from pg_catalog.pg_depend b join pg_catalog.pg_extension e on e.oid = b.refobjid \
  where b.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and b.objid = p.oid and b.deptype = 'e' \
- and e.extname in ('btree_gin','btree_gist','citext','cube','earthdistance','fuzzystrmatch','hstore','intarray','isn',\
-'ltree','pg_trgm','pgcrypto','seg','unaccent','uuid-ossp')) \
+ and e.extname in ",
+    harmless_extensions!(),
+    ") \
  union select c.class, c.object, p.oid from (\
  select 'pg_catalog.pg_class'::pg_catalog.regclass, i.indexrelid, i.indclass from pg_catalog.pg_index i \
  union all select 'pg_catalog.pg_class'::pg_catalog.regclass, d.partrelid, d.partclass from pg_catalog.pg_partitioned_table d) \
@@ -180,8 +196,9 @@ with recursive uses(class, object, routine) as (\
  join pg_catalog.pg_amproc m on m.amprocfamily = o.opcfamily join pg_catalog.pg_proc p on p.oid = m.amproc and p.oid >= 16384 \
  and not exists (select from pg_catalog.pg_depend b join pg_catalog.pg_extension e on e.oid = b.refobjid \
  where b.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and b.objid = p.oid and b.deptype = 'e' \
- and e.extname in ('btree_gin','btree_gist','citext','cube','earthdistance','fuzzystrmatch','hstore','intarray','isn',\
-'ltree','pg_trgm','pgcrypto','seg','unaccent','uuid-ossp'))), \
+ and e.extname in ",
+    harmless_extensions!(),
+    ")), \
 holds(oid, routine) as (select k.contypid, u.routine from uses u join pg_catalog.pg_constraint k on k.oid = u.object \
  where u.class = 'pg_catalog.pg_constraint'::pg_catalog.regclass and k.contypid <> 0 \
  union select t.oid, u.routine from uses u join pg_catalog.pg_type t on t.oid = u.object and t.typtype in ('d', 'r') \
@@ -220,7 +237,8 @@ union select 'body', p.oid::pg_catalog.text, l.lanname::pg_catalog.text, case wh
  and (p.proconfig is null or p.proconfig <@ array['search_path=pg_catalog', 'search_path=public', \
  'search_path=pg_catalog, pg_temp', 'search_path=public, pg_temp']) then p.prosrc end \
  from uses u join pg_catalog.pg_proc p on p.oid = u.routine join pg_catalog.pg_language l on l.oid = p.prolang;\
-select 'extension', e.extname, e.extversion from pg_catalog.pg_extension e";
+select 'extension', e.extname, e.extversion from pg_catalog.pg_extension e"
+);
 
 /// Rows that are read at the most.
 pub const ROWS_MAX: usize = 400_000;

@@ -65,15 +65,16 @@ impl Postgres {
             return false;
         }
         // What a transaction has changed, others do not see.
-        if !self.redefined
-            && !self.redefined_for_now
-            && let Some(newer) = self.catalogs.latest(self.lease.connection())
-            && (newer.made, newer.read_mono_ms) > (known.made, known.read_mono_ms)
-            && !known.catalog.has_temporary()
-        {
-            self.known = Some(newer);
-            self.lay_masks();
-            return self.reads_catalog(now, run, out);
+        let learned = self.catalogs.learned();
+        if learned != self.learned && !self.redefined && !self.redefined_for_now && !known.catalog.has_temporary() {
+            self.learned = learned;
+            if let Some(newer) = self.catalogs.latest(self.lease.connection())
+                && (newer.made, newer.read_mono_ms) > (known.made, known.read_mono_ms)
+            {
+                self.known = Some(newer);
+                self.lay_masks();
+                return self.reads_catalog(now, run, out);
+            }
         }
         if !self.catalog_is_old(now) || self.frozen && !self.redefined {
             if self.settled == Some(TransactionStatus::Idle) {

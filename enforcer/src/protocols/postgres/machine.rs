@@ -99,6 +99,8 @@ pub struct Postgres {
     pub(super) changes_when_asked: u64,
     /// How many of them the catalog knew that was known outside a transaction last.
     pub(super) made_outside: u64,
+    /// How many catalogs the gateway had learnt when it looked for a newer one last.
+    pub(super) learned: u64,
     /// The transaction reads definitions as they were when it began (REPEATABLE READ, SERIALIZABLE).
     pub(super) frozen: bool,
     /// Until when the next message waits for what other sessions use or change, in milliseconds of the monotonic clock.
@@ -188,6 +190,7 @@ pub fn start(now: Now, parts: Parts) -> Postgres {
         in_transaction: false,
         changes_when_asked: 0,
         made_outside: 0,
+        learned: 0,
         frozen: false,
         waits_until_mono_ms: None,
         look_at_mono_ms: None,

@@ -19,6 +19,7 @@ use pgsql::snapshot::{Catalog, Name, Unexpected};
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How long a catalog is trusted before a session reads it again, in milliseconds.
@@ -53,6 +54,8 @@ struct Laid {
 #[derive(Debug, Default)]
 pub struct Catalogs {
     known: Mutex<BTreeMap<String, Known>>,
+    /// How many catalogs were learnt.
+    learned: AtomicU64,
     /// What sessions use and change.
     pub interplay: Interplay,
     laid: Mutex<Vec<Laid>>,
@@ -61,6 +64,11 @@ pub struct Catalogs {
 }
 
 impl Catalogs {
+    /// How many catalogs were learnt: as long as it stays, so does the newest of every connection.
+    pub fn learned(&self) -> u64 {
+        self.learned.load(Ordering::Acquire)
+    }
+
     /// The newest catalog of a connection.
     pub fn latest(&self, connection: &str) -> Option<Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).get(connection).cloned()
@@ -78,6 +86,7 @@ impl Catalogs {
         // One that was asked for earlier may come later.
         if all.get(connection).is_none_or(|newest| newest.made <= made) {
             all.insert(connection.to_owned(), known.clone());
+            self.learned.fetch_add(1, Ordering::Release);
         }
         known
     }
