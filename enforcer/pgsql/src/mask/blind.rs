@@ -11,8 +11,11 @@ use std::fmt;
 const PLACES: [&str; 7] =
     ["location", "name_location", "arg_location", "list_start", "list_end", "rexpr_list_start", "rexpr_list_end"];
 
-/// What [`find`] calls the field of a node's own name.
+/// What [`find`] calls the field of a node's own name, or of a flag that is set.
 pub(super) const NODE: &str = "";
+
+/// The flag of NATURAL JOIN.
+pub(super) const NATURAL: &str = "is_natural";
 
 /// The digest of a tree; `None` when it holds what has no digest.
 pub(super) fn digest(tree: &pg::Node) -> Option<[u8; 32]> {
@@ -22,7 +25,7 @@ pub(super) fn digest(tree: &pg::Node) -> Option<[u8; 32]> {
 }
 
 /// Whether a tree holds what is looked for: `is` gets the name of each field with a text, and the text; of each node
-/// [`NODE`] and its name. A tree that cannot be read to its end counts as one that holds it.
+/// [`NODE`] and its name, and of each flag that is set. A tree that cannot be read to its end counts as one that holds it.
 pub(super) fn find(tree: &pg::Node, is: &mut dyn FnMut(&str, &str) -> bool) -> bool {
     tree.serialize(Blind { seen: &mut Looking(is), field: NODE }).is_err()
 }
@@ -33,7 +36,7 @@ trait Seen {
     fn kind(&mut self, _: Kind) {}
     /// A number, whatever it means.
     fn number(&mut self, _: u64) {}
-    /// A node of this name; an error ends the reading.
+    /// A node, or a flag that is set, of this name; an error ends the reading.
     fn node(&mut self, _: &'static str) -> Result<(), Stop> {
         Ok(())
     }
@@ -131,6 +134,9 @@ impl<'s, S: Seen> Serializer for Blind<'s, S> {
     type SerializeStructVariant = Impossible<(), Stop>;
 
     fn serialize_bool(self, value: bool) -> Result<(), Stop> {
+        if value {
+            self.seen.node(self.field)?;
+        }
         self.number(u64::from(value))
     }
 

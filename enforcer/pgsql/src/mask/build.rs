@@ -43,8 +43,8 @@ pub(super) fn plan(catalog: Arc<Catalog>, masks: Masks, mut facts: SessionFacts)
         tainted: BTreeSet::new(),
         provided: Vec::new(),
         serials: false,
-        brittle: BTreeSet::new(),
         fed: hashes::Fed::new(),
+        feeding: BTreeSet::new(),
         effects: Effects::default(),
         masks,
     };
@@ -54,21 +54,10 @@ pub(super) fn plan(catalog: Arc<Catalog>, masks: Masks, mut facts: SessionFacts)
     builder.sequences();
     builder.views();
     let mut plan = builder.plan;
-    plan.fed = hashes::all(&plan);
-    plan.brittle = brittle(&plan);
+    (plan.fed, plan.feeding) = hashes::all(&plan);
     plan.effects = Effects::new(&plan);
     plan.shapes = plan.treatments.values().flat_map(Treatment::shapes).map(|shape| shape.digest).collect();
     plan
-}
-
-/// Columns of which a comparison may fail by a cast, where the order of rows must not show for which.
-fn brittle(plan: &Plan) -> BTreeSet<Box<str>> {
-    let ordered = plan.catalog.relations().filter(|(name, _)| match plan.treatment(name) {
-        Some(Treatment::Covered(cover)) => cover.access.is_ordered(),
-        Some(Treatment::Closed(_)) | None => false,
-    });
-    let columns = ordered.flat_map(|(_, relation)| &relation.columns);
-    columns.filter(|column| column.kind.starts_with("numeric")).map(|column| column.name.clone()).collect()
 }
 
 /// The masks of every table, with what it inherits and what is computed from masked columns.
@@ -213,7 +202,7 @@ impl Build {
     /// Why a table cannot be shown even with masks.
     fn closed(&self, relation: &Relation, found: &Effective) -> Option<String> {
         let catalog = &self.plan.catalog;
-        for parent in catalog.parents_of(relation.oid) {
+        for parent in catalog.ancestors(relation.oid) {
             let Some((_, above)) = named(catalog, parent) else { continue };
             let masked =
                 |by: &i16| *by == 0 || found.columns.keys().any(|number| same_column(relation, *number, above, *by));

@@ -3,7 +3,7 @@
 //!
 //! A routine is let through when its text can be shown to name nothing masked and to call nothing unknown.
 
-use super::{Plan, blind, written};
+use super::{Plan, blind, rewrite, written};
 use crate::harmless::HARMLESS;
 use crate::routines::is_sensitive_name;
 use crate::snapshot::body::Body;
@@ -44,7 +44,7 @@ const COMPARES: &[(&str, &str)] = &[
 /// What runs along with a change when a relation has rewrite rules: the server's own statements are rewritten too.
 const RULE: &str = "a rewrite rule";
 
-/// Built-ins that run in routines and change nothing but a sequence.
+/// Built-ins that run in routines and change nothing but a sequence: harmless where none gives a masked column its numbers.
 const SEQUENCES: &[&str] = &["currval", "lastval", "nextval", "setval"];
 
 /// A routine that takes the name of a type as text.
@@ -62,6 +62,8 @@ impl Effects {
                 effects.type_oids.insert(one.oid);
             }
         }
+        let by_routine = |oid: u32| catalog.compared_by(oid).any(|body| !told.keeps_quiet(body));
+        let compared = catalog.relations().map(|(_, relation)| relation.oid).filter(|oid| by_routine(*oid)).collect();
         for (_, relation) in catalog.relations() {
             for (what, body) in catalog.runs_on_write(relation.oid) {
                 if what == DEFERRED || !told.keeps_quiet(body) {
@@ -69,22 +71,23 @@ impl Effects {
                 }
             }
         }
-        if !effects.type_oids.is_empty() {
-            effects.read = effects.makes_checked(catalog);
-        }
+        effects.read = effects.makes_checked(catalog, compared);
         effects
     }
 
-    /// Relations with a column of a checked type, of which a statement can make a value without its name; those whose
-    /// query or row policies name one; and what reads them.
-    fn makes_checked(&self, catalog: &Catalog) -> BTreeSet<u32> {
+    /// Beside those whose rows the server compares by somebody's routine, by an index or to find a part: relations with a
+    /// column of a checked type, of which a statement can make a value without its name; those whose query or row policies name
+    /// one; and what reads any of them.
+    fn makes_checked(&self, catalog: &Catalog, mut read: BTreeSet<u32>) -> BTreeSet<u32> {
         let itself = |relation: &Relation| {
             self.written.get(&relation.oid).is_some_and(|what| what.contains(TYPE))
                 || catalog.types_named_by(relation.oid).any(|oid| self.type_oids.contains(&oid))
         };
         let found = catalog.relations().map(|(_, relation)| relation);
-        let mut read: BTreeSet<u32> = found.filter(|one| itself(one)).map(|one| one.oid).collect();
-        loop {
+        if !self.type_oids.is_empty() {
+            read.extend(found.filter(|one| itself(one)).map(|one| one.oid));
+        }
+        while !read.is_empty() {
             let reads = |relation: &Relation| {
                 let policies = relation.policy_reads.iter().filter_map(|(table, _)| *table);
                 let bases = catalog.bases_of(relation.oid).filter(|_| relation.definition.is_some());
@@ -94,10 +97,11 @@ impl Effects {
             let more: Vec<u32> =
                 found.filter(|one| !read.contains(&one.oid) && reads(one)).map(|one| one.oid).collect();
             if more.is_empty() {
-                return read;
+                break;
             }
             read.extend(more);
         }
+        read
     }
 
     /// Whether making a value of the type may run a routine that reads what is masked.
@@ -158,6 +162,7 @@ impl<'p> Told<'p> {
                     self.forbidden.contains(word)
                         || is_sensitive_name(word)
                         || own(word) && !is_harmless(word)
+                        || self.plan.serials && SEQUENCES.contains(&word)
                         || self.tables.get(word).is_some_and(|tables| tables.iter().any(|table| self.is_loud(table)))
                 },
                 |word| {
@@ -196,7 +201,7 @@ fn is_harmless(name: &str) -> bool {
 
 /// Why a statement does not run: what the server would run by itself may read what is masked.
 pub(super) fn refused(plan: &Plan, tree: &pg::Node, judged: &Statement) -> Option<String> {
-    if let Some(why) = defines(tree) {
+    if let Some(why) = defines(plan, tree) {
         return Some(format!("{why}; this connection has masks: do it with an account of your own"));
     }
     if let Some(why) = moves(plan, tree) {
@@ -226,9 +231,7 @@ fn makes_nothing(operation: Operation) -> bool {
 
 /// A relation that a statement touches.
 fn relation_of<'p>(plan: &'p Plan, access: &Access) -> Option<(&'p Name, &'p Relation)> {
-    let object = access.object.as_ref().filter(|object| object.kind == ObjectKind::Relation)?;
-    let name: Name = (object.schema.clone().unwrap_or_default(), object.name.clone());
-    let relation = plan.catalog.relation(&name)?;
+    let relation = plan.catalog.relation(&rewrite::relation_of(plan, access)?)?;
     Some((plan.catalog.name_of(relation.oid)?, relation))
 }
 
@@ -328,8 +331,11 @@ fn moves(plan: &Plan, tree: &pg::Node) -> Option<String> {
 }
 
 /// What a definition would open or test that the masks do not reach.
-fn defines(tree: &pg::Node) -> Option<&'static str> {
+fn defines(plan: &Plan, tree: &pg::Node) -> Option<&'static str> {
     match tree.node.as_ref() {
+        Some(E::AlterDomainStmt(alter)) if alter.subtype == "T" && plan.hashes() => {
+            Some("a column that is shown as a keyed hash would show that of a chosen value")
+        }
         Some(E::AlterDomainStmt(alter)) if !matches!(alter.subtype.as_str(), "T" | "N" | "X") => {
             Some("the server would test every column of this type, masked ones included")
         }

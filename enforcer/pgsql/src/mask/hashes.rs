@@ -1,11 +1,14 @@
 //! Who would learn the hash of a chosen value: whoever writes a column that is shown as a keyed hash, leaves it to a known
 //! default, or writes one that a view shows as a hash.
 
-use super::rewrite::{parse_one, string};
+use super::rewrite::{parse_one, relation_of, string};
 use super::visit::{self, Visitor};
 use super::written::Written;
 use super::{Plan, Treatment, blind};
-use crate::snapshot::{Kind, Relation};
+use crate::snapshot::{Kind, Name, Relation};
+use crate::statement::{Access, Statement};
+use lang::program::segment_matches;
+use lang::protocol::Operation;
 use pg_query::NodeEnum as E;
 use pg_query::protobuf as pg;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,9 +17,22 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) type Fed = BTreeMap<u32, BTreeSet<Box<str>>>;
 
 /// Why a relation may not be written so.
+///
+/// A row that gets its default, or what is computed of other columns, shows a hash of that.
 pub(super) fn told(plan: &Plan, relation: &Relation, written: &Written, name: &str) -> Option<String> {
-    let names = |column: &str| written.inserted.has(column) || written.updated.has(column);
-    if let Some(column) = plan.fed.get(&relation.oid).into_iter().flatten().find(|column| names(column)) {
+    let sources = |column: &str| -> Vec<&str> {
+        let number = relation.column_named(column).map(|column| column.number);
+        let from = number.and_then(|number| relation.computed_from.get(&number)).into_iter().flatten();
+        from.filter_map(|number| relation.column(*number)).map(|column| column.name.as_ref()).collect()
+    };
+    let defaults = |column: &str| {
+        written.inserts()
+            && relation.column_named(column).is_some_and(|column| relation.defaults.contains(&column.number))
+    };
+    let given = |column: &str| written.inserted.has(column) || written.updated.has(column);
+    let names = |column: &str| given(column) || sources(column).into_iter().any(given);
+    let fed = plan.fed.get(&relation.oid).into_iter().flatten();
+    if let Some(column) = fed.into_iter().find(|column| names(column) || defaults(column)) {
         return Some(format!(
             "`{column}` of {name} is shown as a keyed hash by a view, and whoever writes it learns the hash of a chosen \
              value; leave it out"
@@ -28,24 +44,87 @@ pub(super) fn told(plan: &Plan, relation: &Relation, written: &Written, name: &s
             "`{column}` of {name} is shown as a keyed hash, and whoever writes it learns the hash of a chosen value; leave it out"
         ));
     }
-    let mut columns = relation.columns.iter().filter(|column| cover.hashed.contains(&column.name));
-    let column = columns.find(|column| relation.defaults.contains(&column.number)).filter(|_| written.inserts())?;
+    let column = cover.hashed.iter().find(|column| defaults(column))?;
     Some(format!(
-        "`{}` of {name} is shown as a keyed hash, and a row that gets its default would show the hash of a known value; \
-         insert with an account of your own",
-        column.name
+        "`{column}` of {name} is shown as a keyed hash, and a row that gets its default would show the hash of a known value; \
+         insert with an account of your own"
     ))
 }
 
-/// Those of every view whose own masks hash.
-pub(super) fn all(plan: &Plan) -> Fed {
-    let mut fed = Fed::new();
+/// Those of every view whose own masks hash, and the views on which they stand.
+pub(super) fn all(plan: &Plan) -> (Fed, BTreeSet<Name>) {
+    let (mut fed, mut feeding) = (Fed::new(), BTreeSet::new());
     for (name, relation) in plan.catalog.relations().filter(|(_, relation)| relation.kind == Kind::View) {
         if let Some(Treatment::Covered(cover)) = plan.treatment(name) {
-            follow(plan, relation.oid, &cover.hashed, &mut fed, &mut BTreeSet::new());
+            let mut seen = BTreeSet::new();
+            follow(plan, relation.oid, &cover.hashed, &mut fed, &mut seen);
+            feeding.extend(seen.into_iter().filter_map(|(view, _)| plan.catalog.name_of(view)).cloned());
         }
     }
-    fed
+    (fed, feeding)
+}
+
+/// Why a definition may not change what feeds a hash of a view: what it computes, or the values that are there.
+pub(super) fn redefined(plan: &Plan, judged: &Statement) -> Option<String> {
+    judged.accesses.iter().find_map(|access| {
+        let defines = matches!(access.operation, Operation::DdlCreate | Operation::DdlAlter);
+        let name = relation_of(plan, access).filter(|_| defines)?;
+        let oid = plan.catalog.relation(&name)?.oid;
+        let alters = access.operation == Operation::DdlAlter && plan.fed.contains_key(&oid);
+        (alters || plan.feeding.contains(&name)).then(|| {
+            format!(
+                "a view shows columns of `{}.{}` as keyed hashes, and whoever defines them learns the hash of a chosen value; \
+                 do it with an account of your own",
+                name.0, name.1
+            )
+        })
+    })
+}
+
+/// Why a definition may not make what the policy shows as a keyed hash: a column of a name that it hashes in any table, or a
+/// table of a name of which it hashes columns, where these get their names by themselves.
+pub(super) fn made(plan: &Plan, tree: &pg::Node, judged: &Statement) -> Option<String> {
+    let defines =
+        |access: &&Access| matches!(access.operation, Operation::DdlCreate | Operation::DdlAlter | Operation::CreateAs);
+    let mut targets = judged.accesses.iter().filter(defines).peekable();
+    targets.peek()?;
+    let (hashed, tables) = (&plan.masks.hashed_anywhere, &plan.masks.hashed_tables);
+    let mut named = None;
+    let found = blind::find(tree, &mut |_, text| {
+        named = hashed.get(text).cloned();
+        named.is_some()
+    });
+    if found {
+        let column = named.unwrap_or_default();
+        return Some(format!(
+            "`{column}` is shown as a keyed hash in every table that has it, and whoever makes a column of that name learns \
+             the hash of a chosen value; use another name"
+        ));
+    }
+    let takes = |name: &Name| {
+        plan.catalog.relation(name).is_none()
+            && tables.iter().any(|(schema, table)| segment_matches(schema, &name.0) && segment_matches(table, &name.1))
+    };
+    if spells_columns(tree) {
+        return None;
+    }
+    let name = targets.filter_map(|access| relation_of(plan, access)).find(takes)?;
+    Some(format!(
+        "the policy shows columns of tables that are called like `{}.{}` as keyed hashes, and whoever makes one learns the \
+         hash of a chosen value; use another name, or name its columns one by one",
+        name.0, name.1
+    ))
+}
+
+/// Whether every column that a definition makes stands in its text.
+fn spells_columns(tree: &pg::Node) -> bool {
+    let spelled = |element: &pg::Node| matches!(element.node, Some(E::ColumnDef(_) | E::Constraint(_)));
+    match tree.node.as_ref() {
+        Some(E::CreateStmt(table)) => {
+            table.inh_relations.is_empty() && table.of_typename.is_none() && table.table_elts.iter().all(spelled)
+        }
+        _ => false,
+    }
 }
 
 /// Follows columns of a view down to the tables.
@@ -65,7 +144,9 @@ fn follow(plan: &Plan, view: u32, columns: &BTreeSet<Box<str>>, fed: &mut Fed, s
         if relation.kind == Kind::View {
             follow(plan, base, &own, fed, seen);
         } else if !own.is_empty() {
-            fed.entry(base).or_default().extend(own);
+            for member in plan.catalog.family(base) {
+                fed.entry(member).or_default().extend(own.iter().cloned());
+            }
         }
     }
 }

@@ -9,6 +9,7 @@
 //! Whether a value is NULL (unless the mask is `nullify`), sizes of relations, the physical order of rows as it was, and
 //! time.
 
+mod altered;
 mod blind;
 mod build;
 #[cfg(test)]
@@ -61,6 +62,8 @@ pub struct Masks {
     pub relations: BTreeMap<Name, RelationMasks>,
     /// Columns that are hashed by a pattern of tables, so that a new table may have one.
     pub hashed_anywhere: BTreeSet<Box<str>>,
+    /// Patterns of schema and table by which the policy hashes columns.
+    pub hashed_tables: BTreeSet<(Box<str>, Box<str>)>,
     /// Columns that the policy knows, as `schema.table.column`; a relation with masks hides the others. `None` shows them.
     pub listed: Option<BTreeSet<String>>,
     /// Where the target computes the masks itself; `None` when statements do.
@@ -183,10 +186,10 @@ pub struct Plan {
     provided: Vec<Provided>,
     /// Whether a sequence gives a masked column its numbers.
     serials: bool,
-    /// Columns of type `numeric` of relations whose rows may come in an order of masked values.
-    brittle: BTreeSet<Box<str>>,
     /// Columns of tables that views show as hashes.
     fed: hashes::Fed,
+    /// Views on which such a view stands.
+    feeding: BTreeSet<Name>,
     /// What runs by itself when statements write.
     effects: effects::Effects,
     masks: Masks,
@@ -318,6 +321,11 @@ impl Plan {
 
     fn treatment(&self, name: &Name) -> Option<&Treatment> {
         self.treatments.get(name)
+    }
+
+    /// The relation that a name leads the server to: the session's own temporary one, where no other is called so.
+    fn meant(&self, name: Name) -> Name {
+        if self.is_temporary(&name) { (TEMPORARY.into(), name.1) } else { name }
     }
 
     /// A name of the pinned schema that only the session's temporary tables have.

@@ -178,11 +178,18 @@ pub(super) fn neutralise(cover: &Cover, change: &mut Change<'_>) -> Walked {
     if cover.access.beside.is_empty() {
         return Ok(());
     }
-    let mut neutral = Neutral { columns: &cover.access.beside, ctes: Vec::new() };
+    // One row that is named by its key is found by that, and by nothing else.
+    let one = match change {
+        Change::Update(n) => n.from_clause.is_empty() && is_one(cover, n.where_clause.as_deref()),
+        Change::Delete(n) => n.using_clause.is_empty() && is_one(cover, n.where_clause.as_deref()),
+        Change::Insert(_) | Change::Merge(_) => false,
+    };
+    let key = cover.primary_key.as_ref().filter(|_| one).into_iter().flatten();
+    let mut columns = cover.access.beside.clone();
+    key.for_each(|column| _ = columns.remove(column));
+    let mut neutral = Neutral { columns: &columns, ctes: Vec::new() };
     match change {
         Change::Insert(_) => Ok(()),
-        Change::Update(n) if n.from_clause.is_empty() && is_one(cover, n.where_clause.as_deref()) => Ok(()),
-        Change::Delete(n) if n.using_clause.is_empty() && is_one(cover, n.where_clause.as_deref()) => Ok(()),
         Change::Update(n) => visit::boxed(&mut neutral, n.where_clause.as_mut()),
         Change::Delete(n) => visit::boxed(&mut neutral, n.where_clause.as_mut()),
         Change::Merge(n) => visit::boxed(&mut neutral, n.join_condition.as_mut()),

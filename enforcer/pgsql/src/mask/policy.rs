@@ -30,10 +30,16 @@ pub fn masks(program: &Program, subject: &Subject, grant: &Grant, target: &Conne
             ));
         }
     }
-    for table in patterns(program, target) {
-        let hits = program.masked(subject, grant, &target.name, &table);
-        let hashed = hits.into_iter().filter(|hit| matches!(hit.mask, MaskAs::Hash));
-        masks.hashed_anywhere.extend(hashed.filter_map(|hit| hit.column.map(Into::into)));
+    for (schema, table) in named_tables(program, target) {
+        let like = Object::table(schema.replace('*', "x"), table.replace('*', "x"));
+        let hits = program.masked(subject, grant, &target.name, &like);
+        let hashed: Vec<_> = hits.into_iter().filter(|hit| matches!(hit.mask, MaskAs::Hash)).collect();
+        let known = || catalog.relation(&(schema.into(), table.into())).is_some();
+        if hashed.is_empty() || !table.contains('*') && !schema.contains('*') && known() {
+            continue;
+        }
+        masks.hashed_tables.insert((schema.into(), table.into()));
+        masks.hashed_anywhere.extend(hashed.into_iter().filter_map(|hit| hit.column.map(Into::into)));
     }
     if target.unlisted_hidden == Some(true) {
         masks.listed = target.listed.as_ref().map(|listed| {
@@ -70,14 +76,12 @@ fn unreadable<'c>(program: &Program, target: &Connection, catalog: &'c Catalog) 
     unknown.flat_map(of).collect()
 }
 
-/// A table that does not exist for each pattern of tables by which the policy names columns: one that a new table may be.
-fn patterns(program: &Program, target: &Connection) -> BTreeSet<Object> {
+/// Schema and table, or patterns of them, by which the policy names columns: a new table may be called so.
+fn named_tables<'p>(program: &'p Program, target: &'p Connection) -> BTreeSet<(&'p str, &'p str)> {
     let classified = target.classified.iter().map(|item| item.object.as_str());
     let columns = program.rules().masks.iter().flat_map(|rule| &rule.columns);
     let tables = columns.filter_map(|path| path.rsplit_once('.').map(|(table, _)| table));
-    let patterns = classified.chain(tables).filter(|table| table.contains('*'));
-    let named = patterns.filter_map(|table| table.split_once('.'));
-    named.map(|(schema, table)| Object::table(schema.replace('*', "x"), table.replace('*', "x"))).collect()
+    classified.chain(tables).filter_map(|table| table.split_once('.')).collect()
 }
 
 fn laid(program: &Program, target: &Connection, name: &Name, relation: &Relation, hits: Vec<MaskHit>) -> RelationMasks {

@@ -11,7 +11,6 @@ use crate::refusal::Refusal;
 use crate::walk::Walked;
 use pg_query::NodeEnum as E;
 use pg_query::protobuf as pg;
-use std::collections::BTreeSet;
 
 /// Operators between values of any type that always have an outcome.
 const TOTAL: [&str; 7] = ["=", "<>", "!=", "<", ">", "<=", ">="];
@@ -21,10 +20,10 @@ const SAME_FOR_ALL: [&str; 4] = ["now", "date_trunc", "make_date", "make_interva
 const AGGREGATES: [&str; 11] =
     ["count", "sum", "avg", "min", "max", "array_agg", "string_agg", "json_agg", "jsonb_agg", "bool_and", "bool_or"];
 
-/// Whether every condition of the statement is quiet. A comparison with one of `brittle`, columns of type `numeric`, is so
-/// only beside plain literals: beside a float the server casts the column, which fails for some values.
-pub(super) fn is_quiet(tree: &mut pg::Node, brittle: &BTreeSet<Box<str>>) -> bool {
-    let mut found = Found { brittle: Some(brittle), ..Found::default() };
+/// Whether every condition of the statement is quiet. Where columns are `brittle`, of type `numeric`, a comparison is so only
+/// beside plain literals: beside a float the server casts the column, which fails for some values, whatever it is called.
+pub(super) fn is_quiet(tree: &mut pg::Node, brittle: bool) -> bool {
+    let mut found = Found { brittle, ..Found::default() };
     let Ok(selects) = query(&mut found, tree) else { return false };
     // What a query inside computes, a condition outside may test. The outermost is visited last.
     let inside = found.computed.saturating_sub(usize::from(selects && found.last_computes));
@@ -38,40 +37,37 @@ pub(super) fn computes(tree: &mut pg::Node) -> bool {
 }
 
 /// Visits a statement's query; whether it is a SELECT.
-fn query(found: &mut Found<'_>, tree: &mut pg::Node) -> Result<bool, Refusal> {
+fn query(found: &mut Found, tree: &mut pg::Node) -> Result<bool, Refusal> {
     let Some(inner) = visit::inner(tree, &mut |_| ()) else { return Ok(false) };
     visit::node(found, inner)?;
     Ok(matches!(inner.node, Some(E::SelectStmt(_))))
 }
 
 #[derive(Default)]
-struct Found<'b> {
+struct Found {
     conditions: usize,
     noisy: bool,
     /// Queries that show more than columns.
     computed: usize,
     /// Whether the query that was visited last does.
     last_computes: bool,
-    /// Columns that only literals may stand beside.
-    brittle: Option<&'b BTreeSet<Box<str>>>,
+    /// Whether only literals may stand beside a column.
+    brittle: bool,
     ctes: Vec<Box<str>>,
 }
 
-impl Found<'_> {
+impl Found {
     fn condition(&mut self, node: Option<&pg::Node>) {
         if let Some(node) = node {
             self.conditions += 1;
-            self.noisy |= !total(node, true) || self.brittle.is_some_and(|brittle| casts(node, brittle));
+            self.noisy |= !total(node, true) || self.brittle && casts(node);
         }
     }
 
     fn joins(&mut self, item: &pg::Node) {
         if let Some(E::JoinExpr(join)) = item.node.as_ref() {
             self.conditions += 1;
-            let mut using = join.using_clause.iter().filter_map(string);
-            self.noisy |= self.brittle.is_some_and(|brittle| {
-                join.is_natural && !brittle.is_empty() || using.any(|name| brittle.contains(name))
-            });
+            self.noisy |= self.brittle && (join.is_natural || !join.using_clause.is_empty());
             self.condition(join.quals.as_deref());
             for side in [&join.larg, &join.rarg].into_iter().flatten() {
                 self.joins(side);
@@ -80,7 +76,7 @@ impl Found<'_> {
     }
 }
 
-impl Visitor for Found<'_> {
+impl Visitor for Found {
     fn change(&mut self, change: Change<'_>) -> Walked {
         match change {
             Change::Insert(_) => {}
@@ -133,30 +129,22 @@ fn conjuncts(node: &pg::Node) -> Vec<&pg::Node> {
     }
 }
 
-/// Whether a condition compares a brittle column with anything but literals.
-fn casts(node: &pg::Node, brittle: &BTreeSet<Box<str>>) -> bool {
-    if brittle.is_empty() {
-        return false;
-    }
-    let is_brittle = |node: &pg::Node| match node.node.as_ref() {
-        Some(E::ColumnRef(column)) => column.fields.last().and_then(string).is_none_or(|name| brittle.contains(name)),
-        Some(E::RowExpr(_)) => true,
-        _ => false,
-    };
+/// Whether a condition compares anything but with literals.
+fn casts(node: &pg::Node) -> bool {
+    let constants = |items: &[pg::Node]| items.iter().all(|item| matches!(item.node, Some(E::AConst(_))));
     let literal = |node: &pg::Node| match node.node.as_ref() {
         Some(E::AConst(_)) => true,
-        Some(E::List(list)) => list.items.iter().all(|item| matches!(item.node, Some(E::AConst(_)))),
-        Some(E::AArrayExpr(list)) => list.elements.iter().all(|item| matches!(item.node, Some(E::AConst(_)))),
+        Some(E::List(list)) => constants(&list.items),
+        Some(E::AArrayExpr(list)) => constants(&list.elements),
         _ => false,
     };
     match node.node.as_ref() {
-        Some(E::BoolExpr(parts)) => parts.args.iter().any(|part| casts(part, brittle)),
+        Some(E::BoolExpr(parts)) => parts.args.iter().any(casts),
         Some(E::AExpr(test)) => {
-            let sides = [test.lexpr.as_deref(), test.rexpr.as_deref()];
-            let touches = sides.into_iter().flatten().any(is_brittle);
-            touches && !sides.into_iter().flatten().any(literal)
+            let mut sides = [test.lexpr.as_deref(), test.rexpr.as_deref()].into_iter().flatten();
+            !sides.any(literal)
         }
-        Some(E::SubLink(link)) => link.testexpr.as_deref().is_some_and(is_brittle),
+        Some(E::SubLink(link)) => link.testexpr.is_some(),
         _ => false,
     }
 }

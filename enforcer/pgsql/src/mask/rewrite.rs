@@ -5,12 +5,12 @@
 
 use super::visit::{self, Change, Visitor, boxed};
 use super::{
-    Cover, Covered, Outcome, Plan, Shape, Treatment, blind, effects, estimate, explain, expression, groups, order,
-    prove, quiet, spelled, write,
+    Cover, Covered, Outcome, Plan, Shape, Treatment, altered, blind, effects, estimate, explain, expression, groups,
+    hashes, order, prove, quiet, spelled, write,
 };
 use crate::Judged;
 use crate::refusal::Refusal;
-use crate::snapshot::{Name, TEMPORARY};
+use crate::snapshot::{Name, Relation, TEMPORARY};
 use crate::statement::{Access, ObjectClass, ObjectKind, Statement};
 use crate::walk::Walked;
 use lang::protocol::Operation;
@@ -132,7 +132,8 @@ fn statement(plan: &Plan, tree: &mut pg::Node, judged: &Statement) -> Result<Don
         return Ok(Done::Untouched);
     }
     let columns = if write::writes(judged) { Columns::Unmasked } else { Columns::All };
-    let (quiet, weighed) = (quiet::is_quiet(tree, &plan.brittle), estimate::Weighed::of(plan, tree));
+    let brittle = relations_of(plan, judged).any(|name| is_brittle(plan, &name));
+    let (quiet, weighed) = (quiet::is_quiet(tree, brittle), estimate::Weighed::of(plan, tree));
     let mut rewriter = Rewriter { quiet, weighed, ..Rewriter::new(plan, columns) };
     let rewritten = rewriter.top(tree, judged);
     if let Some(why) = rewriter.refused.take() {
@@ -154,12 +155,24 @@ pub(super) const UNPROVEN: &str =
 
 /// Whether a statement names a relation that is not shown as it is.
 fn touches(plan: &Plan, judged: &Statement) -> bool {
-    judged.accesses.iter().filter_map(relation_of).any(|name| plan.treatment(&name).is_some())
+    relations_of(plan, judged).any(|name| plan.treatment(&name).is_some())
 }
 
-fn relation_of(access: &Access) -> Option<Name> {
-    let object = access.object.as_ref()?;
-    (object.kind == ObjectKind::Relation).then(|| (object.schema.clone().unwrap_or_default(), object.name.clone()))
+/// The relation that an operation leads to.
+pub(super) fn relation_of(plan: &Plan, access: &Access) -> Option<Name> {
+    let object = access.object.as_ref().filter(|object| object.kind == ObjectKind::Relation)?;
+    Some(plan.meant((object.schema.clone().unwrap_or_default(), object.name.clone())))
+}
+
+/// Whether a comparison with a column of a relation may fail by a cast, where the order of its rows must not show for which.
+fn is_brittle(plan: &Plan, name: &Name) -> bool {
+    let ordered = matches!(plan.treatment(name), Some(Treatment::Covered(cover)) if cover.access.is_ordered());
+    let numeric = |relation: &Relation| relation.columns.iter().any(|column| column.kind.starts_with("numeric"));
+    ordered && plan.catalog.relation(name).is_some_and(numeric)
+}
+
+fn relations_of(plan: &Plan, judged: &Statement) -> impl Iterator<Item = Name> {
+    judged.accesses.iter().filter_map(|access| relation_of(plan, access))
 }
 
 /// What does not run on a connection with masks, whatever it touches.
@@ -192,7 +205,8 @@ fn forbidden(plan: &Plan, tree: &pg::Node, judged: &Statement) -> Option<String>
         return Some(why);
     }
     let why = effects::refused(plan, tree, judged).or_else(|| spelled::tells_numbers(plan, tree, judged));
-    why.or_else(|| spelled::makes_hashed(plan, tree, judged)).or_else(|| spelled::refused(plan, tree))
+    let why = why.or_else(|| hashes::made(plan, tree, judged)).or_else(|| hashes::redefined(plan, judged));
+    why.or_else(|| altered::refused(plan, tree)).or_else(|| spelled::refused(plan, tree))
 }
 
 /// Why a statement might run a routine that nothing in it names: the server casts by itself.
@@ -201,7 +215,7 @@ fn casts(plan: &Plan, judged: &Statement) -> Option<String> {
     if plan.catalog.casts_everywhere && !judged.accesses.is_empty() {
         return Some(format!("the database casts built-in types by a routine of its own, and {why}"));
     }
-    let mut touched = judged.accesses.iter().filter_map(relation_of);
+    let mut touched = relations_of(plan, judged);
     let name = touched.find(|name| plan.catalog.relation(name).is_some_and(|found| plan.catalog.casts(found.oid)))?;
     Some(format!("`{}.{}` holds a type that the database casts by a routine of its own, and {why}", name.0, name.1))
 }
@@ -309,7 +323,7 @@ impl<'p> Rewriter<'p> {
             Some(E::ExplainStmt(explain)) => {
                 let rewritten = self.inner(explain.query.as_deref_mut(), judged)?;
                 let ordered = |name: &Name| matches!(self.plan.treatment(name), Some(Treatment::Covered(cover)) if cover.access.is_ordered());
-                if judged.accesses.iter().filter_map(relation_of).any(|name| ordered(&name))
+                if relations_of(self.plan, judged).any(|name| ordered(&name))
                     || self.aliases.iter().any(|(_, cover)| cover.access.is_ordered())
                 {
                     self.refuse(explain::ORDERED)?;
@@ -378,14 +392,13 @@ impl<'p> Rewriter<'p> {
     /// A statement that is neither a query nor a change of rows: what needs no value runs, the rest does not.
     fn utility(&mut self, judged: &Statement) -> Walked {
         for access in &judged.accesses {
-            let Some(name) = relation_of(access) else { continue };
-            if self.plan.treatment(&name).is_none() {
-                continue;
-            }
-            let harmless = matches!(
-                access.operation,
-                Operation::Truncate | Operation::Vacuum | Operation::Analyze | Operation::Reindex | Operation::Lock
-            );
+            let Some(name) = relation_of(self.plan, access) else { continue };
+            let harmless = match (self.plan.treatment(&name), access.operation) {
+                (None, _) | (_, Operation::Vacuum | Operation::Analyze | Operation::Reindex | Operation::Lock) => true,
+                // Of a part that is closed it would tell which rows it held.
+                (Some(treatment), Operation::Truncate) => matches!(treatment, Treatment::Covered(_)),
+                _ => false,
+            };
             if !harmless {
                 return self.refuse(format!(
                     "`{}.{}` has masked columns: its definition, and what is defined over it, is changed with an account \
@@ -466,7 +479,7 @@ pub(super) fn resolved(plan: &Plan, relation: &pg::RangeVar) -> Name {
     } else {
         crate::catalog::schema_of(&relation.relname, &plan.facts.default_schema)
     };
-    (schema.into(), relation.relname.as_str().into())
+    plan.meant((schema.into(), relation.relname.as_str().into()))
 }
 
 impl Visitor for Rewriter<'_> {

@@ -5,8 +5,7 @@ use super::rewrite::UNPROVEN;
 use super::{Plan, blind};
 use crate::routines::OF_SEQUENCES;
 use crate::snapshot::Kind;
-use crate::statement::{Access, Statement};
-use lang::protocol::Operation;
+use crate::statement::Statement;
 use pg_query::protobuf as pg;
 
 /// Routines that tell how a value is stored: the server compresses or moves it by how long its whole row is.
@@ -14,7 +13,7 @@ const LENGTHS: [&str; 3] = ["pg_column_compression", "pg_column_size", "pg_colum
 
 /// Why a name or a constant of a statement, whatever node it stands in, may not be there.
 pub(super) fn refused(plan: &Plan, tree: &pg::Node) -> Option<String> {
-    let names = [&plan.catalog.operators, &plan.catalog.types, &plan.effects.types];
+    let names = [&plan.catalog.operators, &plan.catalog.types, &plan.effects.types, &plan.catalog.comparing];
     let mut why = None;
     let found = blind::find(tree, &mut |field, text| {
         if names_reserved(text) {
@@ -36,28 +35,6 @@ pub(super) fn refused(plan: &Plan, tree: &pg::Node) -> Option<String> {
         why.is_some()
     });
     found.then(|| why.unwrap_or_else(|| UNPROVEN.to_owned()))
-}
-
-/// Why a definition may not make a column of a name that the policy hashes wherever a table has it.
-pub(super) fn makes_hashed(plan: &Plan, tree: &pg::Node, judged: &Statement) -> Option<String> {
-    let hashed = &plan.masks.hashed_anywhere;
-    let defines =
-        |access: &Access| matches!(access.operation, Operation::DdlCreate | Operation::DdlAlter | Operation::CreateAs);
-    if hashed.is_empty() || !judged.accesses.iter().any(defines) {
-        return None;
-    }
-    let mut named = None;
-    let found = blind::find(tree, &mut |_, text| {
-        named = hashed.get(text).cloned();
-        named.is_some()
-    });
-    found.then(|| {
-        let column = named.unwrap_or_default();
-        format!(
-            "`{column}` is shown as a keyed hash in every table that has it, and whoever makes a column of that name learns \
-             the hash of a chosen value; use another name"
-        )
-    })
 }
 
 /// An operator that a node applies without its name, when the database has one of its own that is so called: BETWEEN,

@@ -253,7 +253,11 @@ fn an_index_over_masked_columns_decides_no_order() {
             assert!(found.starts_with(&format!("SELECT * FROM {people} OFFSET 0) people WHERE")), "{noisy}: {found}");
         }
         for (sql, expected) in [
-            ("UPDATE people SET city = 'x' WHERE id = '1' AND city = 'y'", None),
+            ("UPDATE people SET city = 'x' WHERE id = '1'", None),
+            (
+                "UPDATE people SET city = 'x' WHERE id = '1' AND city = 'y'",
+                Some("id = '1' AND COALESCE(city, city) = 'y'"),
+            ),
             ("DELETE FROM people WHERE city = 'y' AND id > '1'", Some("COALESCE(city, city) = 'y' AND id > '1'")),
             (
                 "UPDATE people p SET city = 'x' WHERE id IN (SELECT p.city FROM plain ORDER BY p.city)",

@@ -6,7 +6,7 @@ use super::rewrite::{resolved, string};
 use super::unlisted;
 use super::visit::{self, Change, Visitor};
 use super::written::{Written, target};
-use super::{Plan, Treatment};
+use super::{Plan, Treatment, blind};
 use crate::snapshot::Name;
 use crate::statement::Statement;
 use crate::walk::Walked;
@@ -35,6 +35,7 @@ pub(super) fn writes(judged: &Statement) -> bool {
 /// Why a statement that writes does not run.
 pub(super) fn refused(plan: &Plan, tree: &mut pg::Node, judged: &Statement) -> Option<String> {
     let mut found = Found::new(plan);
+    found.natural = blind::find(tree, &mut |field, text| field == blind::NODE && text == blind::NATURAL);
     let top = visit::inner(tree, &mut |outer| found.outer(outer));
     // What a table is made of is looked at whatever it is: EXECUTE is refused.
     let top = top.filter(|inner| found.into || is_query(inner));
@@ -53,7 +54,11 @@ pub(super) fn refused(plan: &Plan, tree: &mut pg::Node, judged: &Statement) -> O
         return None;
     }
     let whole = || found.changes.iter().find_map(|change| target(plan, change));
-    let why = whole().or_else(|| found.assigns_parts()).or_else(|| found.takes_proposed()).or_else(|| found.reads());
+    let why = whole()
+        .or_else(|| found.counts_columns())
+        .or_else(|| found.assigns_parts())
+        .or_else(|| found.takes_proposed())
+        .or_else(|| found.reads());
     why.or_else(|| {
         let written =
             found.changes.iter().flat_map(|one| [(&one.relation, &one.inserted), (&one.relation, &one.updated)]);
@@ -92,6 +97,10 @@ struct Found<'p> {
     /// Relations of which a conflict changes a row by what was proposed.
     upserts: Vec<Name>,
     into: bool,
+    /// Relations whose columns are called by other names.
+    renamed: Vec<Name>,
+    /// Whether any are joined by what they have in common.
+    natural: bool,
     ctes: Vec<Box<str>>,
 }
 
@@ -105,6 +114,8 @@ impl<'p> Found<'p> {
             parts: Vec::new(),
             upserts: Vec::new(),
             into: false,
+            renamed: Vec::new(),
+            natural: false,
             ctes: Vec::new(),
         }
     }
@@ -138,6 +149,21 @@ impl<'p> Found<'p> {
             }
         }
         masked
+    }
+
+    /// Why it may not count on all columns being there: masked ones are left out where a statement writes.
+    fn counts_columns(&self) -> Option<String> {
+        let narrow = |name: &&Name| match self.plan.treatment(name) {
+            Some(Treatment::Covered(cover)) => !cover.masked.is_empty(),
+            Some(Treatment::Closed(_)) | None => false,
+        };
+        let joined = self.relations.iter().map(|(_, name)| name).filter(|_| self.natural);
+        let name = self.renamed.iter().chain(joined).find(narrow)?;
+        Some(format!(
+            "`{}.{}` has masked columns, which are left out where a statement writes, so that NATURAL JOIN and lists of other \
+             names for its columns would mean others; join ON a condition, and use the columns' own names",
+            name.0, name.1
+        ))
     }
 
     /// Whether a column of a relation is masked.
@@ -229,6 +255,9 @@ impl<'p> Found<'p> {
 
     fn called(&mut self, relation: &pg::RangeVar) {
         let alias = relation.alias.as_ref().map_or(&relation.relname, |alias| &alias.aliasname);
+        if relation.alias.as_ref().is_some_and(|alias| !alias.colnames.is_empty()) {
+            self.renamed.push(resolved(self.plan, relation));
+        }
         self.relations.push((alias.as_str().into(), resolved(self.plan, relation)));
     }
 }

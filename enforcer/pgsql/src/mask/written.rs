@@ -131,6 +131,9 @@ fn beside(plan: &Plan, relation: &Relation, written: &Written, seen: &mut BTreeS
         return None;
     }
     let name = format!("`{}.{}`", written.relation.0, written.relation.1);
+    if let Some(why) = hashes::told(plan, relation, written, &name) {
+        return Some(why);
+    }
     if let Some(why) = evaluated(plan, relation, written, &name) {
         return Some(why);
     }
@@ -173,12 +176,18 @@ fn evaluated(plan: &Plan, relation: &Relation, written: &Written, name: &str) ->
         .filter(|column| written.updated.has(&column.name))
         .map(|column| column.number)
         .collect();
-    let computed = relation.computed_from.iter().map(|(column, from)| Evaluated {
+    let computed = relation.computed_from.values().map(|from| Evaluated {
         what: "a generated column",
-        columns: from.iter().copied().chain([*column]).collect(),
+        columns: from.clone(),
         refers: None,
         validated: true,
     });
+    if written.inserts() && is_divided_by_number(plan, relation) {
+        return Some(format!(
+            "{name} is divided by a masked column that a sequence gives its numbers, and the outcome of an insertion would \
+             tell of them; make it with an account of your own"
+        ));
+    }
     let moves = moves(plan, relation, written);
     for rule in relation.evaluated.iter().cloned().chain(computed) {
         let masked: BTreeSet<i16> =
@@ -193,7 +202,9 @@ fn evaluated(plan: &Plan, relation: &Relation, written: &Written, name: &str) ->
             continue;
         }
         // What rests on the written values alone tells nothing: those of a new row, or all masked ones of a changed row.
-        let by_insertion = written.inserts() && compares || moves;
+        // But a number that a sequence gave is nobody's word.
+        let numbered = masked.iter().any(|column| plan.catalog.is_numbered(relation.oid, *column));
+        let by_insertion = written.inserts() && (compares || numbered) || moves;
         let evaluates = !rule.columns.is_disjoint(&updated) || !rule.validated && !compares;
         let by_change = written.updated.any() && evaluates && (compares || !masked.is_subset(&updated));
         if by_insertion || by_change {
@@ -207,16 +218,19 @@ fn evaluated(plan: &Plan, relation: &Relation, written: &Written, name: &str) ->
     referred(plan, relation, written, &updated, name)
 }
 
+/// Whether a sequence decides in which part of a divided table a new row stands, by a masked number.
+fn is_divided_by_number(plan: &Plan, relation: &Relation) -> bool {
+    let numbered = |by: &i16| plan.is_masked(relation.oid, *by) && plan.catalog.is_numbered(relation.oid, *by);
+    relation.partitioned_by.iter().any(numbered)
+}
+
 /// Whether a change may move rows into other parts of a divided table: there they are inserted, with their masked values.
 fn moves(plan: &Plan, relation: &Relation, written: &Written) -> bool {
-    let mut above = vec![relation.oid];
-    let mut at = 0;
-    while let Some(oid) = above.get(at).copied() {
-        above.extend(plan.catalog.parents_of(oid).filter(|parent| !above.contains(parent)).collect::<Vec<_>>());
-        at += 1;
-    }
-    let divided = above.into_iter().chain(plan.catalog.family(relation.oid));
-    let mut tables = divided.filter_map(|oid| plan.catalog.name_of(oid).and_then(|name| plan.catalog.relation(name)));
+    let mut tables = plan
+        .catalog
+        .family(relation.oid)
+        .into_iter()
+        .filter_map(|oid| plan.catalog.name_of(oid).and_then(|name| plan.catalog.relation(name)));
     written.updated.any()
         && tables.any(|table| {
             let named = |by: &i16| table.column(*by).is_none_or(|column| written.updated.has(&column.name));

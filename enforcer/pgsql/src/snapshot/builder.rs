@@ -81,7 +81,7 @@ impl Builder {
             "isolation" => self.isolation(row),
             "analysed" | "common" => self.statistics(row),
             "serial" => self.serial(row),
-            "written" | "checked" | "body" => self.runs(row),
+            "written" | "compared" | "checked" | "body" => self.runs(row),
             "names" => {
                 self.catalog.named_types.entry(row.oid(1)?).or_default().insert(row.oid(2)?);
                 Ok(())
@@ -142,6 +142,10 @@ impl Builder {
         match row.text(0)? {
             "written" => {
                 self.catalog.on_write.entry(oid).or_default().insert((what_runs(row.text(2)?)?, row.oid(3)?));
+            }
+            "compared" => {
+                self.catalog.compared.entry(oid).or_default().insert(row.oid(3)?);
+                self.catalog.comparing.insert(row.text(2)?.into());
             }
             "checked" => {
                 let checked = CheckedType { oid, routine: row.oid(3)? };

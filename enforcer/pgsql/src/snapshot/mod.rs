@@ -199,6 +199,10 @@ pub struct Catalog {
     on_write: BTreeMap<u32, BTreeSet<(&'static str, u32)>>,
     /// What the texts of those routines name.
     bodies: BTreeMap<u32, Body>,
+    /// By relation: somebody's routines that compare values in its indexes, or those that divide it.
+    compared: BTreeMap<u32, BTreeSet<u32>>,
+    /// Classes of operators that such routines belong to.
+    pub(crate) comparing: BTreeSet<Box<str>>,
     /// Routines that are not built in.
     pub routines: BTreeSet<Routine>,
     /// Operators that run somebody's volatile routine.
@@ -246,6 +250,15 @@ impl Catalog {
     /// Parents of a relation.
     pub fn parents_of(&self, oid: u32) -> impl Iterator<Item = u32> {
         self.parents.get(&oid).into_iter().flatten().copied()
+    }
+
+    /// Everything that it inherits from, however far.
+    pub fn ancestors(&self, oid: u32) -> BTreeSet<u32> {
+        let (mut found, mut pending) = (BTreeSet::new(), vec![oid]);
+        while let Some(next) = pending.pop() {
+            pending.extend(self.parents_of(next).filter(|parent| found.insert(*parent)));
+        }
+        found
     }
 
     /// Children of a relation.
@@ -321,6 +334,16 @@ impl Catalog {
     /// The table of an index.
     pub fn table_of(&self, index: &Name) -> Option<u32> {
         self.indexed.get(index).copied()
+    }
+
+    /// The texts of somebody's routines by which the server compares values of a relation when it is read.
+    pub fn compared_by(&self, oid: u32) -> impl Iterator<Item = &Body> {
+        self.compared.get(&oid).into_iter().flatten().map(|routine| self.body_of(*routine))
+    }
+
+    /// Whether a sequence gives a column its numbers.
+    pub fn is_numbered(&self, table: u32, column: i16) -> bool {
+        self.serials.iter().any(|(_, of, number)| (*of, *number) == (table, column))
     }
 
     /// What runs when rows of a relation are written: what it is, and the text of somebody's routine.

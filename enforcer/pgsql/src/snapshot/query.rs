@@ -11,12 +11,13 @@ macro_rules! harmless_extensions {
 
 /// Every part of a snapshot, in one text: PostgreSQL 15 to 18.
 ///
+/// Operators, casts and classes of operators whose code is not SQL but C (languages 12 and 13, which only a superuser may use)
+/// compute by what they are given: those of `PostGIS`, say.
+///
 /// The session's `search_path` is pinned, so that `pg_get_viewdef` and `format_type` qualify whatever it does not show.
 pub const TEXT: &str = concat!(
     "\
 select 'isolation', pg_catalog.current_setting('transaction_isolation');\
-select 'default', f.adrelid, f.adnum from pg_catalog.pg_attrdef f join pg_catalog.pg_attribute a \
- on a.attrelid = f.adrelid and a.attnum = f.adnum where a.attgenerated = '';\
 select 'barrier', c.oid from pg_catalog.pg_class c where c.relkind = 'v' \
  and (select pg_catalog.bool_or(o.option_value::pg_catalog.bool) from pg_catalog.pg_options_to_table(c.reloptions) o \
  where o.option_name = 'security_barrier');\
@@ -48,6 +49,10 @@ where a.attnum > 0 and not a.attisdropped and c.relkind in ('r','p','v','m','f')
  and (n.nspname !~ '^pg_' and n.nspname <> 'information_schema' \
  or c.oid = 'pg_catalog.pg_attribute'::pg_catalog.regclass or c.relnamespace = pg_catalog.pg_my_temp_schema()) \
 order by a.attrelid, a.attnum;\
+select 'default', f.adrelid, f.adnum from pg_catalog.pg_attrdef f join pg_catalog.pg_attribute a \
+ on a.attrelid = f.adrelid and a.attnum = f.adnum where a.attgenerated = '' \
+union select 'default', a.attrelid, a.attnum from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid \
+ where t.typdefault is not null and a.attnum > 0;\
 select 'inherits', i.inhrelid, i.inhparent from pg_catalog.pg_inherits i;\
 select distinct 'derives', r.ev_class, d.refobjid from pg_catalog.pg_rewrite r \
 join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.objid = r.oid \
@@ -132,12 +137,19 @@ select 'routine', n.nspname, p.proname, \
 from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace \
 left join pg_catalog.pg_type t on t.oid = p.proargtypes[0] \
 where p.oid >= 16384 and n.nspname !~ '^pg_t';\
-select 'operator', o.oprname from pg_catalog.pg_operator o where o.oid >= 16384 and not exists \
+select 'operator', o.oprname from pg_catalog.pg_operator o join pg_catalog.pg_proc p on p.oid = o.oprcode \
+where o.oid >= 16384 and p.prolang not in (12, 13) and not exists \
  (select from pg_catalog.pg_depend d join pg_catalog.pg_extension e on e.oid = d.refobjid \
  where d.classid = 'pg_catalog.pg_operator'::pg_catalog.regclass and d.objid = o.oid and d.deptype = 'e' \
  and e.extname in ",
     harmless_extensions!(),
     ");\
+select distinct 'compared', coalesce(c.relation, 0), o.opcname, p.oid from pg_catalog.pg_opclass o \
+join pg_catalog.pg_amproc m on m.amprocfamily = o.opcfamily and m.amproc >= 16384 \
+join pg_catalog.pg_proc p on p.oid = m.amproc and p.prolang not in (12, 13) \
+left join (select i.indrelid, i.indclass from pg_catalog.pg_index i \
+ union all select d.partrelid, d.partclass from pg_catalog.pg_partitioned_table d) c(relation, classes) on o.oid = any (c.classes) \
+where o.oid >= 16384;\
 select 'provisioned', c.oid, d.description from pg_catalog.pg_class c \
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace and n.nspname ~ '^leasehold_.+_(key|v_[0-9a-f]{12})$' \
 join pg_catalog.pg_description d on d.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objoid = c.oid \
@@ -154,7 +166,7 @@ where r.ev_type = '1' and n.nspname !~ '^leasehold_.+_(key|v_[0-9a-f]{12})$' and
     ");\
 with recursive made(source, target, asked) as (\
  select k.castsource, k.casttarget, k.castcontext = 'e' from pg_catalog.pg_cast k \
- where k.oid >= 16384 and k.castfunc >= 16384 and not exists (select from pg_catalog.pg_depend d join pg_catalog.pg_extension e \
+ join pg_catalog.pg_proc p on p.oid = k.castfunc and p.prolang not in (12, 13) where k.oid >= 16384 and p.oid >= 16384 and not exists (select from pg_catalog.pg_depend d join pg_catalog.pg_extension e \
  on e.oid = d.refobjid where d.classid = 'pg_catalog.pg_cast'::pg_catalog.regclass and d.objid = k.oid and d.deptype = 'e' \
  and e.extname in ",
     harmless_extensions!(),
@@ -194,12 +206,15 @@ with recursive uses(class, object, routine) as (\
  union all select 'pg_catalog.pg_class'::pg_catalog.regclass, d.partrelid, d.partclass from pg_catalog.pg_partitioned_table d) \
  c(class, object, classes) join pg_catalog.pg_opclass o on o.oid = any (c.classes) and o.oid >= 16384 \
  join pg_catalog.pg_amproc m on m.amprocfamily = o.opcfamily join pg_catalog.pg_proc p on p.oid = m.amproc and p.oid >= 16384 \
- and not exists (select from pg_catalog.pg_depend b join pg_catalog.pg_extension e on e.oid = b.refobjid \
+ and p.prolang not in (12, 13) and not exists (select from pg_catalog.pg_depend b join pg_catalog.pg_extension e on e.oid = b.refobjid \
  where b.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and b.objid = p.oid and b.deptype = 'e' \
  and e.extname in ",
     harmless_extensions!(),
     ")), \
-holds(oid, routine) as (select k.contypid, u.routine from uses u join pg_catalog.pg_constraint k on k.oid = u.object \
+holds(oid, routine) as (select o.opcintype, p.oid from pg_catalog.pg_opclass o join pg_catalog.pg_amproc m \
+ on m.amprocfamily = o.opcfamily join pg_catalog.pg_proc p on p.oid = m.amproc and p.oid >= 16384 and p.prolang not in (12, 13) \
+ where o.opcdefault and o.oid >= 16384 \
+ union select k.contypid, u.routine from uses u join pg_catalog.pg_constraint k on k.oid = u.object \
  where u.class = 'pg_catalog.pg_constraint'::pg_catalog.regclass and k.contypid <> 0 \
  union select t.oid, u.routine from uses u join pg_catalog.pg_type t on t.oid = u.object and t.typtype in ('d', 'r') \
  where u.class = 'pg_catalog.pg_type'::pg_catalog.regclass \
@@ -236,7 +251,8 @@ union select 'checked', t.oid::pg_catalog.text, t.typname::pg_catalog.text, h.ro
 union select 'body', p.oid::pg_catalog.text, l.lanname::pg_catalog.text, case when p.prosqlbody is null and pg_catalog.length(p.prosrc) <= 65536 \
  and (p.proconfig is null or p.proconfig <@ array['search_path=pg_catalog', 'search_path=public', \
  'search_path=pg_catalog, pg_temp', 'search_path=public, pg_temp']) then p.prosrc end \
- from uses u join pg_catalog.pg_proc p on p.oid = u.routine join pg_catalog.pg_language l on l.oid = p.prolang;\
+ from (select routine from uses union select routine from holds) u join pg_catalog.pg_proc p on p.oid = u.routine \
+ join pg_catalog.pg_language l on l.oid = p.prolang;\
 select 'extension', e.extname, e.extversion from pg_catalog.pg_extension e"
 );
 
