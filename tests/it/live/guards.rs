@@ -55,6 +55,8 @@ fn prepare(cluster: &Cluster) -> Outcome<()> {
     for database in ["guarded", "guarded_orm", "guarded_orm_direct"] {
         cluster.value("postgres", &format!("create database {database} owner gateway_rw template template0"))?;
     }
+    let latin = "create database guarded_latin owner gateway_rw template template0 encoding 'LATIN1' locale 'C'";
+    cluster.value("postgres", latin)?;
     let mut psql = cluster.psql_command("guarded");
     psql.arg(format!("--set=file={}", secret_file(cluster))).arg("--file").arg(fixtures().join("world.sql"));
     must(&mut psql)?;
@@ -272,6 +274,32 @@ fn no_spelling_evades_a_guard_or_a_scope() {
     assert!(holes.is_empty(), "{report}\n{}", holes.join("\n"));
     assert!(mute.is_empty(), "{report}: these prove nothing\n{}", mute.join("\n"));
     assert_eq!(digest(&mut direct("guarded")), before, "the database is what it was");
+}
+
+/// The names of a database in another encoding are not what the gateway reads.
+#[test]
+fn a_database_whose_names_are_kept_otherwise_is_refused() {
+    let token = SCENE.token(&PAULA).unwrap();
+    let refusal = Raw::login(SCENE.gateway.port, "guarded-latin", &token).expect_err("its encoding is LATIN1");
+    assert!(refusal.whole.contains("encoding is LATIN1"), "{refusal:?}");
+}
+
+/// The server quotes rows in its errors, to an account that may read them; the client's grant may not.
+#[test]
+fn no_error_quotes_rows_that_may_not_be_read() {
+    let (mut past, mut raw) = (direct(COPY), through("guarded-block"));
+    for (sql, code) in [
+        ("update hidden.salaries set id = null where id = 1", "23502"),
+        ("update hidden.salaries set note = default, id = null where amount = 1000", "23502"),
+        ("create index on hidden.salaries ((note::integer))", "22P02"),
+        ("alter table hidden.salaries add column n integer generated always as (note::integer) stored", "22P02"),
+    ] {
+        let directly = past.query(sql).expect_err(sql);
+        assert_eq!(directly.code, code, "{sql}");
+        let refusal = raw.query(sql).expect_err(sql);
+        assert!(refusal.code == code || refusal.code == "42501", "{sql}: {refusal:?}");
+        assert!(!refusal.whole.contains(CANARY), "{sql}: {refusal:?}");
+    }
 }
 
 /// Runs a client of an application's own, past the gateway or through it; what it saw.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 const READS: [Operation; 4] = [Operation::Select, Operation::Explain, Operation::Show, Operation::CopyOut];
 
 /// Operations whose effect is a number of rows.
-const ROW_WRITES: [Operation; 10] = [
+pub(super) const ROW_WRITES: [Operation; 10] = [
     Operation::Insert,
     Operation::UpdateBounded,
     Operation::DeleteBounded,

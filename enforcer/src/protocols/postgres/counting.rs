@@ -133,7 +133,7 @@ impl Postgres {
             return if begins { self.begun(now, frame, out) } else { self.ready(now, frame, out) };
         }
         if tag == ServerTag::ErrorResponse {
-            return if begins { target_at_fault("the target opens no transaction") } else { self.failed(frame) };
+            return if begins { target_at_fault("the target opens no transaction") } else { self.failed(now, frame) };
         }
         if tag == ServerTag::ParameterStatus {
             return Self::parameter(frame.body());

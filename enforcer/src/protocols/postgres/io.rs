@@ -146,6 +146,7 @@ async fn open(
     let read_only = lease.grant().is_some_and(|grant| reads_only(grant.permit));
     let (mut upstream, route) = connect(shared, &lease, target, login, read_only, role).await?;
     let known = if verdict::needs_catalog(&lease) {
+        in_utf8(&upstream.parameters)?;
         let read = timeout(shared.limits.login_max, catalog(&mut upstream, shared, lease.connection())).await;
         match read {
             Ok(Ok(known)) => Some(known),
@@ -359,6 +360,20 @@ async fn self_check(
     );
     tracing::warn!(connection = %lease.connection(), role = %role, findings = ?found, "the self-check refuses");
     Err(Refusal::new("self-check", reply::session_refused(&sentence, reply::Rule::default(), None)))
+}
+
+/// Where names decide, the database keeps them as the gateway reads them: in another encoding the server cuts long names
+/// elsewhere, and may fold letters that are not ASCII.
+fn in_utf8(parameters: &[(String, String)]) -> Result<(), Refusal> {
+    let encoding = parameters.iter().find(|(name, _)| name == "server_encoding").map_or("unknown", |(_, value)| value);
+    if encoding.eq_ignore_ascii_case("UTF8") {
+        return Ok(());
+    }
+    let sentence = format!(
+        "the database's encoding is {encoding}, and where a policy masks, narrows or guards by names the gateway reads UTF8 \
+         databases only"
+    );
+    Err(Refusal::new("unenforced", reply::session_refused(&sentence, reply::Rule::default(), None)))
 }
 
 fn server_major(parameters: &[(String, String)]) -> u16 {

@@ -256,6 +256,19 @@ pub fn scrubbed(body: &[u8]) -> Notice {
     Notice::new(severity, code, message)
 }
 
+/// What of a target's error a client may see that may not read what it writes: no value that a message could quote either.
+pub fn unsaid(body: &[u8]) -> Notice {
+    let mut notice = scrubbed(body);
+    // Data exceptions and constraints quote values; so may any routine.
+    if notice.code.as_str().starts_with("22") {
+        notice.message = format!(
+            "the statement failed (SQLSTATE {}); the server's message could quote rows that you may not read",
+            notice.code
+        );
+    }
+    notice
+}
+
 /// A notice of the target that a client with masks may see: none that a routine or the server's log says.
 pub fn scrubbed_notice(body: &[u8]) -> Option<Notice> {
     let fields = Fields::read(body).ok()?;

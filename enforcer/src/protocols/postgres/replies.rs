@@ -1,8 +1,9 @@
 //! A logged-in PostgreSQL session, from the server's side: answers are matched to what was asked, counted and passed on.
 
+use super::classify::ROW_WRITES;
 use super::machine::{CANCEL_GRACE_MS, Copying, Postgres, Skipping};
 use super::masking::{self, Known};
-use super::pipeline::{Awaited, Freed, Run, Until, takes_back};
+use super::pipeline::{Awaited, Freed, Run, Until, is_definition, takes_back};
 use super::reply::{self, Rule};
 use super::scan::Shape;
 use super::spent::Returned;
@@ -15,6 +16,8 @@ use crate::core::event::What;
 use crate::core::machine::{Cause, Close, Now, Outbox};
 use bytes::{Buf as _, BytesMut};
 use lang::program::rules::Recorded;
+use lang::program::{Access, Object, Verdict};
+use lang::protocol::Operation;
 use std::sync::Arc;
 
 /// What becomes of one frame of the server.
@@ -198,7 +201,7 @@ impl Postgres {
                     None => self.complete(now, frame.tag()),
                 }
             }
-            ServerTag::ErrorResponse => self.failed(frame),
+            ServerTag::ErrorResponse => self.failed(now, frame),
             ServerTag::ReadyForQuery => self.ready(now, frame, out),
             ServerTag::CopyInResponse => self.asked_for_data(),
             ServerTag::ParameterStatus => Self::parameter(frame.body()),
@@ -334,7 +337,8 @@ impl Postgres {
         Fate::Pass
     }
 
-    pub(super) fn failed(&mut self, frame: &Frame<ServerTag>) -> Fate {
+    pub(super) fn failed(&mut self, now: Now, frame: &Frame<ServerTag>) -> Fate {
+        let hides = self.writes_unread(now);
         self.copying = Copying::No;
         self.grace_mono_ms = None;
         let ours = match self.pipeline.front_mut() {
@@ -365,9 +369,23 @@ impl Postgres {
         }
         match ours {
             Some(notice) => Fate::Instead(notice),
+            None if hides => self.repeated(masking::unsaid(frame.body())),
             None if self.plan.is_some() => self.repeated(masking::scrubbed(frame.body())),
             None => self.scanned(frame),
         }
+    }
+
+    /// Whether what is under way writes or defines a relation that the client may not read: the server's errors quote rows.
+    fn writes_unread(&self, now: Now) -> bool {
+        let context = self.context(now);
+        let unread = |access: &Access| {
+            let reads = Access { op: Operation::Select, object: access.object.clone() };
+            (ROW_WRITES.contains(&access.op) || is_definition(access.op))
+                && matches!(access.object, Object::Table { .. })
+                && matches!(context.lease.judge(&[reads], &[], context.at).verdict, Verdict::Denied(_))
+        };
+        let mut statements = self.pipeline.runs().flat_map(|run| &run.statements);
+        statements.any(|one| one.accesses.iter().any(unread))
     }
 
     /// What the gateway repeats of the target's words, with what a pattern finds in it hidden.
