@@ -349,7 +349,6 @@ fn around_numbers(constants: &[f64], domain: Domain) -> Vec<Value> {
     if domain == Domain::Sign {
         return [-1.0, 0.0, 1.0].map(Value::Number).to_vec();
     }
-    let whole = constants.iter().all(|number| number.fract().abs() < f64::EPSILON);
     let mut all: Vec<f64> = vec![0.0, 1.0];
     for &number in constants {
         let is_end = ENDS.iter().any(|end| end.total_cmp(&number).is_eq());
@@ -357,10 +356,7 @@ fn around_numbers(constants: &[f64], domain: Domain) -> Vec<Value> {
             all.extend(number.is_infinite().then_some(number));
             continue;
         }
-        all.extend([number - 1.0, number, number + 1.0]);
-        if !whole {
-            all.extend([number - 1e-6, number + 1e-6]);
-        }
+        all.extend([number.next_down(), number, number.next_up()]);
     }
     if let Domain::AtLeast(least) = domain {
         all.push(least);

@@ -10,6 +10,9 @@ use std::ops::Range;
 /// How often conditions are gone through for what they attach.
 const ROUNDS_MAX: usize = 4;
 
+/// What going through one condition costs, in nodes.
+const CONDITION_NODES: usize = 400;
+
 /// An item of FROM that is no join.
 #[derive(Debug)]
 pub(super) struct Leaf<'t> {
@@ -95,7 +98,7 @@ impl<'t> Walker<'t> {
         let inner = joined.leaves.iter().flat_map(|leaf| leaf.conditions.iter().copied());
         let mut found = Vec::new();
         for condition in inner.chain(condition) {
-            self.effort.spend(1);
+            self.effort.spend(CONDITION_NODES);
             twins_of(condition, target, &mut found);
         }
         for alias in found {
@@ -104,7 +107,8 @@ impl<'t> Walker<'t> {
         for _ in 0..ROUNDS_MAX {
             let before = target.attached.len();
             for condition in &joined.outer {
-                if !self.restricts(Some(condition), target)? {
+                self.effort.spend(CONDITION_NODES);
+                if self.effort.is_spent() || !self.restricts(Some(condition), target)? {
                     continue;
                 }
                 let names = self.qualifiers(condition)?;
