@@ -24,7 +24,7 @@ impl<'t> Walker<'t> {
             if conflict.action == pg::OnConflictAction::OnconflictUpdate as i32 {
                 // The rows that conflict are the condition: a table that is inserted into itself conflicts everywhere.
                 let everywhere = match source {
-                    Some(source) => self.query_yields_whole(source, relation)?,
+                    Some(source) => self.query_yields_whole(source, relation)?.is_some(),
                     None => false,
                 };
                 let update = if everywhere { Operation::UpdateUnbounded } else { Operation::UpdateBounded };
@@ -45,7 +45,7 @@ impl<'t> Walker<'t> {
         let first = self.columns.len();
         self.nodes(&update.target_list)?;
         self.boxed(update.where_clause.as_ref())?;
-        let target = self.target_beside(relation, &update.from_clause)?;
+        let target = self.target_beside(relation, &update.from_clause, update.where_clause.as_deref())?;
         self.reads_of_target(first, relation, &target)?;
         let bounded = !nested && self.restricts(update.where_clause.as_deref(), &target)?;
         self.relation(if bounded { Operation::UpdateBounded } else { Operation::UpdateUnbounded }, relation)?;
@@ -63,7 +63,7 @@ impl<'t> Walker<'t> {
         self.nodes(&delete.using_clause)?;
         let first = self.columns.len();
         self.boxed(delete.where_clause.as_ref())?;
-        let target = self.target_beside(relation, &delete.using_clause)?;
+        let target = self.target_beside(relation, &delete.using_clause, delete.where_clause.as_deref())?;
         self.reads_of_target(first, relation, &target)?;
         let bounded = !nested && self.restricts(delete.where_clause.as_deref(), &target)?;
         self.relation(if bounded { Operation::DeleteBounded } else { Operation::DeleteUnbounded }, relation)?;
@@ -83,7 +83,7 @@ impl<'t> Walker<'t> {
         self.relation(Operation::Merge, relation)?;
         self.relation(Operation::Select, relation)?;
         let source = merge.source_relation.as_deref().map_or(&[][..], from_ref);
-        let target = self.target_beside(relation, source)?;
+        let target = self.target_beside(relation, source, merge.join_condition.as_deref())?;
         let joined = !nested && self.restricts(merge.join_condition.as_deref(), &target)?;
         for node in &merge.merge_when_clauses {
             let Some(E::MergeWhenClause(when)) = node.node.as_ref() else { return unknown("MergeWhenClause") };

@@ -7,19 +7,27 @@
 mod data;
 mod define;
 mod expression;
+mod formula;
 mod from;
+mod joined;
 mod names;
 mod object;
+mod operator;
 #[cfg(test)]
 mod oracle;
+mod pattern;
 mod privilege;
 mod query;
 mod restriction;
 mod routine;
+mod sampled;
 mod session;
 mod tautology;
 #[cfg(test)]
 mod trace;
+mod twin;
+#[cfg(test)]
+mod unbounded;
 mod whole;
 
 use crate::refusal::Refusal;

@@ -2,14 +2,18 @@
 //!
 //! The answer errs on the side of "every row": a constant or tautological condition, one that does not reference the
 //! target, and one whose reference cannot be told from another relation's, do not restrict. `column IS NOT NULL` alone
-//! does not either, since most columns are never null. What holds for every row by its values alone (`id > 0`) cannot
-//! be seen without data: row limits on writes catch it.
+//! does not either, since most columns are never null. What seems to restrict is then tried on sample rows
+//! ([`super::sampled`]). What holds for every row by its values alone (`id > 0`) cannot be seen without data: row limits
+//! on writes catch it.
 
 use super::expression::constant;
 use super::names::string;
+use super::operator::uncast;
+use super::pattern::matches_everything;
 use super::query::alias_of;
 use super::tautology::{boolean, complementary, number, shape};
-use super::whole::{Selected, selected};
+use super::twin::{ANY, Attached, Columns, Twin};
+use super::whole::{Bound, bound, gathered};
 use super::{E, Refusal, Walker, pg};
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -31,36 +35,53 @@ pub(super) struct Target<'t> {
     /// Whether nothing stands beside it in FROM or USING, so that a bare name is its own.
     pub(super) alone: bool,
     /// What stands beside it and holds every one of its rows again: a row is always equal to its twin.
-    pub(super) twins: Vec<&'t str>,
+    pub(super) twins: Vec<Twin<'t>>,
+    /// What stands beside it and belongs to its row.
+    pub(super) attached: Vec<Attached<'t>>,
+    /// What its columns are of the relation, when it is a query over it.
+    pub(super) own: Columns<'t>,
 }
 
-/// Columns of the target that an expression names, and whether it names any.
+/// Columns of the target's row that an expression names, and whether it names any. Those of the target itself have no
+/// qualification here.
 #[derive(Debug, Default)]
 struct Names<'t> {
     any: bool,
-    columns: BTreeSet<&'t str>,
+    columns: BTreeSet<(&'t str, &'t str)>,
 }
 
 /// How many nodes the questions about one statement may walk. Past it, nothing restricts.
 const EFFORT_NODES_MAX: usize = 4_000_000;
 
-/// What is left of [`EFFORT_NODES_MAX`].
+/// How many nodes may be tried on sample rows. Past it, no more is tried.
+const SAMPLED_NODES_MAX: usize = 4_000_000;
+
+/// What is left of [`EFFORT_NODES_MAX`] and [`SAMPLED_NODES_MAX`].
 #[derive(Debug)]
-pub(super) struct Effort(Cell<usize>);
+pub(super) struct Effort {
+    nodes: Cell<usize>,
+    sampled: Cell<usize>,
+}
 
 impl Default for Effort {
     fn default() -> Self {
-        Self(Cell::new(EFFORT_NODES_MAX))
+        Self { nodes: Cell::new(EFFORT_NODES_MAX), sampled: Cell::new(SAMPLED_NODES_MAX) }
     }
 }
 
 impl Effort {
     pub(super) fn is_spent(&self) -> bool {
-        self.0.get() == 0
+        self.nodes.get() == 0
     }
 
     pub(super) fn spend(&self, nodes: usize) {
-        self.0.set(self.0.get().saturating_sub(nodes));
+        self.nodes.set(self.nodes.get().saturating_sub(nodes));
+    }
+
+    /// Whether so many nodes may still be tried on samples.
+    pub(super) fn sample(&self, nodes: usize) -> bool {
+        self.sampled.set(self.sampled.get().saturating_sub(nodes));
+        self.sampled.get() > 0
     }
 }
 
@@ -68,7 +89,7 @@ pub(super) type Restricts = Result<bool, Refusal>;
 
 impl<'t> Target<'t> {
     pub(super) fn of(relation: &'t pg::RangeVar) -> Self {
-        Self { relation, called: None, alone: true, twins: Vec::new() }
+        Self { relation, called: None, alone: true, twins: Vec::new(), attached: Vec::new(), own: Columns::same() }
     }
 
     /// The same relation under another name.
@@ -80,8 +101,50 @@ impl<'t> Target<'t> {
         self.called.unwrap_or_else(|| alias_of_relation(self.relation))
     }
 
+    /// Whether this is the name of the target or of what belongs to its row.
+    pub(super) fn is_called(&self, alias: &str) -> bool {
+        alias == self.alias() || self.attached.iter().any(|other| other.alias == alias)
+    }
+
+    pub(super) fn attach(&mut self, attached: Attached<'t>) {
+        if !attached.alias.is_empty() && !self.is_called(attached.alias) {
+            self.attached.push(attached);
+        }
+    }
+
+    fn attached(&self, fields: &'t [pg::Node]) -> Option<&Attached<'t>> {
+        let alias = fields.first().and_then(string).filter(|_| fields.len() > 1)?;
+        self.attached.iter().find(|other| other.alias == alias)
+    }
+
+    /// The twin that qualifies a name.
+    pub(super) fn twin(&self, fields: &'t [pg::Node]) -> Option<&Twin<'t>> {
+        let alias = fields.first().and_then(string).filter(|_| fields.len() > 1)?;
+        self.twins.iter().find(|twin| twin.alias == alias)
+    }
+
+    /// The twin in `t.a = twin.a`: the same column of the same relation.
+    pub(super) fn twin_compared(&self, left: &'t pg::Node, right: &'t pg::Node) -> Option<&Twin<'t>> {
+        let fields = |node: &'t pg::Node| match uncast(node).node.as_ref() {
+            Some(E::ColumnRef(column)) => Some(column.fields.as_slice()),
+            _ => None,
+        };
+        let (left, right) = (fields(left)?, fields(right)?);
+        let name = |fields: &'t [pg::Node]| fields.last().and_then(string).unwrap_or(ANY);
+        [(left, right), (right, left)].into_iter().find_map(|(own, other)| {
+            let twin = self.twin(other)?;
+            let own = self.own.stands_for(name(own)).filter(|_| own.len() < 2 || self.qualifies(own))?;
+            let other = twin.columns.stands_for(name(other))?;
+            (own == other || own == ANY || other == ANY).then_some(twin)
+        })
+    }
+
+    pub(super) fn compares_twins(&self, left: &'t pg::Node, right: &'t pg::Node) -> bool {
+        self.twin_compared(left, right).is_some()
+    }
+
     /// Whether a name with a qualification is qualified by the target.
-    fn qualifies(&self, fields: &'t [pg::Node]) -> bool {
+    pub(super) fn qualifies(&self, fields: &'t [pg::Node]) -> bool {
         let mut names = fields.iter().map(string);
         let (first, second) = (names.next().flatten(), names.next().flatten());
         first == Some(self.alias())
@@ -97,7 +160,18 @@ impl<'t> Target<'t> {
 impl<'t> Walker<'t> {
     /// Whether the condition restricts the rows of the target.
     pub(super) fn restricts(&self, condition: Option<&'t pg::Node>, target: &Target<'t>) -> Restricts {
-        condition.map_or(Ok(false), |condition| self.restricts_when(condition, target, false))
+        let Some(condition) = condition else { return Ok(false) };
+        if let Some(E::BoolExpr(n)) = condition.node.as_ref()
+            && n.boolop == pg::BoolExprType::AndExpr as i32
+        {
+            for arg in &n.args {
+                if self.restricts(Some(arg), target)? {
+                    return Ok(true);
+                }
+            }
+            return Ok(false);
+        }
+        Ok(self.restricts_when(condition, target, false)? && !self.always_holds(condition, target))
     }
 
     fn restricts_when(&self, condition: &'t pg::Node, target: &Target<'t>, negated: bool) -> Restricts {
@@ -127,7 +201,8 @@ impl<'t> Walker<'t> {
             Some(E::NullTest(n)) => {
                 let not_null = (n.nulltesttype == pg::NullTestType::IsNotNull as i32) != negated;
                 let Some(arg) = n.arg.as_deref() else { return Ok(false) };
-                Ok(!not_null && self.names(arg, target)?.any)
+                let says = !not_null || may_be_absent(arg, target);
+                Ok(says && self.names(arg, target)?.any)
             }
             Some(E::AExpr(n)) => {
                 Ok(self.names(condition, target)?.any && self.comparison_restricts(n, target, negated)?)
@@ -213,20 +288,22 @@ impl<'t> Walker<'t> {
             }
         }
         let (on_left, on_right) = (self.names(left, target)?, self.names(right, target)?);
-        if on_left.any && on_left.columns == on_right.columns
-            || matches!(operator, "=" | "<=" | ">=") && compares_twins(left, right, target)
-        {
+        let same = on_left.any && on_left.columns == on_right.columns && is_arithmetic(left) && is_arithmetic(right);
+        // `amount <> amount::integer` asks what a cast changes.
+        let changed = operator == "<>" && shape(Some(uncast(left))) == shape(Some(uncast(right)));
+        if same && !changed || pairs_twins(operator, left, right, target) {
             return Ok(false);
         }
-        if let Some(E::SubLink(link)) = right.node.as_ref()
+        if let Some(query) = gathered(right)
             && n.kind == pg::AExprKind::AexprOpAny as i32
             && !negated
-            && self.holds_whole(link, target, &on_left)?
+            && self.holds_whole(query, target, &on_left)?
         {
             return Ok(false);
         }
         if n.kind == pg::AExprKind::AexprOp as i32
-            && (self.is_bound_by_whole(operator, left, target)? || self.is_bound_by_whole(operator, right, target)?)
+            && (self.is_bound_by_whole(mirrored(operator), left, target)?
+                || self.is_bound_by_whole(operator, right, target)?)
         {
             return Ok(false);
         }
@@ -243,14 +320,21 @@ impl<'t> Walker<'t> {
     }
 
     /// `column >= (SELECT min(column) FROM target)`: what all rows bound leaves out next to none of them.
-    /// Likewise `column = (SELECT column FROM target x WHERE x.column = target.column)`.
+    /// Likewise `column = (SELECT column FROM target x WHERE x.column = target.column)`. Within a group of rows (`owner =
+    /// target.owner`) it leaves those out that a `>` or `<>` asks for.
     fn is_bound_by_whole(&self, operator: &str, side: &'t pg::Node, target: &Target<'t>) -> Restricts {
         let Some(E::SubLink(link)) = side.node.as_ref() else { return Ok(false) };
         let Some(query) = link.subselect.as_deref() else { return Ok(false) };
-        match selected(query) {
-            Selected::Aggregate if operator == "=" => Ok(false),
-            Selected::Aggregate | Selected::Column(_) | Selected::Other => self.correlated_yields_whole(query, target),
-        }
+        let whole = match (bound(query), operator) {
+            (Bound::None, _) | (Bound::Least, ">=") | (Bound::Greatest, "<=") => {
+                self.correlated_yields_whole(query, target)?
+            }
+            (Bound::Least, ">" | "<>") | (Bound::Greatest, "<" | "<>") => {
+                self.query_yields_whole(query, target.relation)?
+            }
+            (Bound::Least | Bound::Greatest | Bound::Between, _) => None,
+        };
+        Ok(whole.is_some())
     }
 
     /// `column IN (SELECT column FROM target)` and the like, without anything that leaves rows out.
@@ -259,24 +343,35 @@ impl<'t> Walker<'t> {
         let operator = link.oper_name.last().and_then(string).unwrap_or("=");
         match pg::SubLinkType::try_from(link.sub_link_type) {
             Ok(pg::SubLinkType::AnySublink) if !negated => match (operator, link.testexpr.as_deref()) {
-                ("=", Some(test)) => self.holds_whole(link, target, &self.names(test, target)?),
-                _ => self.query_yields_whole(query, target.relation),
+                ("=", Some(test)) => self.holds_whole(query, target, &self.names(test, target)?),
+                _ => Ok(self.query_yields_whole(query, target.relation)?.is_some()),
             },
             // NOT (a <> ALL (…)) is a = ANY (…).
-            Ok(pg::SubLinkType::AllSublink) if negated => self.query_yields_whole(query, target.relation),
-            Ok(pg::SubLinkType::ExistsSublink) if !negated => self.correlated_yields_whole(query, target),
+            Ok(pg::SubLinkType::AllSublink) if negated => {
+                Ok(self.query_yields_whole(query, target.relation)?.is_some())
+            }
+            Ok(pg::SubLinkType::ExistsSublink) if !negated => {
+                Ok(self.correlated_yields_whole(query, target)?.is_some())
+            }
             Ok(_) | Err(_) => Ok(false),
         }
     }
 
     /// Whether a query holds, for each row of the target, the value of the same column.
-    fn holds_whole(&self, link: &'t pg::SubLink, target: &Target<'t>, names: &Names<'t>) -> Restricts {
-        let Some(query) = link.subselect.as_deref() else { return Ok(false) };
-        match selected(query) {
-            Selected::Aggregate => Ok(false),
-            Selected::Column(name) if name != "*" && !names.columns.contains(name) => Ok(false),
-            Selected::Column(_) | Selected::Other => self.correlated_yields_whole(query, target),
-        }
+    fn holds_whole(&self, query: &'t pg::Node, target: &Target<'t>, names: &Names<'t>) -> Restricts {
+        let columns = self.correlated_yields_whole(query, target)?;
+        let column = columns.and_then(|columns| columns.only());
+        Ok(column.is_some_and(|column| column == ANY || names.columns.contains(&("", column))))
+    }
+
+    /// What the names in a condition are qualified with.
+    pub(super) fn qualifiers(&self, condition: &'t pg::Node) -> Result<BTreeSet<&'t str>, Refusal> {
+        let mut probe = Walker::new(self.session);
+        probe.inside_write = true;
+        probe.node(condition)?;
+        self.effort.spend(probe.walked);
+        let qualified = probe.columns.iter().filter(|column| column.fields.len() > 1);
+        Ok(qualified.filter_map(|column| column.fields.first().and_then(string)).collect())
     }
 
     /// The target's columns that an expression names for certain.
@@ -298,10 +393,16 @@ impl<'t> Walker<'t> {
                 target.qualifies(column.fields) && (column.level == 0 || !shadowed)
             };
             let name = column.fields.last().and_then(string).unwrap_or("*");
+            let qualification = if owned {
+                Some("")
+            } else {
+                target.attached(column.fields).filter(|_| column.level == 0).map(|attached| attached.alias)
+            };
             // Every row has the same table.
-            if owned && name != "tableoid" {
+            if let Some(qualification) = qualification.filter(|_| name != "tableoid") {
+                let name = if owned { target.own.stands_for(name).unwrap_or(name) } else { name };
                 names.any = true;
-                names.columns.insert(name);
+                names.columns.insert((qualification, name));
             }
         }
         Ok(names)
@@ -334,29 +435,51 @@ fn is_null(node: &pg::Node) -> bool {
     matches!(node.node.as_ref(), Some(E::AConst(constant)) if constant.isnull)
 }
 
-/// Whether a pattern matches every text.
-fn matches_everything(operator: &str, pattern: &str) -> bool {
-    match operator {
-        "^@" => pattern.is_empty(),
-        "~~" | "~~*" => !pattern.is_empty() && pattern.chars().all(|c| c == '%'),
-        "~" | "~*" => matches!(pattern, "" | "^" | "$" | ".*" | "^.*" | ".*$" | "^.*$" | "(.*)" | ".?"),
+/// Whether a comparison with a twin holds for a row and its like, or for a row and any other.
+fn pairs_twins<'t>(operator: &str, left: &'t pg::Node, right: &'t pg::Node, target: &Target<'t>) -> bool {
+    match (operator, target.twin_compared(left, right)) {
+        ("=" | "<=" | ">=", Some(_)) => true,
+        ("<>", Some(twin)) => !target.is_called(twin.alias),
         _ => false,
     }
 }
 
-/// `t.a = twin.a`, where the twin is the same relation again.
-fn compares_twins<'t>(left: &'t pg::Node, right: &'t pg::Node, target: &Target<'t>) -> bool {
-    let fields = |node: &'t pg::Node| match node.node.as_ref() {
-        Some(E::ColumnRef(column)) => Some(column.fields.as_slice()),
-        _ => None,
-    };
-    let (Some(left), Some(right)) = (fields(left), fields(right)) else { return false };
-    let same = left.last().and_then(string) == right.last().and_then(string);
-    let own = |fields: &'t [pg::Node]| fields.len() < 2 || target.qualifies(fields);
-    let twin = |fields: &'t [pg::Node]| {
-        fields.len() > 1 && fields.first().and_then(string).is_some_and(|name| target.twins.contains(&name))
-    };
-    same && (own(left) && twin(right) || twin(left) && own(right))
+/// Whether IS NOT NULL asks for more than what most rows have: a part of a document, or what an outer join found.
+fn may_be_absent<'t>(arg: &'t pg::Node, target: &Target<'t>) -> bool {
+    match uncast(arg).node.as_ref() {
+        Some(E::ColumnRef(column)) => target.attached(&column.fields).is_some_and(|attached| attached.nullable),
+        Some(E::AExpr(n)) => matches!(n.name.last().and_then(string), Some("->" | "->>" | "#>" | "#>>")),
+        _ => false,
+    }
+}
+
+/// Whether a value is a column, or one reckoned from columns, lists of them included: what calls make of a column may
+/// well differ from it.
+fn is_arithmetic(node: &pg::Node) -> bool {
+    let all = |nodes: &[pg::Node]| nodes.iter().all(is_arithmetic);
+    match node.node.as_ref() {
+        Some(E::ColumnRef(_) | E::AConst(_)) => true,
+        Some(E::TypeCast(n)) => n.arg.as_deref().is_some_and(is_arithmetic),
+        Some(E::AExpr(n)) => {
+            let reckons = matches!(n.name.last().and_then(string), Some("+" | "-" | "*" | "/" | "%" | "||"));
+            reckons && [&n.lexpr, &n.rexpr].into_iter().flatten().all(|side| is_arithmetic(side))
+        }
+        Some(E::List(n)) => all(&n.items),
+        Some(E::RowExpr(n)) => all(&n.args),
+        Some(E::AArrayExpr(n)) => all(&n.elements),
+        _ => false,
+    }
+}
+
+/// The operator with its sides exchanged.
+fn mirrored(operator: &str) -> &str {
+    match operator {
+        "<" => ">",
+        "<=" => ">=",
+        ">" => "<",
+        ">=" => "<=",
+        other => other,
+    }
 }
 
 /// Whether a comparison holds for every row by its shape: a pattern of everything, arithmetic that cancels out, a length

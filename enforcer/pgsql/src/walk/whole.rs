@@ -1,12 +1,17 @@
 //! Whether a query yields every row of a relation: what is compared with such a query is not restricted by it.
 //!
-//! The answer errs on the side of "every row" where a query is too deep to follow, and of "not every row" where a join, a
-//! limit or an aggregate may leave some out.
+//! The answer errs on the side of "every row" where a query is too deep to follow, and of "not every row" where a join
+//! with something else, a sensible limit or an aggregate may leave some out.
 
+use super::formula::Verdict;
+use super::joined::{Joined, joined};
 use super::names::string;
-use super::query::alias_of;
+use super::operator::uncast;
 use super::restriction::{Restricts, Target};
-use super::{E, Walker, pg};
+use super::sampled::{Place, only_value};
+use super::tautology::number;
+use super::twin::{Columns, Twin};
+use super::{E, Refusal, Walker, pg};
 
 /// How many queries within queries are followed.
 const DEPTH_MAX: usize = 64;
@@ -14,11 +19,25 @@ const DEPTH_MAX: usize = 64;
 /// What following one query costs, in nodes.
 const QUERY_NODES: usize = 8;
 
+/// The largest LIMIT that is taken to leave rows out: jobs that go through a table in batches stay below it.
+const LIMIT_ROWS_MAX: f64 = 10_000.0;
+
 /// Common table expressions that a query can name, in their order.
 type Visible<'t> = [(&'t str, Option<&'t pg::Node>)];
 
+/// What of a relation something yields for every row. `None`: not every row.
+pub(super) type Whole<'t> = Result<Option<Columns<'t>>, Refusal>;
+
 /// Aggregates that make one row of many.
-const AGGREGATES: &[&str] = &["any_value", "array_agg", "avg", "count", "max", "min", "string_agg", "sum"];
+pub(super) const AGGREGATES: &[&str] =
+    &["any_value", "array_agg", "avg", "count", "json_agg", "jsonb_agg", "max", "min", "string_agg", "sum"];
+
+/// Functions that make rows of an array.
+const UNFOLD: &[&str] =
+    &["unnest", "json_array_elements", "json_array_elements_text", "jsonb_array_elements", "jsonb_array_elements_text"];
+
+/// Aggregates that keep every value.
+const GATHER: &[&str] = &["array_agg", "json_agg", "jsonb_agg"];
 
 impl<'t> Walker<'t> {
     /// The target of a change, and which of the relations beside it are the same relation again.
@@ -26,39 +45,30 @@ impl<'t> Walker<'t> {
         &self,
         relation: &'t pg::RangeVar,
         others: &'t [pg::Node],
-    ) -> Result<Target<'t>, super::Refusal> {
+        condition: Option<&'t pg::Node>,
+    ) -> Result<Target<'t>, Refusal> {
         let mut target = Target::of(relation);
-        self.set_beside(&mut target, relation, others, self.ctes.definitions(), 0)?;
+        target.alone = others.is_empty();
+        let joined = joined(others, &self.effort);
+        let sources = self.sources(&joined, relation, self.ctes.definitions(), 0)?;
+        for (at, leaf) in joined.leaves.iter().enumerate() {
+            if self.leaf_is_whole(at, &joined, &sources, relation, None, None)?
+                && let Some(columns) = sources.get(at).cloned().flatten()
+            {
+                target.twins.push(Twin { alias: leaf.alias, columns });
+            }
+        }
+        self.attach(&mut target, &joined, condition)?;
         Ok(target)
     }
 
-    fn set_beside(
-        &self,
-        target: &mut Target<'t>,
-        relation: &'t pg::RangeVar,
-        others: &'t [pg::Node],
-        visible: &Visible<'t>,
-        depth: usize,
-    ) -> super::Walked {
-        let mut pending: Vec<&'t pg::Node> = others.iter().collect();
-        target.alone = pending.is_empty();
-        while let Some(item) = pending.pop() {
-            if let Some(E::JoinExpr(join)) = item.node.as_ref() {
-                pending.extend([&join.larg, &join.rarg].into_iter().flatten().map(AsRef::as_ref));
-            } else if self.yields(item, relation, visible, depth)? {
-                target.twins.push(alias_of(item));
-            }
-        }
-        Ok(())
-    }
-
     /// Whether a query yields every row of a relation.
-    pub(super) fn query_yields_whole(&self, query: &'t pg::Node, relation: &'t pg::RangeVar) -> Restricts {
+    pub(super) fn query_yields_whole(&self, query: &'t pg::Node, relation: &'t pg::RangeVar) -> Whole<'t> {
         self.query_yields(query, relation, self.ctes.definitions(), None, 0)
     }
 
-    /// As [`Self::query_yields_whole`], where the query may name the row of `outer`, which is one of the relation.
-    pub(super) fn correlated_yields_whole(&self, query: &'t pg::Node, target: &Target<'t>) -> Restricts {
+    /// As [`Self::query_yields_whole`], where the query may name the row of the target, which is one of the relation.
+    pub(super) fn correlated_yields_whole(&self, query: &'t pg::Node, target: &Target<'t>) -> Whole<'t> {
         self.query_yields(query, target.relation, self.ctes.definitions(), Some(target.alias()), 0)
     }
 
@@ -69,10 +79,10 @@ impl<'t> Walker<'t> {
         visible: &Visible<'t>,
         outer: Option<&'t str>,
         depth: usize,
-    ) -> Restricts {
+    ) -> Whole<'t> {
         match query.node.as_ref() {
             Some(E::SelectStmt(select)) => self.select_yields(select, relation, visible, outer, depth),
-            _ => Ok(false),
+            _ => Ok(None),
         }
     }
 
@@ -83,10 +93,10 @@ impl<'t> Walker<'t> {
         visible: &Visible<'t>,
         outer: Option<&'t str>,
         depth: usize,
-    ) -> Restricts {
+    ) -> Whole<'t> {
         self.effort.spend(QUERY_NODES.saturating_add(visible.len()));
         if depth >= DEPTH_MAX || self.effort.is_spent() {
-            return Ok(true);
+            return Ok(Some(Columns::unknown()));
         }
         let depth = depth + 1;
         let mut inner = visible.to_vec();
@@ -95,37 +105,90 @@ impl<'t> Walker<'t> {
                 inner.push((&cte.ctename, cte.ctequery.as_deref()));
             }
         }
-        if limits(select) || select.having_clause.is_some() {
-            return Ok(false);
+        if limits(select) || self.having_restricts(select, relation) {
+            return Ok(None);
         }
-        if select.op == pg::SetOperation::SetopUnion as i32 {
-            for arm in [&select.larg, &select.rarg].into_iter().flatten() {
-                if self.select_yields(arm, relation, &inner, outer, depth)? {
-                    return Ok(true);
+        if let (Some(left), Some(right)) = (select.larg.as_deref(), select.rarg.as_deref()) {
+            let yields = |arm| self.select_yields(arm, relation, &inner, outer, depth);
+            return match pg::SetOperation::try_from(select.op) {
+                Ok(pg::SetOperation::SetopUnion) => Ok(match yields(left)? {
+                    Some(columns) => Some(columns),
+                    None => yields(right)?.map(|columns| columns.named_as(left)),
+                }),
+                Ok(pg::SetOperation::SetopIntersect) => {
+                    Ok(yields(left)?.filter(|_| matches!(yields(right), Ok(Some(_)))))
                 }
-            }
-            return Ok(false);
+                Ok(pg::SetOperation::SetopExcept) if self.is_empty(right, relation) => yields(left),
+                _ => Ok(None),
+            };
         }
-        for item in &select.from_clause {
-            if !self.yields(item, relation, &inner, depth)? {
-                continue;
-            }
-            let mut target = Target::named(relation, alias_of(item));
-            self.set_beside(&mut target, relation, &select.from_clause, &inner, depth)?;
-            target.alone = select.from_clause.len() == 1;
-            let own = target.alias();
-            target.twins.retain(|twin| *twin != own);
-            target.twins.extend(outer);
-            let condition = select.where_clause.as_deref();
-            if condition.is_none() || !self.restricts(condition, &target)? {
-                return Ok(true);
+        if let Some(unfolded) = only_value(select).and_then(unfolded).filter(|_| select.from_clause.is_empty()) {
+            return self.query_yields(unfolded, relation, &inner, outer, depth);
+        }
+        let joined = joined(&select.from_clause, &self.effort);
+        let sources = self.sources(&joined, relation, &inner, depth)?;
+        for (at, leaf) in joined.leaves.iter().enumerate() {
+            if let Some(columns) = sources.get(at).and_then(Option::as_ref)
+                && self.leaf_is_whole(at, &joined, &sources, relation, select.where_clause.as_deref(), outer)?
+            {
+                return Ok(Some(columns.selected(select, leaf.alias)));
             }
         }
-        Ok(false)
+        Ok(None)
     }
 
-    /// Whether an item of FROM yields every row of a relation.
-    fn yields(&self, item: &'t pg::Node, relation: &'t pg::RangeVar, visible: &Visible<'t>, depth: usize) -> Restricts {
+    /// Whether something in FROM yields every row of a relation, whatever conditions and the rest of FROM leave of it.
+    fn leaf_is_whole(
+        &self,
+        at: usize,
+        joined: &Joined<'t>,
+        sources: &[Option<Columns<'t>>],
+        relation: &'t pg::RangeVar,
+        condition: Option<&'t pg::Node>,
+        outer: Option<&'t str>,
+    ) -> Restricts {
+        let (Some(leaf), Some(Some(columns))) = (joined.leaves.get(at), sources.get(at)) else { return Ok(false) };
+        let same = |at: usize| sources.get(at).is_some_and(Option::is_some);
+        if leaf.named_with.iter().any(|others| !others.clone().all(same)) {
+            return Ok(false);
+        }
+        let mut target = Target::named(relation, leaf.alias);
+        target.own = columns.clone();
+        target.alone = joined.leaves.len() == 1;
+        let own = target.alias();
+        for (other, columns) in joined.leaves.iter().zip(sources) {
+            if let Some(columns) = columns
+                && other.alias != own
+            {
+                target.twins.push(Twin { alias: other.alias, columns: columns.clone() });
+            }
+        }
+        target.twins.extend(outer.map(|alias| Twin { alias, columns: Columns::same() }));
+        self.attach(&mut target, joined, condition)?;
+        for condition in leaf.conditions.iter().copied().chain(condition) {
+            if self.restricts(Some(condition), &target)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// For each item of FROM, what it yields by itself.
+    fn sources(
+        &self,
+        joined: &Joined<'t>,
+        relation: &'t pg::RangeVar,
+        visible: &Visible<'t>,
+        depth: usize,
+    ) -> Result<Vec<Option<Columns<'t>>>, Refusal> {
+        joined.leaves.iter().map(|leaf| self.yields(leaf.item, relation, visible, depth)).collect()
+    }
+
+    /// Whether an item of FROM that is no join yields every row of a relation.
+    fn yields(&self, item: &'t pg::Node, relation: &'t pg::RangeVar, visible: &Visible<'t>, depth: usize) -> Whole<'t> {
+        let renamed = |columns: Option<Columns<'t>>, alias: Option<&'t pg::Alias>| {
+            columns.map(|columns| columns.renamed(alias.map_or(&[], |alias| &alias.colnames)))
+        };
         match item.node.as_ref() {
             Some(E::RangeVar(name)) => {
                 let found = if name.schemaname.is_empty() {
@@ -133,32 +196,53 @@ impl<'t> Walker<'t> {
                 } else {
                     None
                 };
-                match found.and_then(|at| Some((visible.get(..at)?, visible.get(at)?.1?))) {
+                let whole = match found.and_then(|at| Some((visible.get(..at)?, visible.get(at)?.1?))) {
                     // A common table expression sees those before it.
-                    Some((before, query)) => self.query_yields(query, relation, before, None, depth),
-                    None => Ok(self.is_same(name, relation)),
-                }
+                    Some((before, query)) => self.query_yields(query, relation, before, None, depth)?,
+                    None => self.is_same(name, relation).then(Columns::same),
+                };
+                Ok(renamed(whole, name.alias.as_ref()))
             }
             Some(E::RangeSubselect(n)) => match n.subquery.as_deref() {
-                Some(query) => self.query_yields(query, relation, visible, None, depth),
-                None => Ok(false),
+                Some(query) => Ok(renamed(self.query_yields(query, relation, visible, None, depth)?, n.alias.as_ref())),
+                None => Ok(None),
             },
-            Some(E::JoinExpr(join)) => {
-                let kind = pg::JoinType::try_from(join.jointype);
-                let plain = join.quals.is_none() && join.using_clause.is_empty() && !join.is_natural;
-                let keeps_left = plain || matches!(kind, Ok(pg::JoinType::JoinLeft | pg::JoinType::JoinFull));
-                let keeps_right = plain || matches!(kind, Ok(pg::JoinType::JoinRight | pg::JoinType::JoinFull));
-                for (keeps, side) in [(keeps_left, &join.larg), (keeps_right, &join.rarg)] {
-                    if let Some(side) = side.as_deref().filter(|_| keeps)
-                        && self.yields(side, relation, visible, depth)?
-                    {
-                        return Ok(true);
-                    }
+            Some(E::RangeTableSample(n)) => match (n.relation.as_deref(), n.args.first().and_then(number)) {
+                (Some(relation_of), Some(percent)) if percent >= 100.0 => {
+                    self.yields(relation_of, relation, visible, depth)
                 }
-                Ok(false)
+                _ => Ok(None),
+            },
+            Some(E::RangeFunction(n)) => {
+                let [function] = n.functions.as_slice() else { return Ok(None) };
+                let Some(E::List(parts)) = function.node.as_ref() else { return Ok(None) };
+                match parts.items.first().and_then(unfolded) {
+                    Some(query) => {
+                        let whole = self.query_yields(query, relation, visible, None, depth)?;
+                        Ok(whole.map(|_| Columns::unknown()))
+                    }
+                    None => Ok(None),
+                }
             }
-            _ => Ok(false),
+            _ => Ok(None),
         }
+    }
+
+    /// Whether HAVING may leave groups out.
+    fn having_restricts(&self, select: &'t pg::SelectStmt, relation: &'t pg::RangeVar) -> bool {
+        let Some(having) = select.having_clause.as_deref() else { return false };
+        self.sampled(having, &Target::of(relation), Place::GROUPS) != Some(Verdict::Always)
+    }
+
+    /// Whether a query gives nothing that a relation holds: no row, or constants.
+    fn is_empty(&self, select: &'t pg::SelectStmt, relation: &'t pg::RangeVar) -> bool {
+        let constants = select.from_clause.is_empty()
+            && select.larg.is_none()
+            && only_value(select).is_some_and(|value| number(value).is_some());
+        let never = select.where_clause.as_deref().is_some_and(|condition| {
+            self.sampled(condition, &Target::of(relation), Place::GROUPS) == Some(Verdict::Never)
+        });
+        constants || never
     }
 
     /// Whether two names, neither of them a common table expression's, are one relation's.
@@ -169,41 +253,78 @@ impl<'t> Walker<'t> {
     }
 }
 
-/// Whether LIMIT or OFFSET may leave rows out. `LIMIT ALL` is a null.
+/// Whether an aggregate makes something else of the values that it is given.
+pub(super) fn computes(aggregate: &str) -> bool {
+    AGGREGATES.contains(&aggregate) && !GATHER.contains(&aggregate)
+}
+
+/// Whether LIMIT may leave rows out: a parameter, or a constant of a sensible size. OFFSET alone leaves nearly none out.
 fn limits(select: &pg::SelectStmt) -> bool {
-    let all = |node: &pg::Node| matches!(node.node.as_ref(), Some(E::AConst(constant)) if constant.isnull);
-    select.limit_offset.is_some() || select.limit_count.as_deref().is_some_and(|count| !all(count))
+    let Some(count) = select.limit_count.as_deref().map(uncast) else { return false };
+    let text = || super::expression::constant(count).and_then(|text| text.parse().ok());
+    let rows: Option<f64> = number(count).or_else(text);
+    matches!(count.node.as_ref(), Some(E::ParamRef(_))) || rows.is_some_and(|rows| rows <= LIMIT_ROWS_MAX)
 }
 
-/// What a query of one column gives for each row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Selected<'t> {
-    /// A column of this name; `*` for all.
-    Column(&'t str),
-    /// One value of all rows.
-    Aggregate,
-    /// Something else.
-    Other,
-}
-
-/// What a query selects, when it is one thing.
-pub(super) fn selected(query: &pg::Node) -> Selected<'_> {
-    let Some(E::SelectStmt(select)) = query.node.as_ref() else { return Selected::Other };
-    let mut select = select.as_ref();
-    while let Some(left) = select.larg.as_deref() {
-        select = left;
+/// The query behind casts, COALESCE and what gathers its values into one: `ARRAY(…)`, `(SELECT array_agg(…) …)`.
+pub(super) fn gathered(node: &pg::Node) -> Option<&pg::Node> {
+    let node = uncast(node);
+    match node.node.as_ref() {
+        Some(E::CoalesceExpr(n)) => gathered(n.args.first()?),
+        Some(E::SubLink(link)) if link.sub_link_type == pg::SubLinkType::ArraySublink as i32 => {
+            link.subselect.as_deref()
+        }
+        Some(E::SubLink(link)) if link.sub_link_type == pg::SubLinkType::ExprSublink as i32 => {
+            let query = link.subselect.as_deref()?;
+            let Some(E::SelectStmt(select)) = query.node.as_ref() else { return None };
+            let gathers = matches!(uncast(only_value(select)?).node.as_ref()?, E::FuncCall(call)
+                if call.agg_filter.is_none() && call.funcname.last().and_then(string).is_some_and(|name| GATHER.contains(&name)));
+            gathers.then_some(query)
+        }
+        _ => None,
     }
-    let [target] = select.target_list.as_slice() else { return Selected::Other };
-    let Some(E::ResTarget(target)) = target.node.as_ref() else { return Selected::Other };
-    match target.val.as_deref().and_then(|value| value.node.as_ref()) {
-        Some(E::ColumnRef(column)) => {
-            column.fields.last().and_then(string).map_or(Selected::Column("*"), Selected::Column)
+}
+
+/// The query whose values `unnest(ARRAY(…))` and the like give again.
+fn unfolded(node: &pg::Node) -> Option<&pg::Node> {
+    let Some(E::FuncCall(call)) = uncast(node).node.as_ref() else { return None };
+    let [argument] = call.args.as_slice() else { return None };
+    let unfolds = call.funcname.last().and_then(string).is_some_and(|name| UNFOLD.contains(&name));
+    if unfolds { gathered(argument) } else { None }
+}
+
+/// A value that all rows of a query give together, as a bound: `min` or `max`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bound {
+    Least,
+    Greatest,
+    /// Another aggregate, or something made of one: it parts the rows.
+    Between,
+    /// No aggregate.
+    None,
+}
+
+/// What bound a query gives.
+pub(super) fn bound(query: &pg::Node) -> Bound {
+    let Some(E::SelectStmt(select)) = query.node.as_ref() else { return Bound::None };
+    only_value(select).map_or(Bound::None, bound_of)
+}
+
+fn bound_of(value: &pg::Node) -> Bound {
+    let value = uncast(value);
+    match value.node.as_ref() {
+        Some(E::FuncCall(call)) if call.over.is_none() => match call.funcname.last().and_then(string) {
+            Some("min") if call.agg_filter.is_none() => Bound::Least,
+            Some("max") if call.agg_filter.is_none() => Bound::Greatest,
+            Some(name) if AGGREGATES.contains(&name) => Bound::Between,
+            _ => Bound::None,
+        },
+        Some(E::CoalesceExpr(n)) => n.args.first().map_or(Bound::None, bound_of),
+        Some(E::AExpr(n)) => {
+            let sides = [n.lexpr.as_deref(), n.rexpr.as_deref()];
+            let made = sides.into_iter().flatten().any(|side| bound_of(side) != Bound::None);
+            if made { Bound::Between } else { Bound::None }
         }
-        Some(E::FuncCall(call)) => {
-            let name = call.funcname.last().and_then(string).unwrap_or_default();
-            let aggregate = call.over.is_none() && AGGREGATES.contains(&name) && select.group_clause.is_empty();
-            if aggregate { Selected::Aggregate } else { Selected::Other }
-        }
-        _ => Selected::Other,
+        _ => Bound::None,
     }
 }
