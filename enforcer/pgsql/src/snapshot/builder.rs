@@ -61,7 +61,16 @@ impl Builder {
                 self.with(row.oid(1)?, |relation| relation.partitioned_by = by);
                 Ok(())
             }
+            "rule" => {
+                let rules = self.catalog.rules.entry(row.oid(1)?).or_default();
+                rules.insert((row.text(2)?.into(), row.text(3)?.into()));
+                Ok(())
+            }
             "routine" => self.routine(row),
+            "versions" => {
+                self.catalog.routine_versions = row.text(1)?.into();
+                Ok(())
+            }
             "cast" => self.cast(row),
             "barrier" => self.barrier(row),
             "default" => self.default(row),
@@ -155,11 +164,18 @@ impl Builder {
     }
 
     fn volatile(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
-        let names = match row.text(1)? {
-            "operator" => &mut self.catalog.volatile_operators,
-            _ => &mut self.catalog.volatile_types,
-        };
-        names.insert(row.text(2)?.into());
+        match row.text(1)? {
+            "operator" => {
+                self.catalog.volatile_operators.insert(row.text(2)?.into());
+            }
+            "made" => {
+                self.catalog.volatile_when_made.insert(row.oid(3)?, row.text(2)?.into());
+                self.catalog.volatile_types.insert(row.text(2)?.into());
+            }
+            _ => {
+                self.catalog.volatile_types.insert(row.text(2)?.into());
+            }
+        }
         Ok(())
     }
 
