@@ -28,6 +28,8 @@ pub struct Statement {
     /// Whether the server says at its end how many rows it wrote: all of them, in one number. For PREPARE that of the
     /// statement inside.
     pub counted: bool,
+    /// Whether it fills a materialised view that it makes.
+    pub fills: bool,
     /// Whether the statement alone proves that it changes nothing: no data, schema, setting or lock.
     pub reads_only: bool,
 }

@@ -117,6 +117,12 @@ impl<'t> Walker<'t> {
                 self.touch(Operation::DdlAlter, table);
                 Ok(())
             }
+            // GENERATED … AS IDENTITY (SEQUENCE NAME …) makes the sequence where that says.
+            Some(E::List(names)) if n.defname == "sequence_name" => {
+                let sequence = self.relation_by_list(ObjectKind::Relation, &names.items)?;
+                self.touch(Operation::DdlCreate, sequence);
+                Ok(())
+            }
             // `handler = none` and the like.
             Some(_) => self.boxed(n.arg.as_ref()),
             None => Ok(()),
