@@ -9,6 +9,7 @@ use std::ops::Range;
 
 /// One statement of a text, as the server would run it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "facts of a statement that are independent of each other")]
 pub struct Statement {
     /// Where the statement stands in the text, in bytes, without surrounding space and semicolon.
     pub text: Range<usize>,

@@ -36,23 +36,23 @@ impl Act {
             return None;
         }
         let every = matches!(operation, Operation::UpdateUnbounded | Operation::DeleteUnbounded);
-        Some(match self.operation {
-            Operation::UpdateBounded if every => Operation::UpdateUnbounded,
-            Operation::DeleteBounded if every => Operation::DeleteUnbounded,
-            same => same,
-        })
+        let unbounded = [
+            (Operation::UpdateBounded, Operation::UpdateUnbounded),
+            (Operation::DeleteBounded, Operation::DeleteUnbounded),
+        ];
+        let unbounded = unbounded.into_iter().find(|(bounded, _)| every && *bounded == self.operation);
+        Some(unbounded.map_or(self.operation, |(_, unbounded)| unbounded))
     }
 }
 
 /// Whether a rule on this event may run when a statement does this. COPY and TRUNCATE run none; MERGE is refused where
 /// there are any: none of them is trusted to stay so.
 fn runs_on(event: &str, operation: Operation) -> bool {
-    match operation {
-        Operation::Insert | Operation::CopyIn => event == "3",
-        Operation::UpdateBounded | Operation::UpdateUnbounded => event == "2",
-        Operation::DeleteBounded | Operation::DeleteUnbounded | Operation::Truncate => event == "4",
-        _ => true,
-    }
+    let inserts = [Operation::Insert, Operation::CopyIn];
+    let updates = [Operation::UpdateBounded, Operation::UpdateUnbounded];
+    let deletes = [Operation::DeleteBounded, Operation::DeleteUnbounded, Operation::Truncate];
+    let of = [("3", inserts.as_slice()), ("2", updates.as_slice()), ("4", deletes.as_slice())];
+    of.into_iter().find(|(_, operations)| operations.contains(&operation)).is_none_or(|(runs, _)| runs == event)
 }
 
 /// What the rules of a relation do.

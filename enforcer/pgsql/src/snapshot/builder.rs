@@ -61,16 +61,9 @@ impl Builder {
                 self.with(row.oid(1)?, |relation| relation.partitioned_by = by);
                 Ok(())
             }
-            "rule" => {
-                let rules = self.catalog.rules.entry(row.oid(1)?).or_default();
-                rules.insert((row.text(2)?.into(), row.text(3)?.into()));
-                Ok(())
-            }
+            "rule" => self.rule(row),
             "routine" => self.routine(row),
-            "versions" => {
-                self.catalog.routine_versions = row.text(1)?.into();
-                Ok(())
-            }
+            "versions" => self.versions(row),
             "cast" => self.cast(row),
             "barrier" => self.barrier(row),
             "default" => self.default(row),
@@ -115,6 +108,17 @@ impl Builder {
     /// The snapshot.
     pub fn build(self) -> Catalog {
         self.catalog
+    }
+
+    fn rule(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
+        let rules = self.catalog.rules.entry(row.oid(1)?).or_default();
+        rules.insert((row.text(2)?.into(), row.text(3)?.into()));
+        Ok(())
+    }
+
+    fn versions(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
+        self.catalog.routine_versions = row.text(1)?.into();
+        Ok(())
     }
 
     fn barrier(&mut self, row: Row<'_>) -> Result<(), Unexpected> {

@@ -18,6 +18,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Schema and name.
 pub type Name = (Box<str>, Box<str>);
 
+/// The event that a rewrite rule runs on, and its whole definition.
+pub(crate) type Rule = (Box<str>, Box<str>);
+
 /// What kind of relation it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -210,8 +213,8 @@ pub struct Catalog {
     pub volatile_types: BTreeSet<Box<str>>,
     /// Types of which a check runs somebody's volatile routine whenever a value is made: domains, and what holds them.
     pub volatile_when_made: BTreeMap<u32, Box<str>>,
-    /// For each relation, its rewrite rules but that of a view: the event, and the whole definition.
-    pub(crate) rules: BTreeMap<u32, BTreeSet<(Box<str>, Box<str>)>>,
+    /// For each relation, its rewrite rules but that of a view.
+    pub(crate) rules: BTreeMap<u32, BTreeSet<Rule>>,
     /// For each table, those that a foreign key changes along with it: on DELETE and on UPDATE.
     along: BTreeMap<u32, BTreeSet<(u32, Change, Change)>>,
     /// Extensions with their versions.
