@@ -137,6 +137,33 @@ fn the_session_names_what_a_text_cannot_show() {
     );
 }
 
+#[test]
+fn a_type_of_which_a_value_runs_a_routine_is_a_call_wherever_it_stands() {
+    let mut session = session();
+    session.domains.extend(["wiped".into(), "_wiped".into()]);
+    for sql in [
+        "SELECT * FROM json_to_record('{}') AS t(x wiped)",
+        "SELECT * FROM ROWS FROM (json_to_record('{}') AS (x public.wiped)) AS t",
+        "SELECT * FROM xmltable('/' PASSING '<a/>' COLUMNS x public.wiped PATH '.')",
+        "SELECT * FROM json_table('{}', '$' COLUMNS (x wiped PATH '$'))",
+        "SELECT xmlserialize(CONTENT '<a/>' AS wiped)",
+        "SELECT json_value('{}', '$' RETURNING wiped)",
+        "SELECT '{x}'::public._wiped",
+        "SELECT '{x}'::wiped[]",
+        "PREPARE p(wiped) AS SELECT 1",
+    ] {
+        let called = accesses(sql.to_owned(), session.clone());
+        assert!(called.iter().any(|access| access.starts_with("call routine public.")), "{sql}: {called:?}");
+    }
+}
+
+#[test]
+fn a_materialised_view_that_is_filled_writes_rows() {
+    let fills = |sql| judge(sql, &session()).unwrap().iter().map(|one| one.fills && one.counted).collect::<Vec<_>>();
+    let sql = "CREATE MATERIALIZED VIEW m AS SELECT 1; CREATE MATERIALIZED VIEW m AS SELECT 1 WITH NO DATA; CREATE VIEW v AS SELECT 1";
+    assert_eq!(fills(sql), [true, false, false]);
+}
+
 /// Texts whose judgement would take the product of their levels, or of two lists, if it were done carelessly.
 #[test]
 fn hostile_texts_cost_what_they_weigh() {

@@ -93,6 +93,7 @@ fn statement(text: Range<usize>, tree: &pg::Node, session: &SessionFacts) -> Res
         sequences: found.sequences,
         returns_rows: found.returns_rows,
         counted: counted(tree, found.writes),
+        fills: fills(tree),
         reads_only: found.reads_only,
     })
 }
@@ -112,6 +113,18 @@ fn counted(tree: &pg::Node, writes: usize) -> bool {
         ) => writes == 1,
         Some(pg::node::Node::CopyStmt(copy)) => copy.is_from && writes == 0,
         Some(pg::node::Node::CreateTableAsStmt(_) | pg::node::Node::SelectStmt(_)) => writes == 0,
+        _ => false,
+    }
+}
+
+/// Whether a statement makes a materialised view with rows in it; that is none of the operations on rows.
+fn fills(tree: &pg::Node) -> bool {
+    match tree.node.as_ref() {
+        Some(pg::node::Node::CreateTableAsStmt(create)) => {
+            create.objtype == pg::ObjectType::ObjectMatview as i32
+                && create.into.as_deref().is_none_or(|into| !into.skip_data)
+        }
+        Some(pg::node::Node::ExplainStmt(explain)) => explain.query.as_deref().is_some_and(fills),
         _ => false,
     }
 }

@@ -75,7 +75,8 @@ const SINCE: &[(&str, u16)] = &[
     ("uuidv7", 18),
 ];
 
-/// Built-ins that a policy may permit by name like any other routine: they act on sequences, locks and snapshots.
+/// Built-ins that a policy may permit by name like any other routine: they act on sequences, locks and snapshots, or run
+/// the checks of a type that a text names.
 /// Sorted.
 const CALLABLE: &[&str] = &[
     "inet_client_addr",
@@ -94,6 +95,8 @@ const CALLABLE: &[&str] = &[
     "pg_current_snapshot",
     "pg_current_xact_id",
     "pg_current_xact_id_if_assigned",
+    "pg_input_error_info",
+    "pg_input_is_valid",
     "pg_relation_filenode",
     "pg_relation_filepath",
     "pg_sequence_last_value",
@@ -144,7 +147,12 @@ pub(crate) fn resolve<'t>(schema: Option<&'t str>, name: &'t str, session: &'t S
     Routine { schema, name, class: class(schema, name, session.server_major) }
 }
 
-/// Whether a harmless built-in has this name in any version: a new routine of this name could be called unseen.
+/// Whether a new routine of this name could be called unseen.
+pub(crate) fn hides(schema: Option<&str>, name: &str) -> bool {
+    is_harmless_name(name) || schema == Some(INFORMATION_SCHEMA) && name == EXPANDS_ARRAY
+}
+
+/// Whether a harmless built-in has this name in any version.
 pub(crate) fn is_harmless_name(name: &str) -> bool {
     HARMLESS.binary_search(&name).is_ok()
 }
@@ -157,9 +165,15 @@ fn class(schema: &str, name: &str, server_major: u16) -> ObjectClass {
         PG_CATALOG if is_harmless(name, server_major) => ObjectClass::Harmless,
         PG_CATALOG if CALLABLE.binary_search(&name).is_ok() => ObjectClass::Ordinary,
         PG_CATALOG => ObjectClass::Sensitive,
+        INFORMATION_SCHEMA if name == EXPANDS_ARRAY => ObjectClass::Harmless,
         _ => ObjectClass::Ordinary,
     }
 }
+
+/// A routine that the server brings outside `pg_catalog`: it gives an array's elements with their places, and drivers ask
+/// for primary keys by it.
+const EXPANDS_ARRAY: &str = "_pg_expandarray";
+const INFORMATION_SCHEMA: &str = "information_schema";
 
 fn is_harmless(name: &str, server_major: u16) -> bool {
     is_harmless_name(name)

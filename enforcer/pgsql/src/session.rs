@@ -23,8 +23,10 @@ pub struct SessionFacts {
     pub row_routines: BTreeSet<Box<str>>,
     /// Operators that run a volatile routine of the database. Empty where no catalog is known.
     pub operators: BTreeSet<Box<str>>,
-    /// Types of which a cast or a check runs a volatile routine of the database. Empty where no catalog is known.
+    /// Types of which a cast runs a volatile routine of the database. Empty where no catalog is known.
     pub types: BTreeSet<Box<str>>,
+    /// Types of which a value cannot be made without one: domains, and what holds them. Empty where no catalog is known.
+    pub domains: BTreeSet<Box<str>>,
 }
 
 impl SessionFacts {
@@ -37,6 +39,7 @@ impl SessionFacts {
             row_routines: BTreeSet::new(),
             operators: BTreeSet::new(),
             types: BTreeSet::new(),
+            domains: BTreeSet::new(),
         }
     }
 }

@@ -97,6 +97,11 @@ pub(crate) fn is_pinned_value(name: &str, value: Option<&str>) -> bool {
     }
 }
 
+/// Whether the default of a parameter is the role that logged in.
+pub(crate) fn is_own_role(name: &str) -> bool {
+    ["role", "session_authorization"].iter().any(|own| name.eq_ignore_ascii_case(own))
+}
+
 /// Classes a parameter by its name in lower case.
 pub(crate) fn class(name: &str) -> SettingClass {
     match name {

@@ -9,6 +9,7 @@ use std::ops::Range;
 
 /// One statement of a text, as the server would run it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "facts of a statement that are independent of each other")]
 pub struct Statement {
     /// Where the statement stands in the text, in bytes, without surrounding space and semicolon.
     pub text: Range<usize>,
@@ -28,6 +29,8 @@ pub struct Statement {
     /// Whether the server says at its end how many rows it wrote: all of them, in one number. For PREPARE that of the
     /// statement inside.
     pub counted: bool,
+    /// Whether it fills a materialised view that it makes.
+    pub fills: bool,
     /// Whether the statement alone proves that it changes nothing: no data, schema, setting or lock.
     pub reads_only: bool,
 }

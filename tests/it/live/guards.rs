@@ -302,6 +302,27 @@ fn no_error_quotes_rows_that_may_not_be_read() {
     }
 }
 
+/// The text names no type, and the server makes the value when it is bound.
+#[test]
+fn a_parameter_of_a_type_that_runs_a_routine_is_a_call() {
+    let oid = |kind: &str| -> u32 {
+        let asked = direct("guarded").query(&format!("select '{kind}'::regtype::oid")).unwrap();
+        asked[0].parse().unwrap()
+    };
+    let prepared = |connection: &str, kind: &str| {
+        let types = [1_i16.to_be_bytes().as_slice(), &oid(kind).to_be_bytes()].concat();
+        let mut raw = through(connection);
+        raw.send(&message(b'P', &[b"\0select $1 is null\0".as_slice(), &types].concat()));
+        raw.send(&message(b'S', b""));
+        !refused(&raw.until_ready())
+    };
+    for kind in ["public.wiped", "public.wiped[]", "public.wiped_over", "public.wrapped"] {
+        assert!(!prepared("guarded-rows", kind), "{kind}");
+        assert!(prepared("guarded-scope", kind), "{kind}: its routines may be called");
+    }
+    assert!(prepared("guarded-rows", "text"));
+}
+
 /// Runs a client of an application's own, past the gateway or through it; what it saw.
 fn application(script: &str, through_gateway: bool) -> Result<String, String> {
     let places = &SCENE.places;

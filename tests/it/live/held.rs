@@ -256,6 +256,46 @@ fn a_policy_that_blocks_ends_the_wait_and_one_without_the_review_lets_it_run() {
     merge(&before, "guard: as it was");
 }
 
+#[test]
+fn what_people_agreed_to_is_what_the_names_meant_then() {
+    let scene = scene();
+    let past = |sql: &str| scene.cluster.value("ledger_dev", sql).unwrap();
+    past(
+        "create table public.junk (id bigint primary key, note text); create table public.zoo (like public.junk including all)",
+    );
+    past("insert into public.junk values (1, 'junk'); insert into public.zoo values (1, 'zoo')");
+    past(
+        "create view public.shown as select * from public.junk; grant all on public.junk, public.zoo, public.shown to public",
+    );
+    let mut raw = login(&scene);
+    let update = |raw: &mut Raw, meanwhile: &str| {
+        send_held(raw, "update public.shown set note = 'changed' where id = 1");
+        let request = waiting(&scene);
+        past(meanwhile);
+        let id = request["id"].as_str().unwrap();
+        decide(&scene, id, "approve", &json!({ "terms": request["terms"]["digest"] }));
+        raw.until_ready().iter().find_map(Message::refusal)
+    };
+    for meanwhile in [
+        "create or replace view public.shown as select * from public.zoo",
+        "alter table public.zoo rename to other; alter table public.junk rename to zoo; alter table public.other rename to junk",
+        "create rule also as on update to public.junk do also update public.zoo set note = old.note where id = old.id",
+        "drop rule also on public.junk",
+    ] {
+        let refusal = update(&mut raw, meanwhile).unwrap_or_else(|| panic!("{meanwhile}: it runs"));
+        assert!(refusal.code == "42501" && refusal.whole.contains("has changed since"), "{meanwhile}: {refusal:?}");
+        assert_eq!(
+            past("select (select note from public.junk) || (select note from public.zoo)").len(),
+            7,
+            "{meanwhile}"
+        );
+    }
+    // What does not concern the statement does not end its wait.
+    assert!(update(&mut raw, "create table public.beside (id bigint); create index on public.junk (note)").is_none());
+    assert_eq!(past("select note from public.shown"), "changed");
+    past("drop view public.shown; drop table public.junk, public.zoo, public.beside");
+}
+
 /// What the gateway's account wrote to the scratch table.
 fn written(scene: &Scene) -> String {
     scene.cluster.value("ledger_staging", "select count(*) from public.scratch where id > 900000").unwrap()

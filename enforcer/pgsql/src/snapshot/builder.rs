@@ -61,7 +61,9 @@ impl Builder {
                 self.with(row.oid(1)?, |relation| relation.partitioned_by = by);
                 Ok(())
             }
+            "rule" => self.rule(row),
             "routine" => self.routine(row),
+            "versions" => self.versions(row),
             "cast" => self.cast(row),
             "barrier" => self.barrier(row),
             "default" => self.default(row),
@@ -106,6 +108,17 @@ impl Builder {
     /// The snapshot.
     pub fn build(self) -> Catalog {
         self.catalog
+    }
+
+    fn rule(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
+        let rules = self.catalog.rules.entry(row.oid(1)?).or_default();
+        rules.insert((row.text(2)?.into(), row.text(3)?.into()));
+        Ok(())
+    }
+
+    fn versions(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
+        self.catalog.routine_versions = row.text(1)?.into();
+        Ok(())
     }
 
     fn barrier(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
@@ -159,11 +172,18 @@ impl Builder {
     }
 
     fn volatile(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
-        let names = match row.text(1)? {
-            "operator" => &mut self.catalog.volatile_operators,
-            _ => &mut self.catalog.volatile_types,
-        };
-        names.insert(row.text(2)?.into());
+        match row.text(1)? {
+            "operator" => {
+                self.catalog.volatile_operators.insert(row.text(2)?.into());
+            }
+            "made" => {
+                self.catalog.volatile_when_made.insert(row.oid(3)?, row.text(2)?.into());
+                self.catalog.volatile_types.insert(row.text(2)?.into());
+            }
+            _ => {
+                self.catalog.volatile_types.insert(row.text(2)?.into());
+            }
+        }
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 
 pub mod body;
 mod builder;
+mod compare;
 pub mod query;
 
 pub use builder::{Builder, Unexpected};
@@ -16,6 +17,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Schema and name.
 pub type Name = (Box<str>, Box<str>);
+
+/// The event that a rewrite rule runs on, and its whole definition.
+pub(crate) type Rule = (Box<str>, Box<str>);
 
 /// What kind of relation it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,10 +209,16 @@ pub struct Catalog {
     pub(crate) comparing: BTreeSet<Box<str>>,
     /// Routines that are not built in.
     pub routines: BTreeSet<Routine>,
+    /// What changes with any of them, its text too.
+    pub(crate) routine_versions: Box<str>,
     /// Operators that run somebody's volatile routine.
     pub volatile_operators: BTreeSet<Box<str>>,
-    /// Types of which a cast or a check runs somebody's volatile routine.
+    /// Types of which a cast runs somebody's volatile routine, and what holds them.
     pub volatile_types: BTreeSet<Box<str>>,
+    /// Types of which a check runs somebody's volatile routine whenever a value is made: domains, and what holds them.
+    pub volatile_when_made: BTreeMap<u32, Box<str>>,
+    /// For each relation, its rewrite rules but that of a view.
+    pub(crate) rules: BTreeMap<u32, BTreeSet<Rule>>,
     /// For each table, those that a foreign key changes along with it: on DELETE and on UPDATE.
     along: BTreeMap<u32, BTreeSet<(u32, Change, Change)>>,
     /// Extensions with their versions.

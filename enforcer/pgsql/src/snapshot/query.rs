@@ -53,6 +53,10 @@ select 'default', f.adrelid, f.adnum from pg_catalog.pg_attrdef f join pg_catalo
  on a.attrelid = f.adrelid and a.attnum = f.adnum where a.attgenerated = '' \
 union select 'default', a.attrelid, a.attnum from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid \
  where t.typdefault is not null and a.attnum > 0;\
+select 'rule', r.ev_class, r.ev_type, pg_catalog.pg_get_ruledef(r.oid) from pg_catalog.pg_rewrite r \
+join pg_catalog.pg_class c on c.oid = r.ev_class join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+where r.ev_type <> '1' and c.relkind in ('r','p','v') and (n.nspname !~ '^pg_' and n.nspname <> 'information_schema' \
+ or c.relnamespace = pg_catalog.pg_my_temp_schema());\
 select 'inherits', i.inhrelid, i.inhparent from pg_catalog.pg_inherits i;\
 select distinct 'derives', r.ev_class, d.refobjid from pg_catalog.pg_rewrite r \
 join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.objid = r.oid \
@@ -113,13 +117,26 @@ select 'indexed', n.nspname, c.relname, i.indrelid from pg_catalog.pg_index i \
  join pg_catalog.pg_class c on c.oid = i.indexrelid join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
  where n.nspname !~ '^pg_' and n.nspname <> 'information_schema';\
 select 'volatile', 'operator', o.oprname from pg_catalog.pg_operator o join pg_catalog.pg_proc p on p.oid = o.oprcode \
-where o.oid >= 16384 and p.oid >= 16384 and p.provolatile = 'v' \
-union select 'volatile', 'type', t.typname from pg_catalog.pg_cast k join pg_catalog.pg_proc p on p.oid = k.castfunc \
-join pg_catalog.pg_type t on t.oid = k.casttarget where p.oid >= 16384 and p.provolatile = 'v' \
-union select 'volatile', 'type', t.typname from pg_catalog.pg_type t join pg_catalog.pg_constraint k on k.contypid = t.oid \
-join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass and d.objid = k.oid \
- and d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass \
-join pg_catalog.pg_proc p on p.oid = d.refobjid and p.oid >= 16384 and p.provolatile = 'v';\
+where o.oid >= 16384 and p.oid >= 16384 and p.provolatile = 'v';\
+with recursive within(inner_type, outer_type) as materialized (\
+ select t.typelem, t.oid from pg_catalog.pg_type t where t.typelem <> 0 \
+ union all select t.typbasetype, t.oid from pg_catalog.pg_type t where t.typbasetype <> 0 \
+ union all select a.atttypid, t.oid from pg_catalog.pg_type t join pg_catalog.pg_attribute a on a.attrelid = t.typrelid \
+ where not a.attisdropped and t.oid >= 16384 \
+ union all select r.rngsubtype, r.rngtypid from pg_catalog.pg_range r \
+ union all select r.rngsubtype, r.rngmultitypid from pg_catalog.pg_range r), \
+cast_to(oid) as (select k.casttarget from pg_catalog.pg_cast k join pg_catalog.pg_proc p on p.oid = k.castfunc \
+ where p.oid >= 16384 and p.provolatile = 'v' \
+ union select w.outer_type from cast_to c join within w on w.inner_type = c.oid), \
+checked(oid) as (select k.contypid from pg_catalog.pg_constraint k \
+ join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass and d.objid = k.oid \
+ left join pg_catalog.pg_operator o on d.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass and o.oid = d.refobjid \
+ join pg_catalog.pg_proc p on p.oid = case when d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass then d.refobjid else o.oprcode end \
+ and p.oid >= 16384 and p.provolatile = 'v' \
+ where k.contypid <> 0 and d.refclassid in ('pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass) \
+ union select w.outer_type from checked c join within w on w.inner_type = c.oid) \
+select 'volatile', 'type', t.typname, t.oid from cast_to c join pg_catalog.pg_type t on t.oid = c.oid \
+union all select 'volatile', 'made', t.typname, t.oid from checked c join pg_catalog.pg_type t on t.oid = c.oid;\
 select 'along', k.confrelid, k.conrelid, k.confdeltype, k.confupdtype from pg_catalog.pg_constraint k \
 where k.contype = 'f' and (k.confdeltype in ('c', 'n', 'd') or k.confupdtype in ('c', 'n', 'd'));\
 select 'partitioned', p.partrelid, p.partattrs::pg_catalog.text from pg_catalog.pg_partitioned_table p;\
@@ -136,6 +153,9 @@ select 'routine', n.nspname, p.proname, \
  pg_catalog.pg_get_function_identity_arguments(p.oid) \
 from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace \
 left join pg_catalog.pg_type t on t.oid = p.proargtypes[0] \
+where p.oid >= 16384 and n.nspname !~ '^pg_t';\
+select 'versions', coalesce(pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat_ws(' ', p.oid, p.xmin), ',' order by p.oid)), '') \
+from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace \
 where p.oid >= 16384 and n.nspname !~ '^pg_t';\
 select 'operator', o.oprname from pg_catalog.pg_operator o join pg_catalog.pg_proc p on p.oid = o.oprcode \
 where o.oid >= 16384 and p.prolang not in (12, 13) and not exists \

@@ -24,9 +24,21 @@ impl<'t> Walker<'t> {
         self.nodes(&n.options)
     }
 
+    /// What it shows lies with its server, which no scope names: a file, a program's output, another database.
     pub(super) fn create_foreign_table(&mut self, n: &'t pg::CreateForeignTableStmt) -> Walked {
+        self.touch(Operation::DdlCreate, Seen::DATABASE);
+        self.foreign_options(&n.options);
         self.nodes(&n.options)?;
         n.base_stmt.as_ref().map_or_else(|| unknown("CreateForeignTableStmt"), |base| self.create_table(base))
+    }
+
+    /// A foreign table over a file or a program of the server is COPY of it under another name.
+    fn foreign_options(&mut self, options: &'t [pg::Node]) {
+        let runs = |name: &str| ["program", "filename"].iter().any(|option| name.eq_ignore_ascii_case(option));
+        let named = |node: &pg::Node| matches!(node.node.as_ref(), Some(E::DefElem(option)) if runs(&option.defname));
+        if options.iter().any(named) {
+            self.touch(Operation::CopyProgram, Seen::DATABASE);
+        }
     }
 
     pub(super) fn column_definition(&mut self, n: &'t pg::ColumnDef) -> Walked {
@@ -105,6 +117,12 @@ impl<'t> Walker<'t> {
                 self.touch(Operation::DdlAlter, table);
                 Ok(())
             }
+            // GENERATED … AS IDENTITY (SEQUENCE NAME …) makes the sequence where that says.
+            Some(E::List(names)) if n.defname == "sequence_name" => {
+                let sequence = self.relation_by_list(ObjectKind::Relation, &names.items)?;
+                self.touch(Operation::DdlCreate, sequence);
+                Ok(())
+            }
             // `handler = none` and the like.
             Some(_) => self.boxed(n.arg.as_ref()),
             None => Ok(()),
@@ -142,6 +160,19 @@ impl<'t> Walker<'t> {
             self.cascade(Operation::DdlDrop, n.behavior);
         } else {
             self.cascade(Operation::DdlAlter, n.behavior);
+        }
+        // OPTIONS say what of the server a foreign table or its column shows.
+        match n.def.as_deref().and_then(|def| def.node.as_ref()) {
+            Some(E::List(options))
+                if [A::AtGenericOptions, A::AtAlterColumnGenericOptions].map(|one| one as i32).contains(&n.subtype) =>
+            {
+                self.touch(Operation::DdlAlter, Seen::DATABASE);
+                self.foreign_options(&options.items);
+            }
+            Some(E::ColumnDef(column)) if !column.fdwoptions.is_empty() => {
+                self.touch(Operation::DdlAlter, Seen::DATABASE);
+            }
+            _ => {}
         }
         match n.def.as_deref().and_then(|def| def.node.as_ref()) {
             // INHERIT and NO INHERIT name the parent.

@@ -3,10 +3,13 @@
 use super::names::{qualified, string};
 use super::restriction::Column;
 use super::{E, ObjectClass, ObjectKind, Seen, Walked, Walker, pg, unknown};
-use crate::catalog::PG_CATALOG;
+use crate::catalog::{PG_CATALOG, relation_class, schema_of};
 use crate::routines::{self, Routine};
 use crate::statement::{Action, Parameter};
 use lang::protocol::Operation;
+
+/// What is longer, the server cuts (`NAMEDATALEN`).
+const NAME_BYTES_MAX: usize = 64;
 
 impl<'t> Walker<'t> {
     pub(super) fn operator(&mut self, expression: &'t pg::AExpr) -> Walked {
@@ -119,8 +122,14 @@ impl<'t> Walker<'t> {
         self.boxed(cast.arg.as_ref())
     }
 
-    /// A type's modifiers are expressions; its name touches nothing.
+    /// A type's modifiers are expressions. Its name touches nothing, unless a value of it cannot be made without a
+    /// routine of the database: a value may come from anywhere (`json_to_record(…) AS t(x domain)`).
     pub(super) fn type_name(&mut self, name: &'t pg::TypeName) -> Walked {
+        if let Some(last) = name.names.last().and_then(string)
+            && self.session.domains.contains(last)
+        {
+            self.call_of(last);
+        }
         self.nodes(&name.typmods)?;
         self.nodes(&name.array_bounds)
     }
@@ -146,7 +155,7 @@ impl<'t> Walker<'t> {
             "set_config" if built_in => self.set_config(&call.args),
             "current_setting" if built_in => self.current_setting(&call.args),
             "pg_notify" if built_in => self.notify_call(&call.args),
-            "nextval" if built_in && self.in_default => {}
+            "nextval" if built_in && self.in_default => self.default_of_sequence(call.args.first()),
             _ if routine.class == ObjectClass::Harmless => {}
             _ => self.touch(
                 Operation::Call,
@@ -159,6 +168,18 @@ impl<'t> Walker<'t> {
             ),
         }
         Ok(())
+    }
+
+    /// A column's default may advance a sequence that the scope holds: that is what a serial column is.
+    fn default_of_sequence(&mut self, argument: Option<&'t pg::Node>) {
+        let Some((schema, name)) = argument.and_then(sequence).and_then(relation_of) else {
+            let schema = Some(PG_CATALOG);
+            let seen = Seen { kind: ObjectKind::Routine, schema, name: "nextval", class: ObjectClass::Ordinary };
+            return self.touch(Operation::Call, seen);
+        };
+        let schema = schema.unwrap_or_else(|| schema_of(name, &self.session.default_schema));
+        let class = relation_class(schema, name);
+        self.touch(Operation::Select, Seen { kind: ObjectKind::Relation, schema: Some(schema), name, class });
     }
 
     /// `set_config(name, value, local)` is SET in a function's clothes, whatever statement it stands in.
@@ -312,6 +333,28 @@ fn sequence(argument: &pg::Node) -> Option<&str> {
         }
         _ => constant(argument),
     }
+}
+
+/// The relation that a text names, where the server would read it as it is written: nothing is folded, doubled or cut.
+fn relation_of(text: &str) -> Option<(Option<&str>, &str)> {
+    let (first, rest) = identifier(text)?;
+    if rest.is_empty() {
+        return Some((None, first));
+    }
+    let (second, rest) = identifier(rest.strip_prefix('.')?)?;
+    rest.is_empty().then_some((Some(first), second))
+}
+
+/// The name that a text begins with, and what follows it.
+fn identifier(text: &str) -> Option<(&str, &str)> {
+    let (name, rest) = if let Some(quoted) = text.strip_prefix('"') {
+        quoted.split_once('"').filter(|(_, rest)| !rest.starts_with('"'))?
+    } else {
+        let plain =
+            |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || matches!(letter, '_' | '$');
+        text.split_at(text.find(|letter| !plain(letter)).unwrap_or(text.len()))
+    };
+    (!name.is_empty() && name.len() < NAME_BYTES_MAX).then_some((name, rest))
 }
 
 /// The text of a constant. A cast may change it, so that a constant under a cast has none.

@@ -1,7 +1,7 @@
 //! Statements on objects of any kind: DROP, COMMENT, RENAME, SET SCHEMA, and publications.
 
 use super::{E, ObjectClass, ObjectKind, Seen, Walked, Walker, pg, unknown};
-use crate::routines::is_harmless_name;
+use crate::routines::hides;
 use crate::statement::Action;
 use lang::protocol::Operation;
 
@@ -49,7 +49,7 @@ impl<'t> Walker<'t> {
         }
         match self.touches.get(first).and_then(|touch| touch.object) {
             Some(old) => {
-                let hides_built_in = old.kind == ObjectKind::Routine && is_harmless_name(&n.newname);
+                let hides_built_in = old.kind == ObjectKind::Routine && hides(old.schema, &n.newname);
                 let class = if hides_built_in { ObjectClass::Sensitive } else { old.class };
                 self.touch(Operation::DdlAlter, Seen { name: &n.newname, class, ..old });
                 self.action = Action::Rename;

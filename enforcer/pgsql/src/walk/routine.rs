@@ -4,7 +4,7 @@
 //! `ddl.create`.
 
 use super::{E, ObjectClass, ObjectKind, Seen, Walked, Walker, pg, unknown};
-use crate::routines::is_harmless_name;
+use crate::routines::hides;
 use lang::protocol::Operation;
 
 impl<'t> Walker<'t> {
@@ -37,7 +37,7 @@ impl<'t> Walker<'t> {
 
     fn new_routine(&mut self, names: &'t [pg::Node]) -> Walked {
         let mut routine = self.named(ObjectKind::Routine, names)?;
-        if is_harmless_name(routine.name) {
+        if hides(routine.schema, routine.name) {
             routine.class = ObjectClass::Sensitive;
         }
         self.touch(Operation::DdlCreate, routine);

@@ -115,7 +115,14 @@ impl<'t> Walker<'t> {
                     [value] => constant(value),
                     _ => None,
                 };
-                self.named_setting(&n.name, value, n.is_local);
+                if value == Some("none") && n.name.eq_ignore_ascii_case("role") {
+                    self.own_role(&n.name, value, n.is_local);
+                } else {
+                    self.named_setting(&n.name, value, n.is_local);
+                }
+            }
+            Ok(K::VarSetDefault | K::VarReset) if settings::is_own_role(&n.name) => {
+                self.own_role(&n.name, None, n.is_local);
             }
             Ok(K::VarSetDefault | K::VarSetCurrent | K::VarReset) => self.named_setting(&n.name, None, n.is_local),
             Ok(K::VarResetAll) => self.reset_all(),
@@ -124,6 +131,17 @@ impl<'t> Walker<'t> {
         }
         self.action = Action::Set;
         Ok(())
+    }
+
+    /// Back to the role that logged in. The gateway made sure at the login that it is that one, and nothing here changes
+    /// it: it does nothing, and drivers send it when they put a connection back into their pool.
+    fn own_role(&mut self, name: &'t str, value: Option<&'t str>, local: bool) {
+        self.settings.push(SettingChange {
+            parameter: Parameter::Named(name.to_ascii_lowercase().into()),
+            value: value.map(Into::into),
+            local,
+            class: SettingClass::Harmless,
+        });
     }
 
     fn set_multiple(&mut self, n: &'t pg::VariableSetStmt) -> Walked {

@@ -118,7 +118,7 @@ pub fn classify(
     plan: Option<&Arc<Plan>>,
     reach: Option<&Arc<Reach>>,
 ) -> Result<Text, Refusal> {
-    let known = plan.map(|plan| plan.facts()).or_else(|| reach.map(|reach| reach.facts()));
+    let known = reach.map(|reach| reach.facts()).or_else(|| plan.map(|plan| plan.facts()));
     let mut judged = pgsql::read(sql, known.unwrap_or(facts))?;
     let covered = plan.map(|plan| plan.cover(sql, &mut judged)).transpose()?;
     let rewritten = covered.as_ref().and_then(|covered| covered.text.clone());
@@ -154,7 +154,7 @@ fn statement(statement: Statement, text: &str, outcome: Outcome) -> Classified {
     let mut accesses: Vec<Access> = Vec::new();
     let mut relations = Vec::new();
     let mut sensitive = Vec::new();
-    let mut writes_rows = false;
+    let mut writes_rows = statement.fills;
     // What a relation is renamed to is not there yet.
     let becomes = statement.accesses.last().filter(|_| statement.action == Action::Rename);
     for access in &statement.accesses {

@@ -7,6 +7,7 @@
 use super::classify::Classified;
 use super::judging::{Place, unknown};
 use super::machine::{Copying, Postgres, Skipping};
+use super::meant::Meant;
 use super::messages::rewritten;
 use super::pipeline::{Awaited, Run};
 use super::reply::{self, Rule};
@@ -34,7 +35,12 @@ enum Phase {
     /// People are asked.
     Asked,
     /// People have agreed; it runs as soon as the catalog is new enough to judge it.
-    Agreed { request: RequestId, by: Vec<String> },
+    Agreed {
+        request: RequestId,
+        by: Vec<String>,
+        /// Whether the catalog was read again since.
+        looked: bool,
+    },
 }
 
 /// A message that is held.
@@ -46,6 +52,8 @@ pub(super) struct Holding {
     phase: Phase,
     request: Option<RequestId>,
     accesses: Vec<Access>,
+    /// What its names meant when people were first asked.
+    meant: Option<Meant>,
     until_mono_ms: u64,
     in_transaction: bool,
     /// How many of the bytes behind it are known not to hold the client's farewell.
@@ -143,6 +151,7 @@ impl Postgres {
             phase: Phase::Draining,
             request: None,
             accesses: Vec::new(),
+            meant: None,
             until_mono_ms: u64::MAX,
             in_transaction: false,
             looked_at_bytes: 0,
@@ -207,8 +216,12 @@ impl Postgres {
             self.holds = self.holds.saturating_add(1);
             holding.hold = HoldId(self.holds);
             holding.request = None;
+            holding.meant = None;
         }
         holding.phase = Phase::Asked;
+        if holding.meant.is_none() {
+            holding.meant = self.meant(&permitted);
+        }
         holding.agreed = permitted.wants.clone();
         holding.accesses = permitted.accesses().cloned().collect();
         let accesses = verdict::phrases(permitted.accesses());
@@ -317,7 +330,7 @@ impl Postgres {
                 self.holding = Some(holding);
             }
             HoldAnswer::Released { request, by } => {
-                holding.phase = Phase::Agreed { request, by };
+                holding.phase = Phase::Agreed { request, by, looked: false };
                 self.holding = Some(holding);
                 self.go_on_holding(now, out);
             }
@@ -358,16 +371,14 @@ impl Postgres {
 
     /// People have agreed: judges once more, by a catalog that is new enough, and runs.
     fn run_agreed(&mut self, now: Now, out: &mut Outbox) {
-        if (self.plan.is_some() || self.reach.is_some()) && self.catalog_is_old(now) {
-            let settled = self.settled.or(self.back.as_ref().and_then(|back| back.settled));
-            if matches!(settled, Some(TransactionStatus::Idle | TransactionStatus::Open)) {
-                return self.read_catalog_first(now, out);
-            }
-            let Some(holding) = self.holding.take() else { return };
+        if self.looks_first(now, out) {
+            return;
+        }
+        let Some(holding) = self.holding.take() else { return };
+        if (self.plan.is_some() || self.reach.is_some()) && !self.frozen && self.catalog_is_old(now) {
             let sentence = "where masks stand, a statement in the middle of a pipeline cannot wait so long: send it in a request of its own, and ask again";
             return self.refuse_held(now, &holding, &Denial::saying(sentence), out);
         }
-        let Some(holding) = self.holding.take() else { return };
         let permitted = match self.judge_message(now, &holding.frame) {
             Ok(permitted) if holding.agreed.covers(&permitted.wants) => permitted,
             Ok(_) => {
@@ -376,7 +387,11 @@ impl Postgres {
             }
             Err(denial) => return self.refuse_held(now, &holding, &denial, out),
         };
-        let Phase::Agreed { request, by } = &holding.phase else { return };
+        if !self.means_what_it_meant(holding.meant.as_ref(), &permitted) {
+            let sentence = "what this statement names has changed since it was shown to people; send it again";
+            return self.refuse_held(now, &holding, &Denial::saying(sentence), out);
+        }
+        let Phase::Agreed { request, by, .. } = &holding.phase else { return };
         let accesses = verdict::phrases(permitted.accesses());
         let decision = Decision {
             outcome: "released".to_owned(),
@@ -384,6 +399,24 @@ impl Postgres {
             ..self.held_event(&holding.agreed, accesses)
         };
         self.run_held(now, &holding, permitted, decision, out);
+    }
+
+    /// Reads the catalog once more when people have agreed, where the server would take a query now: what names mean
+    /// may have changed while they thought about it, past the gateway too.
+    fn looks_first(&mut self, now: Now, out: &mut Outbox) -> bool {
+        let settled = self.settled.or(self.back.as_ref().and_then(|back| back.settled));
+        let takes = matches!(settled, Some(TransactionStatus::Idle | TransactionStatus::Open));
+        let rests = self.plan.is_some() || self.reach.is_some();
+        let old = !self.frozen && self.catalog_is_old(now);
+        let Some(Phase::Agreed { looked, .. }) = self.holding.as_mut().map(|holding| &mut holding.phase) else {
+            return false;
+        };
+        if !rests || !takes || *looked && !old {
+            return false;
+        }
+        *looked = true;
+        self.read_catalog_first(now, out);
+        true
     }
 
     /// Sends a held message to the server.

@@ -15,8 +15,9 @@ use super::wire::sqlstate::SqlState;
 use super::wire::write::Notice;
 use crate::core::hold::Agreed;
 use crate::core::machine::Now;
-use lang::program::StatementLimits;
 use lang::program::rules::RuleId;
+use lang::program::{Access, Object, StatementLimits, Verdict};
+use lang::protocol::Operation;
 use pgsql::mask::Outcome;
 use pgsql::refusal::Refusal;
 use pgsql::statement::{Action, Discard};
@@ -260,6 +261,26 @@ impl Postgres {
             return Err(Denial::saying(sentence));
         }
         Ok(permitted)
+    }
+
+    /// Refuses parameters of types of which a value runs a routine of the database, where none may be called: their text
+    /// names no type.
+    pub(super) fn makes_parameters(&self, now: Now, types: &[u32]) -> Result<(), Box<Denial>> {
+        let Some(reach) = self.reach.as_ref().filter(|_| self.lease.asks_for_definitions()) else { return Ok(()) };
+        for name in types.iter().filter_map(|kind| reach.catalog().volatile_when_made.get(kind)) {
+            let object = Object::table(self.facts.default_schema.clone(), name.clone());
+            let accesses = vec![Access { op: Operation::Call, object }];
+            let judgement = self.lease.judge(&accesses, &[], now.wall);
+            if judgement.verdict == Verdict::Allowed && judgement.limits.rows.is_none() {
+                continue;
+            }
+            let sentence = format!(
+                "checks of the type `{name}` of a parameter run a routine of the database, which is a call of it that \
+                 the policy does not simply permit"
+            );
+            return Err(Box::new(Denial { accesses, ..*Denial::saying(sentence) }));
+        }
+        Ok(())
     }
 
     /// What a message that frees names, and comes now, may free.

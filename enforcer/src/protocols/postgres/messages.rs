@@ -181,6 +181,7 @@ impl Postgres {
                      this connection has masks"
                 )));
             }
+            self.makes_parameters(now, &parse.parameter_types)?;
             let permitted = self.judge_text(now, &text)?;
             if !self.begins(now, frame, &permitted.statements)? {
                 return Ok(None);

@@ -24,6 +24,7 @@ mod judging;
 pub mod login;
 pub mod machine;
 pub mod masking;
+mod meant;
 mod messages;
 pub mod names;
 pub mod pipeline;

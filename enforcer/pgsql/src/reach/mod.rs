@@ -4,10 +4,13 @@
 //! A name in a statement says where the server begins; [`Reach::beyond`] says where it ends, as far as a catalog snapshot
 //! shows. It decides nothing about permission. What triggers do stays unseen.
 
+mod rules;
+
 use crate::session::SessionFacts;
 use crate::snapshot::{Catalog, Kind, Name, Relation, TEMPORARY};
 use crate::statement::{ObjectClass, ObjectKind};
 use lang::protocol::Operation;
+use rules::Act;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -42,6 +45,8 @@ pub struct Reach {
     catalog: Arc<Catalog>,
     facts: SessionFacts,
     views: BTreeMap<Name, Vec<Below>>,
+    /// What the rewrite rules of a relation do, by its number.
+    rules: BTreeMap<u32, Vec<Act>>,
 }
 
 impl Reach {
@@ -56,15 +61,23 @@ impl Reach {
         facts.row_routines = catalog.row_routines(&facts.default_schema);
         facts.operators.clone_from(&catalog.volatile_operators);
         facts.types.clone_from(&catalog.volatile_types);
+        facts.domains = catalog.volatile_when_made.values().cloned().collect();
         let before = before.filter(|before| before.facts == facts && before.catalog.routines == catalog.routines);
         let mut views = BTreeMap::new();
+        let mut rules = BTreeMap::new();
         for (name, relation) in catalog.relations() {
+            if relation.rules {
+                let oid = relation.oid;
+                let kept = before.filter(|before| before.catalog.rules.get(&oid) == catalog.rules.get(&oid));
+                let kept = kept.and_then(|before| before.rules.get(&oid).cloned());
+                rules.insert(oid, kept.unwrap_or_else(|| rules::acts(&catalog, oid, &facts)));
+            }
             if matches!(relation.kind, Kind::View | Kind::Materialised) {
                 let kept = before.and_then(|before| before.read_before(name, relation));
                 views.insert(name.clone(), kept.unwrap_or_else(|| below(&catalog, relation, &facts)));
             }
         }
-        Self { catalog, facts, views }
+        Self { catalog, facts, views, rules }
     }
 
     /// What a view of this name and query touched in this catalog.
@@ -86,17 +99,29 @@ impl Reach {
     /// What an operation on a named relation reaches.
     pub fn beyond(&self, operation: Operation, schema: &str, name: &str) -> Vec<Beyond> {
         let mut out = Vec::new();
-        let Some(root) = self.resolve(schema, name).filter(|_| concerns_rows(operation) || is_definition(operation))
-        else {
+        if !concerns_rows(operation) && !is_definition(operation) {
+            return out;
+        }
+        let Some(root) = self.resolve(schema, name) else {
+            if is_definition(operation) {
+                self.of_index(&(schema.into(), name.into()), &mut out);
+            }
             return out;
         };
         if let Some(relation) = self.catalog.relation(&root) {
+            if operation == Operation::DdlCreate {
+                // CREATE OR REPLACE VIEW, or a rule or trigger of a view.
+                if relation.kind == Kind::View {
+                    out.push(Beyond { operation: Operation::DdlAlter, name: root, belongs: true });
+                }
+                return out;
+            }
             self.above(operation, relation, &mut out);
         }
         if !concerns_rows(operation) {
             return out;
         }
-        let mut seen = BTreeSet::from([root.clone()]);
+        let mut seen = BTreeSet::from([(operation, root.clone())]);
         let mut pending = vec![(root, operation, false)];
         while let Some((name, operation, belongs)) = pending.pop() {
             if out.len() > REACHED_MAX {
@@ -106,7 +131,7 @@ impl Reach {
             let first = out.len();
             self.near(operation, &name, belongs, &mut out);
             for found in out.get(first..).unwrap_or_default() {
-                if found.operation != Operation::Call && seen.insert(found.name.clone()) {
+                if found.operation != Operation::Call && seen.insert((found.operation, found.name.clone())) {
                     pending.push((found.name.clone(), found.operation, found.belongs));
                 }
             }
@@ -129,6 +154,14 @@ impl Reach {
         })
     }
 
+    /// An index is a part of its table: what is defined of it is defined of the table.
+    fn of_index(&self, index: &Name, out: &mut Vec<Beyond>) {
+        let table = self.catalog.table_of(index).and_then(|oid| self.catalog.name_of(oid));
+        let Some((table, relation)) = table.and_then(|name| Some((name, self.catalog.relation(name)?))) else { return };
+        out.push(Beyond { operation: Operation::DdlAlter, name: table.clone(), belongs: true });
+        self.above(Operation::DdlAlter, relation, out);
+    }
+
     /// Parents, however far: what happens to a part happens to them.
     fn above(&self, operation: Operation, relation: &Relation, out: &mut Vec<Beyond>) {
         let mut seen = BTreeSet::from([relation.oid]);
@@ -148,6 +181,11 @@ impl Reach {
     /// What one relation leads to at once.
     fn near(&self, operation: Operation, name: &Name, belongs: bool, out: &mut Vec<Beyond>) {
         let Some(relation) = self.catalog.relation(name) else { return };
+        for act in self.rules.get(&relation.oid).into_iter().flatten() {
+            if let Some(operation) = act.on(operation) {
+                out.push(Beyond { operation, name: act.name.clone(), belongs: false });
+            }
+        }
         match relation.kind {
             Kind::View | Kind::Materialised => {
                 let runs = relation.kind == Kind::View || operation == Operation::Refresh;
@@ -161,9 +199,6 @@ impl Reach {
                 let part = belongs || relation.kind == Kind::Partitioned;
                 for child in self.catalog.children_of(relation.oid).filter_map(|oid| self.catalog.name_of(oid)) {
                     out.push(Beyond { operation, name: child.clone(), belongs: part });
-                }
-                if writes(operation) && relation.rules {
-                    out.push(Beyond { operation, name: owned(EVERYTHING), belongs: false });
                 }
                 for (referring, operation) in self.catalog.changed_along(relation.oid, operation) {
                     if let Some(name) = self.catalog.name_of(referring) {
@@ -189,7 +224,7 @@ fn below(catalog: &Catalog, relation: &Relation, facts: &SessionFacts) -> Vec<Be
             ObjectKind::Relation if object.class != ObjectClass::Harmless || object.name.as_ref() == "pg_settings" => {
                 found.push(Below { relation: true, name });
             }
-            ObjectKind::Routine if object.class == ObjectClass::Sensitive || catalog.is_volatile(&name) => {
+            ObjectKind::Routine if object.class == ObjectClass::Sensitive || may_run(catalog, facts, &name) => {
                 found.push(Below { relation: false, name });
             }
             ObjectKind::Relation
@@ -207,6 +242,12 @@ fn below(catalog: &Catalog, relation: &Relation, facts: &SessionFacts) -> Vec<Be
     found
 }
 
+/// Whether a call of this name may change something: of a routine, or of an operator or type that runs one.
+fn may_run(catalog: &Catalog, facts: &SessionFacts, name: &Name) -> bool {
+    catalog.is_volatile(name)
+        || [&facts.operators, &facts.types, &facts.domains].iter().any(|named| named.contains(&name.1))
+}
+
 fn owned((schema, name): (&str, &str)) -> Name {
     (schema.into(), name.into())
 }
@@ -218,7 +259,7 @@ fn concerns_rows(operation: Operation) -> bool {
 }
 
 fn is_definition(operation: Operation) -> bool {
-    matches!(operation, Operation::DdlAlter | Operation::DdlDrop)
+    matches!(operation, Operation::DdlCreate | Operation::DdlAlter | Operation::DdlDrop)
 }
 
 fn writes(operation: Operation) -> bool {
@@ -286,5 +327,54 @@ mod tests {
         }
         let said: Vec<String> = said.iter().map(|found| found.join(", ")).collect();
         assert_eq!(said, ["select t", "select t", "select t, call f", "call f", "", ""]);
+    }
+
+    /// What a session does to one name, in a catalog with a rule of this definition.
+    fn ruled(definition: Option<&str>, operation: Operation, name: &str) -> Vec<String> {
+        let relation = |oid, name, kind, rules| {
+            let facts = [Some("relation"), Some(oid), Some("public"), Some(name), Some(kind)];
+            facts.into_iter().chain([Some("f"); 3]).chain([Some(rules), Some("f"), None]).collect::<Vec<_>>()
+        };
+        let mut rows = vec![
+            relation("1", "ruled", "r", "t"),
+            relation("2", "kept", "r", "f"),
+            relation("3", "v", "v", "f"),
+            ["indexed", "public", "i", "2"].map(Some).to_vec(),
+            ["routine", "public", "f", "f", "f", "f", "f", "v", "f", ""].map(Some).to_vec(),
+        ];
+        rows.extend(definition.map(|definition| ["rule", "1", "3", definition].map(Some).to_vec()));
+        let mut builder = Builder::default();
+        for row in rows {
+            builder.row(&row).unwrap();
+        }
+        let reach = Reach::new(Arc::new(builder.build()), SessionFacts::pinned(18));
+        let found = reach.beyond(operation, "public", name);
+        found.iter().map(|found| format!("{} {}", found.operation, found.name.1)).collect()
+    }
+
+    #[test]
+    fn a_rewrite_rule_does_what_its_definition_says() {
+        let rule = "CREATE RULE r AS ON INSERT TO public.ruled WHERE f(new.id) DO ALSO ( DELETE FROM kept; UPDATE kept SET a = 1 WHERE id = new.id; );";
+        let found = ruled(Some(rule), Operation::Insert, "ruled");
+        assert_eq!(found, ["select kept", "update.bounded kept", "delete.unbounded kept", "call f"]);
+        assert!(ruled(Some(rule), Operation::DeleteBounded, "ruled").is_empty(), "it is a rule on INSERT");
+        assert!(ruled(Some(rule), Operation::Select, "ruled").is_empty());
+        for unread in [None, Some("CREATE RULE r AS ON INSERT TO ruled DO ALSO nonsense")] {
+            let found = ruled(unread, Operation::Insert, "ruled");
+            assert!(
+                found.contains(&"delete.unbounded ".to_owned()) && found.contains(&"call ".to_owned()),
+                "{found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_definition_on_an_index_or_over_a_view_alters_what_is_there() {
+        assert_eq!(ruled(None, Operation::DdlDrop, "i"), ["ddl.alter kept"]);
+        assert_eq!(ruled(None, Operation::DdlAlter, "i"), ["ddl.alter kept"]);
+        assert_eq!(ruled(None, Operation::DdlCreate, "v"), ["ddl.alter v"]);
+        assert!(
+            ruled(None, Operation::DdlCreate, "kept").is_empty() && ruled(None, Operation::DdlCreate, "w").is_empty()
+        );
     }
 }
