@@ -121,6 +121,7 @@ fn rules(name: &str) -> Rules {
         "narrow" => rules.grants[0].scope.tables = vec!["public.t".into()],
         "gone" => rules.grants.clear(),
         "write" => rules.grants[0].permit = ops(&["read", "write", "export"]),
+        "define" => rules.grants[0].permit = ops(&["read", "write", "ddl"]),
         "everything" => {
             rules.guards.clear();
             rules.grants[0].permit = ops(&["read", "write", "export", "ddl", "routine"]);
