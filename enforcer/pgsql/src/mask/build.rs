@@ -28,6 +28,7 @@ pub(super) fn plan(catalog: Arc<Catalog>, masks: Masks, mut facts: SessionFacts)
     facts.row_routines = catalog.row_routines(&facts.default_schema);
     facts.operators.clone_from(&catalog.volatile_operators);
     facts.types.clone_from(&catalog.volatile_types);
+    facts.domains = catalog.volatile_when_made.values().cloned().collect();
     let effective = effective(&catalog, &masks);
     let numbers = effective
         .iter()
