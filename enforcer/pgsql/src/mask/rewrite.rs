@@ -45,8 +45,8 @@ pub(super) fn shape(text: &str) -> Option<Shape> {
 /// A view's query over what stands in for the relations that it reads.
 pub(super) fn definition(plan: &Plan, text: &str) -> Option<String> {
     let mut tree = parse_one(text)?;
-    let weighed = estimate::Weighed::of(plan, &mut tree);
-    let mut rewriter = Rewriter { weighed, ..Rewriter::new(plan, Columns::All) };
+    let (quiet, weighed) = (quiet::is_quiet(&mut tree, true), estimate::Weighed::of(plan, &mut tree));
+    let mut rewriter = Rewriter { quiet, weighed, ..Rewriter::new(plan, Columns::All) };
     visit::node(&mut rewriter, &mut tree).ok()?;
     // What is written must read as the tree: the text becomes part of what stands in, and is looked at no more.
     let written = parse_one(&deparse(&tree)?)?;
