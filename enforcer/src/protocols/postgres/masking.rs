@@ -259,7 +259,7 @@ pub fn scrubbed(body: &[u8]) -> Notice {
 /// What of a target's error a client may see that may not read what it writes: no value that a message could quote either.
 pub fn unsaid(body: &[u8]) -> Notice {
     let mut notice = scrubbed(body);
-    // Data exceptions and constraints quote values; so may any routine.
+    // Data exceptions quote values; constraints do in their details.
     if notice.code.as_str().starts_with("22") {
         notice.message = format!(
             "the statement failed (SQLSTATE {}); the server's message could quote rows that you may not read",

@@ -7,17 +7,19 @@ use super::pipeline::{Awaited, Freed, Run, Until, is_definition, takes_back};
 use super::reply::{self, Rule};
 use super::scan::Shape;
 use super::spent::Returned;
+use super::verdict;
 use super::wire::WireError;
 use super::wire::frame::{Format, Frame, HEADER_BYTES, ServerTag};
-use super::wire::server::{CopyResponse, ParameterDescription, ParameterStatus, RowDescription, TransactionStatus};
+use super::wire::server::{
+    CopyResponse, Fields, ParameterDescription, ParameterStatus, RowDescription, TransactionStatus,
+};
 use super::wire::sqlstate::SqlState;
 use super::wire::write::{Notice, Severity};
 use crate::core::event::What;
 use crate::core::machine::{Cause, Close, Now, Outbox};
 use bytes::{Buf as _, BytesMut};
 use lang::program::rules::Recorded;
-use lang::program::{Access, Object, Verdict};
-use lang::protocol::Operation;
+use lang::program::{Access, Object};
 use std::sync::Arc;
 
 /// What becomes of one frame of the server.
@@ -338,7 +340,7 @@ impl Postgres {
     }
 
     pub(super) fn failed(&mut self, now: Now, frame: &Frame<ServerTag>) -> Fate {
-        let hides = self.writes_unread(now);
+        let hides = self.quotes_unread(now, frame.body());
         self.copying = Copying::No;
         self.grace_mono_ms = None;
         let ours = match self.pipeline.front_mut() {
@@ -375,17 +377,20 @@ impl Postgres {
         }
     }
 
-    /// Whether what is under way writes or defines a relation that the client may not read: the server's errors quote rows.
-    fn writes_unread(&self, now: Now) -> bool {
+    /// Whether an error may quote rows that the client may not read: what is under way writes or defines their relation, or
+    /// ends a transaction, when constraints of whatever it wrote are tested.
+    fn quotes_unread(&self, now: Now, error: &[u8]) -> bool {
         let context = self.context(now);
-        let unread = |access: &Access| {
-            let reads = Access { op: Operation::Select, object: access.object.clone() };
-            (ROW_WRITES.contains(&access.op) || is_definition(access.op))
-                && matches!(access.object, Object::Table { .. })
-                && matches!(context.lease.judge(&[reads], &[], context.at).verdict, Verdict::Denied(_))
-        };
-        let mut statements = self.pipeline.runs().flat_map(|run| &run.statements);
-        statements.any(|one| one.accesses.iter().any(unread))
+        let alters = |access: &&Access| ROW_WRITES.contains(&access.op) || is_definition(access.op);
+        let statements = || self.pipeline.runs().flat_map(|run| &run.statements);
+        let mut changed = statements().flat_map(|one| &one.accesses).filter(alters).peekable();
+        if changed.peek().is_none() {
+            let constraint =
+                Fields::read(error).is_ok_and(|fields| fields.code().is_some_and(|code| code.starts_with("23")));
+            return constraint && !verdict::may_read(&context, &Object::table("", ""));
+        }
+        changed
+            .any(|access| matches!(access.object, Object::Table { .. }) && !verdict::may_read(&context, &access.object))
     }
 
     /// What the gateway repeats of the target's words, with what a pattern finds in it hidden.

@@ -253,6 +253,13 @@ fn unmasked(context: &Context<'_>, statement: &Classified) -> Result<(), Box<Den
     }
 }
 
+/// Whether the lease permits to read an object, with everything that this reaches.
+pub fn may_read(context: &Context<'_>, object: &Object) -> bool {
+    let reads = [Access { op: Operation::Select, object: object.clone() }];
+    let Ok(beyond) = beyond(context.reach, &reads) else { return false };
+    !matches!(context.lease.judge(&reads, &beyond, context.at).verdict, Verdict::Denied(_))
+}
+
 /// What a statement reaches without naming it.
 fn beyond(reach: Option<&Arc<Reach>>, accesses: &[Access]) -> Result<Vec<Beyond>, Box<Denial>> {
     let mut found = Vec::new();
