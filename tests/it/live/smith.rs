@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use xtask::cast::PAULA;
 use xtask::command::{must, run_within};
 use xtask::fault::Outcome;
@@ -26,6 +26,8 @@ const PROBE: &str = "probe";
 const WORLDS: [(&str, &str); 2] = [("world_a", "world-a"), ("world_b", "world-b")];
 /// Where `sqlsmith` looks for names; nothing runs there.
 const SOURCE: &str = "smith_source";
+/// How often the run says how far it is.
+const SAID_EVERY: Duration = Duration::from_secs(20);
 /// Queries of one run of `sqlsmith`.
 const RUN: u64 = 2_000;
 
@@ -319,9 +321,11 @@ fn random_queries_show_no_masked_value_and_otherwise_what_they_show_directly() {
         let masked = MASKED.iter().any(|name| sql.contains(name));
         ("sqlsmith", sql, masked)
     });
+    let mut said = Instant::now();
     for (at, (source, sql, masked)) in made.chain(drawn).enumerate() {
-        if at % 1_000 == 999 {
-            eprintln!("{} queries: {:?}, {} wrong", at + 1, tally.counted, tally.wrong.len());
+        if said.elapsed() >= SAID_EVERY {
+            eprintln!("{at} queries: {:?}, {} wrong", tally.counted, tally.wrong.len());
+            said = Instant::now();
         }
         if !ways.run(source, &sql, masked, &mut tally) {
             ways = Ways::open(&scene);
