@@ -5,7 +5,8 @@
 use super::body::Body;
 use super::query;
 use super::{
-    Catalog, Change, CheckedType, Column, DEFERRED, Evaluated, Kind, Name, Relation, Routine, TEMPORARY, TRIGGER, TYPE,
+    Catalog, Change, CheckedType, Column, DEFERRED, EVENT, Evaluated, Kind, Name, Relation, Routine, TEMPORARY,
+    TRIGGER, TYPE,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -380,6 +381,7 @@ fn what_runs(word: &str) -> Result<&'static str, Unexpected> {
     match word {
         "trigger" => Ok(TRIGGER),
         "deferred" => Ok(DEFERRED),
+        "event" => Ok(EVENT),
         "constraint" => Ok("a constraint"),
         "default" => Ok("a default or a generated column"),
         "index" => Ok("an index"),

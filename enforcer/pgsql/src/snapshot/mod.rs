@@ -227,6 +227,8 @@ pub struct Catalog {
 
 /// What runs when rows are removed as well.
 pub const TRIGGER: &str = "a trigger";
+/// What runs when something is defined; it stands with no relation.
+pub const EVENT: &str = "an event trigger";
 /// What may run at the end of a transaction, when what it names may mean something else than when the row was written.
 pub const DEFERRED: &str = "a trigger that can be deferred";
 
@@ -360,6 +362,11 @@ impl Catalog {
     pub fn runs_on_write(&self, oid: u32) -> impl Iterator<Item = (&'static str, &Body)> {
         let found = self.on_write.get(&oid).into_iter().flatten();
         found.map(|(what, routine)| (*what, self.body_of(*routine)))
+    }
+
+    /// The texts of somebody's routines that run when something is defined.
+    pub fn runs_on_definition(&self) -> impl Iterator<Item = &Body> {
+        self.runs_on_write(0).filter(|(what, _)| *what == EVENT).map(|(_, body)| body)
     }
 
     /// What the text of a routine names that runs without its own name in a statement.

@@ -215,7 +215,8 @@ with recursive uses(class, object, routine) as (\
  where d.refclassid in ('pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass) \
  and d.classid in ('pg_catalog.pg_trigger'::pg_catalog.regclass, 'pg_catalog.pg_constraint'::pg_catalog.regclass, \
  'pg_catalog.pg_attrdef'::pg_catalog.regclass, 'pg_catalog.pg_class'::pg_catalog.regclass, \
- 'pg_catalog.pg_type'::pg_catalog.regclass, 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass) and p.oid >= 16384 \
+ 'pg_catalog.pg_type'::pg_catalog.regclass, 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass, \
+ 'pg_catalog.pg_event_trigger'::pg_catalog.regclass) and p.oid >= 16384 \
  and not exists (select from pg_catalog.pg_depend b join pg_catalog.pg_extension e on e.oid = b.refobjid \
  where b.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and b.objid = p.oid and b.deptype = 'e' \
  and e.extname in ",
@@ -254,6 +255,8 @@ applied(class, object, routine) as (select u.class, u.object, u.routine from use
  'pg_catalog.pg_statistic_ext'::pg_catalog.regclass)) \
 select 'written', t.tgrelid::pg_catalog.text, case when t.tgdeferrable then 'deferred' else 'trigger' end, u.routine::pg_catalog.text from applied u join pg_catalog.pg_trigger t \
  on u.class = 'pg_catalog.pg_trigger'::pg_catalog.regclass and t.oid = u.object where not t.tgisinternal \
+union select 'written', '0', 'event', u.routine::pg_catalog.text from uses u join pg_catalog.pg_event_trigger e \
+ on u.class = 'pg_catalog.pg_event_trigger'::pg_catalog.regclass and e.oid = u.object where e.evtenabled <> 'D' and e.evtevent <> 'login' \
 union select 'written', k.conrelid::pg_catalog.text, 'constraint', u.routine::pg_catalog.text from applied u join pg_catalog.pg_constraint k \
  on u.class = 'pg_catalog.pg_constraint'::pg_catalog.regclass and k.oid = u.object where k.conrelid <> 0 \
 union select 'written', f.adrelid::pg_catalog.text, 'default', u.routine::pg_catalog.text from applied u join pg_catalog.pg_attrdef f \
