@@ -9,6 +9,7 @@ use crate::policy::{Repository, Target, git, retarget, without_lines};
 use crate::postgres::Cluster;
 use crate::tls::Certificates;
 use crate::tools::{self, Places};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -31,6 +32,8 @@ pub struct Scene {
     pub folder: PathBuf,
     /// This checkout.
     pub places: Places,
+    // Until the end: no other run empties the folder.
+    _held: File,
 }
 
 /// Something done to PostgreSQL.
@@ -65,9 +68,24 @@ impl std::fmt::Debug for Choice {
     }
 }
 
+/// Keeps other runs away from a folder, which they would empty, for as long as the file is open.
+fn hold(folder: &Path) -> Outcome<File> {
+    let path = folder.with_extension("lock");
+    let file = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| File::create(&path));
+    let file = file.doing(|| format!("cannot make {}", path.display()))?;
+    file.try_lock().doing(|| {
+        format!(
+            "{} is another run's: wait for its end, or set CARGO_TARGET_DIR to a folder of your own",
+            folder.display()
+        )
+    })?;
+    Ok(file)
+}
+
 impl Scene {
     /// Starts everything in a folder that is emptied first.
     pub fn start(places: &Places, folder: &Path, choice: &Choice) -> Outcome<Self> {
+        let held = hold(folder)?;
         drop(std::fs::remove_dir_all(folder));
         std::fs::create_dir_all(folder.join("secrets")).doing(|| format!("cannot make {}", folder.display()))?;
         let cluster = Cluster::start(places)?;
@@ -97,7 +115,15 @@ impl Scene {
                 String::new()
             },
         })?;
-        Ok(Self { gateway, idp, cluster, repository, folder: folder.to_path_buf(), places: places.clone() })
+        Ok(Self {
+            gateway,
+            idp,
+            cluster,
+            repository,
+            folder: folder.to_path_buf(),
+            places: places.clone(),
+            _held: held,
+        })
     }
 
     /// A token for one of the cast.
