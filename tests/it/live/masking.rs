@@ -267,7 +267,7 @@ fn statements(text: &str) -> Vec<String> {
 }
 
 /// Everything that the server says to a session, as text; what differs between any two databases is left out.
-fn transcript(raw: &mut Raw, text: &str, mode: Mode) -> String {
+pub(super) fn transcript(raw: &mut Raw, text: &str, mode: Mode) -> String {
     let mut out = String::new();
     for sql in statements(text) {
         mode.send(raw, &sql);

@@ -8,6 +8,7 @@ mod archive;
 mod bearer;
 mod canary;
 mod compare;
+mod conflicts;
 mod console;
 mod desk;
 mod drivers;

@@ -27,6 +27,7 @@ pub mod policy;
 mod prove;
 mod quiet;
 mod rewrite;
+mod serial;
 mod spelled;
 #[cfg(test)]
 mod tests;

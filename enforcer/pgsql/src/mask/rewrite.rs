@@ -6,7 +6,7 @@
 use super::visit::{self, Change, Visitor, boxed};
 use super::{
     Cover, Covered, Outcome, Plan, Shape, Treatment, altered, blind, effects, estimate, explain, expression, groups,
-    hashes, order, prove, quiet, spelled, write,
+    hashes, order, prove, quiet, serial, spelled, write,
 };
 use crate::Judged;
 use crate::refusal::Refusal;
@@ -206,6 +206,7 @@ fn forbidden(plan: &Plan, tree: &pg::Node, judged: &Statement) -> Option<String>
     }
     let why = effects::refused(plan, tree, judged).or_else(|| spelled::tells_numbers(plan, tree, judged));
     let why = why.or_else(|| hashes::made(plan, tree, judged)).or_else(|| hashes::redefined(plan, judged));
+    let why = why.or_else(|| serial::refused(plan, judged));
     why.or_else(|| altered::refused(plan, tree)).or_else(|| spelled::refused(plan, tree))
 }
 

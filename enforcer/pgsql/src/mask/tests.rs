@@ -390,3 +390,40 @@ fn columns_that_the_catalog_does_not_list_are_not_tested_on_real_rows() {
         }
     });
 }
+
+#[test]
+fn no_transaction_at_serializable_writes_beside_masked_values() {
+    on_a_large_stack(|| {
+        let (ordered, plain) = (ordered_plan(), plan(MaskAs::Nullify));
+        for sql in [
+            "begin isolation level serializable",
+            "begin transaction read only, isolation level Serializable",
+            "set transaction isolation level serializable",
+            "set session characteristics as transaction isolation level serializable",
+            "set default_transaction_isolation = 'SERIALIZABLE'",
+            "set local transaction_isolation to serializable",
+            "select set_config('Default_Transaction_Isolation', 'serializable', false)",
+            "select set_config('transaction_isolation', $1, true)",
+        ] {
+            assert!(covered(&ordered, sql).contains("use REPEATABLE READ"), "{sql}: {}", covered(&ordered, sql));
+            assert_eq!(covered(&plain, sql), "as it is", "{sql}");
+        }
+        for sql in [
+            "begin isolation level repeatable read",
+            "set transaction isolation level read committed",
+            "set default_transaction_isolation to default",
+            "reset transaction_isolation",
+            "select set_config('default_transaction_isolation', 'read committed', false)",
+        ] {
+            assert_eq!(covered(&ordered, sql), "as it is", "{sql}");
+        }
+        let mut by_default = ordered.clone();
+        let mut catalog = Catalog::clone(&by_default.catalog);
+        catalog.serializable = true;
+        by_default.catalog = Arc::new(catalog);
+        let write = "update people set city = 'x' where id = 'a'";
+        assert!(covered(&by_default, write).contains("SERIALIZABLE unless they say otherwise"));
+        assert!(!covered(&ordered, write).contains("refused"), "{}", covered(&ordered, write));
+        assert!(!covered(&by_default, "select id from people").contains("refused"));
+    });
+}

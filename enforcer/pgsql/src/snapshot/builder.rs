@@ -134,7 +134,8 @@ impl Builder {
     }
 
     fn isolation(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
-        self.frozen = matches!(row.text(1)?, "repeatable read" | "serializable");
+        self.catalog.serializable = row.text(1)? == "serializable";
+        self.frozen = self.catalog.serializable || row.text(1)? == "repeatable read";
         Ok(())
     }
 

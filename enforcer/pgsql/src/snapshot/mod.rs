@@ -211,6 +211,9 @@ pub struct Catalog {
     pub routines: BTreeSet<Routine>,
     /// What changes with any of them, its text too.
     pub(crate) routine_versions: Box<str>,
+    /// Whether the session that read it was in a transaction at SERIALIZABLE: where sessions may not ask for it, that is the
+    /// target's default.
+    pub(crate) serializable: bool,
     /// Operators that run somebody's volatile routine.
     pub volatile_operators: BTreeSet<Box<str>>,
     /// Types of which a cast runs somebody's volatile routine, and what holds them.

@@ -50,7 +50,11 @@ impl<'t> Walker<'t> {
                     local,
                     class: SettingClass::AccessMode,
                 });
-            } else if !matches!(option.defname.as_str(), "transaction_isolation" | "transaction_deferrable") {
+            } else if option.defname == "transaction_isolation" {
+                let Some(level) = option.arg.as_deref().and_then(constant) else { return unknown("TransactionStmt") };
+                let parameter = if local { "transaction_isolation" } else { "default_transaction_isolation" };
+                self.named_setting(parameter, Some(level), local);
+            } else if option.defname != "transaction_deferrable" {
                 return unknown("TransactionStmt");
             }
         }
