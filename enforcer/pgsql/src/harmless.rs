@@ -1,6 +1,7 @@
 //! The built-ins that anybody may call.
 //!
-//! Each reads its arguments, the clock or definitions of the catalog, and nothing else. `pg_sleep` only waits.
+//! Each reads its arguments, the clock or definitions of the catalog, and nothing else. `pg_sleep` only waits;
+//! `pg_available_extensions` and its like show what the views of that name do.
 //! What must never stand here is said in [`crate::routines`].
 
 /// Names of harmless built-ins of `pg_catalog`, all overloads of each. Sorted.
@@ -47,8 +48,8 @@ pub(crate) const HARMLESS: &[&str] = &[
     "min_scale", "mod", "mode", "money", "multirange", "name", "netmask", "network", "normalize", "now", "npoints",
     "nth_value", "ntile", "num_nonnulls", "num_nulls", "numeric", "nummultirange", "numnode", "numrange",
     "obj_description", "octet_length", "oid", "oidvectortypes", "overlaps", "overlay", "parse_ident", "path",
-    "pclose", "percent_rank", "percentile_cont", "percentile_disc", "pg_advisory_unlock_all", "pg_backend_pid",
-    "pg_basetype", "pg_char_to_encoding", "pg_client_encoding", "pg_collation_actual_version", "pg_collation_for",
+    "pclose", "percent_rank", "percentile_cont", "percentile_disc", "pg_advisory_unlock_all",
+    "pg_available_extension_versions", "pg_available_extensions", "pg_backend_pid", "pg_basetype", "pg_char_to_encoding", "pg_client_encoding", "pg_collation_actual_version", "pg_collation_for",
     "pg_collation_is_visible", "pg_column_compression", "pg_column_is_updatable", "pg_column_size",
     "pg_conf_load_time", "pg_conversion_is_visible", "pg_database_size", "pg_describe_object",
     "pg_encoding_max_length", "pg_encoding_to_char", "pg_function_is_visible", "pg_get_acl", "pg_get_constraintdef",

@@ -24,6 +24,8 @@ pub struct Statement {
     pub executes: Option<Box<str>>,
     /// For each call of a routine that takes or tells a number of a sequence: the sequence, where a constant names it.
     pub sequences: Vec<Option<Box<str>>>,
+    /// What a rename, or a move into another schema, makes of its object; it is among what the accesses name.
+    pub becomes: Option<Object>,
     /// Whether the statement can send rows to the client outside COPY. `EXECUTE` and `CALL` can.
     pub returns_rows: bool,
     /// Whether the server says at its end how many rows it wrote: all of them, in one number. For PREPARE that of the

@@ -363,7 +363,11 @@ impl Build {
             Some(views) if !is_catalog(name) => Key::Table(&views.keys),
             Some(_) | None => Key::Parameters,
         };
-        cover(relation, masks, from, access, through, key)
+        let mut made = cover(relation, masks, from, access, through, key)?;
+        if is_catalog(name) {
+            made.versioned = versioned(&made.whole);
+        }
+        Some(made)
     }
 
     /// Takes what was made for a relation. Where the target masks, its queries are those of views, which are read instead.
@@ -491,6 +495,7 @@ fn cover(
         opaque: opaque(&[&whole, &only], &columns, &computed),
         whole,
         only,
+        versioned: None,
         computed,
         narrow: shape(&raw, from, true)?,
         narrow_only: shape(&raw, from_only, false)?,
@@ -502,6 +507,13 @@ fn cover(
         columns,
         access,
     })
+}
+
+/// The query with the columns of a definition's row that say when it was made and where it stands. Its place (`ctid`) is
+/// not among them: it would say how long what is hidden is.
+fn versioned(whole: &Shape) -> Option<Shape> {
+    let columns = whole.text.strip_prefix("SELECT ")?;
+    rewrite::shape(&format!("SELECT m.xmin AS xmin, m.tableoid AS tableoid, {columns}"))
 }
 
 /// The same two with statistics kept out of sight.

@@ -160,7 +160,7 @@ impl Visitor for Found {
     }
 
     /// How many rows its parts have decides what a plan costs before its first row.
-    fn windowed(&mut self) {
+    fn windowed(&mut self, _: &mut pg::WindowDef) {
         self.weighs = true;
     }
 

@@ -18,7 +18,12 @@ pub(super) fn extend(aliases: &[(Box<str>, &Cover)], select: &mut pg::SelectStmt
     for item in &select.group_clause {
         match item.node.as_ref() {
             Some(E::ColumnRef(column)) => {
-                named.push(column.fields.iter().filter_map(string).map(str::to_owned).collect());
+                let fields: Vec<String> = column.fields.iter().filter_map(string).map(str::to_owned).collect();
+                // A name that a column of FROM has means that one; the key is then shown without being grouped by.
+                if let [name] = fields.as_slice() {
+                    named.extend(select.target_list.iter().filter_map(|target| shown_as(target, Some(name))));
+                }
+                named.push(fields);
             }
             Some(E::AConst(_)) => named.extend(position(item, &select.target_list)),
             Some(E::GroupingSet(_)) => return,
@@ -79,8 +84,15 @@ impl Mentioned {
 fn position(item: &pg::Node, targets: &[pg::Node]) -> Option<Vec<String>> {
     let Some(E::AConst(constant)) = item.node.as_ref() else { return None };
     let Some(pg::a_const::Val::Ival(number)) = &constant.val else { return None };
-    let target = targets.get(usize::try_from(number.ival).ok()?.checked_sub(1)?)?;
+    shown_as(targets.get(usize::try_from(number.ival).ok()?.checked_sub(1)?)?, None)
+}
+
+/// The column that a query shows, under a name when one is asked for.
+fn shown_as(target: &pg::Node, name: Option<&String>) -> Option<Vec<String>> {
     let Some(E::ResTarget(target)) = target.node.as_ref() else { return None };
+    if name.is_some_and(|name| *name != target.name) {
+        return None;
+    }
     match target.val.as_deref()?.node.as_ref() {
         Some(E::ColumnRef(column)) => Some(column.fields.iter().filter_map(string).map(str::to_owned).collect()),
         _ => None,

@@ -33,6 +33,7 @@ mod spelled;
 mod tests;
 mod unlisted;
 mod visit;
+mod windows;
 mod write;
 mod written;
 
@@ -142,6 +143,8 @@ pub(crate) struct Cover {
     pub(crate) only: Shape,
     /// Both, with statistics kept out of sight; `None` where a fence has to do that.
     pub(crate) opaque: Option<[Shape; 2]>,
+    /// Of a relation of the server's own: the first with the columns that say when a row was made, for who names them.
+    pub(crate) versioned: Option<Shape>,
     /// The columns that are not masked, for statements that write.
     pub(crate) narrow: Shape,
     /// The same without what inherits.
@@ -166,7 +169,7 @@ impl Treatment {
         };
         cover.into_iter().flat_map(|cover| {
             let plain = [&cover.whole, &cover.only, &cover.narrow, &cover.narrow_only];
-            plain.into_iter().chain(cover.opaque.iter().flatten())
+            plain.into_iter().chain(cover.opaque.iter().flatten()).chain(&cover.versioned)
         })
     }
 }

@@ -316,3 +316,13 @@ fn zero() -> pg::Node {
     let val = Some(pg::a_const::Val::Ival(pg::Integer { ival: 0 }));
     pg::Node { node: Some(E::AConst(pg::AConst { isnull: false, val, location: 0 })) }
 }
+
+/// Whether a sample is one of all rows.
+pub(super) fn is_hundred(node: &pg::Node) -> bool {
+    match node.node.as_ref() {
+        Some(E::AConst(constant)) => {
+            matches!(&constant.val, Some(pg::a_const::Val::Ival(percent)) if percent.ival == 100)
+        }
+        _ => false,
+    }
+}

@@ -134,6 +134,9 @@ fn casts(node: &pg::Node) -> bool {
     let constants = |items: &[pg::Node]| items.iter().all(|item| matches!(item.node, Some(E::AConst(_))));
     let literal = |node: &pg::Node| match node.node.as_ref() {
         Some(E::AConst(_)) => true,
+        Some(E::TypeCast(cast)) => {
+            matches!(cast.arg.as_deref(), Some(pg::Node { node: Some(E::AConst(_)) })) && !meets_floats(cast)
+        }
         Some(E::List(list)) => constants(&list.items),
         Some(E::AArrayExpr(list)) => constants(&list.elements),
         _ => false,
@@ -146,6 +149,36 @@ fn casts(node: &pg::Node) -> bool {
         }
         Some(E::SubLink(link)) => link.testexpr.is_some(),
         _ => false,
+    }
+}
+
+/// Types to which, or to types of numbers that hold them, no column is cast that fails for a value: not those of floats.
+const EXACT: [&str; 13] = [
+    "bool",
+    "bpchar",
+    "date",
+    "int2",
+    "int4",
+    "int8",
+    "numeric",
+    "text",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "uuid",
+    "varchar",
+];
+
+/// Whether a column beside a value of the type that a cast names may be cast to a float.
+fn meets_floats(cast: &pg::TypeCast) -> bool {
+    let names = cast.type_name.as_ref().map_or(&[] as &[pg::Node], |kind| &kind.names);
+    match names {
+        [name] => !string(name).is_some_and(|name| EXACT.contains(&name)),
+        [schema, name] => {
+            string(schema) != Some(crate::catalog::PG_CATALOG)
+                || !string(name).is_some_and(|name| EXACT.contains(&name))
+        }
+        _ => true,
     }
 }
 

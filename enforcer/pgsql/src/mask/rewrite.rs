@@ -6,7 +6,7 @@
 use super::visit::{self, Change, Visitor, boxed};
 use super::{
     Cover, Covered, Outcome, Plan, Shape, Treatment, altered, blind, effects, estimate, explain, expression, groups,
-    hashes, order, prove, quiet, serial, spelled, write,
+    hashes, order, prove, quiet, serial, spelled, windows, write,
 };
 use crate::Judged;
 use crate::refusal::Refusal;
@@ -45,6 +45,7 @@ pub(super) fn shape(text: &str) -> Option<Shape> {
 /// A view's query over what stands in for the relations that it reads.
 pub(super) fn definition(plan: &Plan, text: &str) -> Option<String> {
     let mut tree = parse_one(text)?;
+    windows::rename(&mut tree);
     let (quiet, weighed) = (quiet::is_quiet(&mut tree, true), estimate::Weighed::of(plan, &mut tree));
     let mut rewriter = Rewriter { quiet, weighed, ..Rewriter::new(plan, Columns::All) };
     visit::node(&mut rewriter, &mut tree).ok()?;
@@ -131,10 +132,13 @@ fn statement(plan: &Plan, tree: &mut pg::Node, judged: &Statement) -> Result<Don
     if !touches(plan, judged) {
         return Ok(Done::Untouched);
     }
-    let columns = if write::writes(judged) { Columns::Unmasked } else { Columns::All };
+    let keeps_masks = write::writes(judged) && !write::keeps_for_itself(tree, judged);
+    let columns = if keeps_masks { Columns::Unmasked } else { Columns::All };
+    windows::rename(tree);
     let brittle = relations_of(plan, judged).any(|name| is_brittle(plan, &name));
     let (quiet, weighed) = (quiet::is_quiet(tree, brittle), estimate::Weighed::of(plan, tree));
-    let mut rewriter = Rewriter { quiet, weighed, ..Rewriter::new(plan, columns) };
+    let names_versions = columns == Columns::All && spelled::names_versions(tree);
+    let mut rewriter = Rewriter { quiet, weighed, names_versions, ..Rewriter::new(plan, columns) };
     let rewritten = rewriter.top(tree, judged);
     if let Some(why) = rewriter.refused.take() {
         return Ok(Done::Refused(why));
@@ -243,6 +247,8 @@ pub(super) struct Rewriter<'p> {
     /// Whether no condition of the statement could fail or do something.
     quiet: bool,
     weighed: estimate::Weighed,
+    /// Whether it names when rows were made, and spells all columns that it shows.
+    names_versions: bool,
     ctes: Vec<Box<str>>,
     /// Relations that were replaced under their own name: `schema.relation.column` must lose its schema.
     replaced: BTreeSet<Name>,
@@ -275,6 +281,7 @@ impl<'p> Rewriter<'p> {
             columns,
             quiet: true,
             weighed: estimate::Weighed::default(),
+            names_versions: false,
             ctes: Vec::new(),
             replaced: BTreeSet::new(),
             aliases: Vec::new(),
@@ -500,6 +507,11 @@ impl Visitor for Rewriter<'_> {
         let Some(cover) = self.cover_of(relation)? else { return Ok(()) };
         let opaque = cover.opaque.as_ref().filter(|_| self.weighs(cover));
         let query = match opaque {
+            None if self.names_versions
+                && let Some(versioned) = &cover.versioned =>
+            {
+                versioned.text.clone()
+            }
             Some([whole, only]) if !cover.access.is_fenced(self.quiet) => {
                 if relation.inh { whole } else { only }.text.clone()
             }
@@ -523,7 +535,7 @@ impl Visitor for Rewriter<'_> {
         };
         let relation = relation.clone();
         let Some(cover) = self.cover_of(&relation)? else { return Ok(()) };
-        if !sample.args.iter().all(is_hundred) {
+        if !sample.args.iter().all(order::is_hundred) {
             return self.refuse(
                 "which rows a sample holds says where they are kept, and so how long masked values are; use a condition \
                  instead, for example `WHERE random() < 0.1`",
@@ -581,16 +593,6 @@ impl Visitor for Rewriter<'_> {
 
     fn scope(&mut self) -> &mut Vec<Box<str>> {
         &mut self.ctes
-    }
-}
-
-/// Whether a sample is one of all rows.
-fn is_hundred(node: &pg::Node) -> bool {
-    match node.node.as_ref() {
-        Some(E::AConst(constant)) => {
-            matches!(&constant.val, Some(pg::a_const::Val::Ival(percent)) if percent.ival == 100)
-        }
-        _ => false,
     }
 }
 

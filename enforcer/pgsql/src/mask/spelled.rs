@@ -86,3 +86,9 @@ fn is_known_sequence(plan: &Plan, named: &str) -> bool {
     let is_sequence = plan.catalog.relation(&full).is_some_and(|relation| relation.kind == Kind::Sequence);
     simple(schema) && simple(name) && is_sequence && !plan.is_closed(&full)
 }
+
+/// Whether a statement names a column that says when a row was made, and shows no other columns than it spells.
+pub(super) fn names_versions(tree: &pg::Node) -> bool {
+    let named = blind::find(tree, &mut |field, text| field == "sval" && matches!(text, "xmin" | "tableoid"));
+    named && !blind::find(tree, &mut |field, text| field == blind::NODE && text == "AStar")
+}

@@ -203,13 +203,18 @@ fn a_name_that_is_written_without_its_quotes_runs_nothing() {
         for sql in [
             r#"select make_interval("days:=1),query_to_xml(query" => 'select 1', "nulls:=true" => 2) from people"#,
             r#"update people set city = make_interval("days=>1)::text||email||make_interval(days" => 1)::text where id = 1"#,
-            r#"select count(*) over "w ,current_query() as q" from people window "w ,current_query() as q" as (), w as ()"#,
+            r#"select count(*) from people join people p using (id) as "x, current_query() q""#,
             "select id from people order by id using operator(pg_catalog.<) limit 1",
         ] {
             let found = covered(&plan, sql);
             let whole = ["WITH TIES", "operator"].iter().any(|word| sql.contains(word));
             assert_eq!(found.starts_with("refused: the gateway cannot prove"), !whole, "{sql}: {found}");
         }
+        // A window gets a name that needs none.
+        let window = "w ,current_query() as q";
+        let found =
+            covered(&plan, &format!(r#"select count(*) over "{window}" from people window "{window}" as (), w as ()"#));
+        assert!(found.contains("OVER leasehold_window_0 ") && !found.contains("current_query"), "{found}");
     });
 }
 

@@ -72,7 +72,7 @@ pub(super) trait Visitor: Sized {
     /// The node of such a column, after that. It may be replaced.
     fn named(&mut self, _: &mut pg::Node) {}
     /// A window, named or behind OVER.
-    fn windowed(&mut self) {}
+    fn windowed(&mut self, _: &mut pg::WindowDef) {}
     /// A SELECT, once everything in it was visited.
     fn selected(&mut self, _: &mut pg::SelectStmt) -> Walked {
         Ok(())
@@ -300,7 +300,7 @@ fn json_aggregate<V: Visitor>(v: &mut V, aggregate: &mut pg::JsonAggConstructor)
 }
 
 fn window<V: Visitor>(v: &mut V, window: &mut pg::WindowDef) -> Walked {
-    v.windowed();
+    v.windowed(window);
     nodes(v, &mut window.partition_clause)?;
     nodes(v, &mut window.order_clause)?;
     boxed(v, window.start_offset.as_mut())?;

@@ -4,11 +4,11 @@
 use super::named::{Named, assigned_in_part, names};
 use super::rewrite::{resolved, string};
 use super::unlisted;
-use super::visit::{self, Change, Visitor};
+use super::visit::{self, Change, Query, Visitor};
 use super::written::{Written, target};
 use super::{Plan, Treatment, blind};
-use crate::snapshot::Name;
-use crate::statement::Statement;
+use crate::snapshot::{Name, TEMPORARY};
+use crate::statement::{Access, Statement};
 use crate::walk::Walked;
 use lang::protocol::Operation;
 use pg_query::NodeEnum as E;
@@ -17,23 +17,42 @@ use std::collections::BTreeSet;
 
 /// Whether a statement changes or makes rows.
 pub(super) fn writes(judged: &Statement) -> bool {
-    judged.accesses.iter().any(|access| {
-        matches!(
-            access.operation,
-            Operation::Insert
-                | Operation::UpdateBounded
-                | Operation::UpdateUnbounded
-                | Operation::DeleteBounded
-                | Operation::DeleteUnbounded
-                | Operation::Merge
-                | Operation::CopyIn
-                | Operation::CreateAs
-        )
-    }) || matches!(judged.action, crate::statement::Action::Modify)
+    let writes = |access: &Access| changes_rows(access.operation) || access.operation == Operation::CreateAs;
+    judged.accesses.iter().any(writes) || matches!(judged.action, crate::statement::Action::Modify)
+}
+
+/// Whether an operation changes rows of a relation that is there.
+fn changes_rows(operation: Operation) -> bool {
+    matches!(
+        operation,
+        Operation::Insert
+            | Operation::UpdateBounded
+            | Operation::UpdateUnbounded
+            | Operation::DeleteBounded
+            | Operation::DeleteUnbounded
+            | Operation::Merge
+            | Operation::CopyIn
+    )
+}
+
+/// Whether all that a statement writes is a new temporary table, which nobody else sees: it is filled with masks, and no
+/// real row is compared.
+pub(super) fn keeps_for_itself(tree: &pg::Node, judged: &Statement) -> bool {
+    let into = match tree.node.as_ref() {
+        Some(E::CreateTableAsStmt(create)) if create.objtype == pg::ObjectType::ObjectTable as i32 => {
+            create.into.as_deref()
+        }
+        Some(E::SelectStmt(select)) => select.into_clause.as_deref(),
+        _ => None,
+    };
+    let temporary = |made: &pg::RangeVar| made.relpersistence == "t" || made.schemaname == TEMPORARY;
+    let changes = |access: &Access| changes_rows(access.operation);
+    into.and_then(|into| into.rel.as_ref()).is_some_and(temporary) && !judged.accesses.iter().any(changes)
 }
 
 /// Why a statement that writes does not run.
 pub(super) fn refused(plan: &Plan, tree: &mut pg::Node, judged: &Statement) -> Option<String> {
+    let own = keeps_for_itself(tree, judged);
     let mut found = Found::new(plan);
     found.natural = blind::find(tree, &mut |field, text| field == blind::NODE && text == blind::NATURAL);
     let top = visit::inner(tree, &mut |outer| found.outer(outer));
@@ -50,7 +69,7 @@ pub(super) fn refused(plan: &Plan, tree: &mut pg::Node, judged: &Statement) -> O
             .then(|| "the gateway cannot analyse this statement, and this connection has masks".to_owned());
     }
     // EXPLAIN of a write is not among the accesses as one.
-    if found.changes.is_empty() && !found.into && !writes(judged) {
+    if found.changes.is_empty() && (own || !found.into && !writes(judged)) {
         return None;
     }
     let whole = || found.changes.iter().find_map(|change| target(plan, change));
@@ -89,6 +108,8 @@ struct Found<'p> {
     plan: &'p Plan,
     /// The fields of each column; a star is an empty text.
     columns: Vec<Vec<Box<str>>>,
+    /// How many stars by themselves stand in queries that read nothing with masks.
+    harmless_stars: usize,
     /// What relations are called.
     relations: Vec<(Box<str>, Name)>,
     changes: Vec<Written>,
@@ -109,6 +130,7 @@ impl<'p> Found<'p> {
         Self {
             plan,
             columns: Vec::new(),
+            harmless_stars: 0,
             relations: Vec::new(),
             changes: Vec::new(),
             parts: Vec::new(),
@@ -210,6 +232,8 @@ impl<'p> Found<'p> {
             .map(|(alias, _)| alias.as_ref())
             .filter(|alias| self.masked(alias).is_some())
             .collect();
+        let is_star = |fields: &&Vec<Box<str>>| matches!(fields.as_slice(), [name] if name.is_empty());
+        let stars = self.columns.iter().filter(is_star).count();
         for fields in &self.columns {
             let (last, before) = fields.split_last()?;
             let table = before.last();
@@ -232,7 +256,7 @@ impl<'p> Found<'p> {
                     }
                 }
                 None if last.is_empty() => {
-                    if let Some(alias) = covered.first() {
+                    if let Some(alias) = covered.first().filter(|_| stars > self.harmless_stars) {
                         return stores(&format!("a column of `{alias}`, which `*` names,"));
                     }
                 }
@@ -247,6 +271,21 @@ impl<'p> Found<'p> {
             }
         }
         None
+    }
+
+    /// Whether an item of FROM shows nothing of a relation with masks: what queries inside it name is looked at there.
+    fn is_harmless(&self, item: &pg::Node) -> bool {
+        match item.node.as_ref() {
+            Some(E::RangeSubselect(_) | E::RangeFunction(_)) => true,
+            Some(E::RangeVar(relation)) => {
+                let is_cte = relation.schemaname.is_empty() && self.ctes.iter().any(|cte| **cte == *relation.relname);
+                is_cte || self.plan.treatment(&resolved(self.plan, relation)).is_none()
+            }
+            Some(E::JoinExpr(join)) => {
+                [&join.larg, &join.rarg].into_iter().flatten().all(|side| self.is_harmless(side))
+            }
+            _ => false,
+        }
     }
 
     fn is_alias(&self, name: &str) -> bool {
@@ -329,6 +368,13 @@ impl Visitor for Found<'_> {
         Ok(())
     }
 
+    fn opened(&mut self, query: Query<'_>) {
+        let Query::Select(select) = query else { return };
+        if !select.from_clause.is_empty() && select.from_clause.iter().all(|item| self.is_harmless(item)) {
+            self.harmless_stars += select.target_list.iter().filter(|target| is_star(target)).count();
+        }
+    }
+
     fn column(&mut self, column: &mut pg::ColumnRef) {
         self.columns.push(column.fields.iter().map(|field| string(field).unwrap_or_default().into()).collect());
     }
@@ -341,4 +387,11 @@ impl Visitor for Found<'_> {
     fn scope(&mut self) -> &mut Vec<Box<str>> {
         &mut self.ctes
     }
+}
+
+/// Whether a query shows everything that stands in its FROM.
+fn is_star(target: &pg::Node) -> bool {
+    let Some(E::ResTarget(target)) = target.node.as_ref() else { return false };
+    let Some(E::ColumnRef(column)) = target.val.as_deref().and_then(|value| value.node.as_ref()) else { return false };
+    matches!(column.fields.as_slice(), [pg::Node { node: Some(E::AStar(_)) }])
 }

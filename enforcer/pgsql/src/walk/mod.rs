@@ -110,6 +110,7 @@ pub(crate) struct Found {
     pub(crate) returns_rows: bool,
     pub(crate) reads_only: bool,
     pub(crate) writes: usize,
+    pub(crate) becomes: Option<Object>,
 }
 
 /// The state of the walk of one statement.
@@ -123,6 +124,8 @@ pub(crate) struct Walker<'t> {
     /// What calls of routines over sequences name.
     sequences: Vec<Option<&'t str>>,
     action: Action,
+    /// What a rename makes of its object.
+    becomes: Option<Seen<'t>>,
     returns_rows: bool,
     /// Columns that the text names, and how deep; what restricts a write rests on them.
     columns: Vec<restriction::Column<'t>>,
@@ -154,6 +157,7 @@ impl<'t> Walker<'t> {
             executes: None,
             sequences: Vec::new(),
             action: Action::Other,
+            becomes: None,
             returns_rows: false,
             columns: Vec::new(),
             aliases: Vec::new(),
@@ -188,6 +192,7 @@ impl<'t> Walker<'t> {
             sequences: self.sequences.into_iter().map(|name| name.map(Into::into)).collect(),
             returns_rows: self.returns_rows,
             writes: self.writes,
+            becomes: self.becomes.map(Seen::to_object),
             reads_only,
         }
     }

@@ -51,12 +51,18 @@ impl<'t> Walker<'t> {
             Some(old) => {
                 let hides_built_in = old.kind == ObjectKind::Routine && hides(old.schema, &n.newname);
                 let class = if hides_built_in { ObjectClass::Sensitive } else { old.class };
-                self.touch(Operation::DdlAlter, Seen { name: &n.newname, class, ..old });
-                self.action = Action::Rename;
+                self.becomes(Seen { name: &n.newname, class, ..old });
                 Ok(())
             }
             None => unknown("RenameStmt"),
         }
+    }
+
+    /// What an object becomes is altered with it.
+    fn becomes(&mut self, new: Seen<'t>) {
+        self.touch(Operation::DdlAlter, new);
+        self.action = Action::Rename;
+        self.becomes = Some(new);
     }
 
     /// As a rename, into another schema.
@@ -65,8 +71,7 @@ impl<'t> Walker<'t> {
         self.any_object(Operation::DdlAlter, n.object_type, n.relation.as_ref(), n.object.as_deref())?;
         match self.touches.get(first).and_then(|touch| touch.object) {
             Some(old) => {
-                self.touch(Operation::DdlAlter, Seen { schema: Some(&n.newschema), ..old });
-                self.action = Action::Rename;
+                self.becomes(Seen { schema: Some(&n.newschema), ..old });
                 Ok(())
             }
             None => unknown("AlterObjectSchemaStmt"),

@@ -156,7 +156,7 @@ fn statement(statement: Statement, text: &str, outcome: Outcome) -> Classified {
     let mut sensitive = Vec::new();
     let mut writes_rows = statement.fills;
     // What a relation is renamed to is not there yet.
-    let becomes = statement.accesses.last().filter(|_| statement.action == Action::Rename);
+    let becomes = statement.becomes.as_ref();
     for access in &statement.accesses {
         let object = match &access.object {
             None => Object::Nothing,
@@ -168,7 +168,7 @@ fn statement(statement: Statement, text: &str, outcome: Outcome) -> Classified {
                 let harmless = object.class == ObjectClass::Harmless && READS.contains(&access.operation);
                 if object.kind == ObjectKind::Relation && !harmless {
                     let makes = Operation::DdlCreate == access.operation || Operation::CreateAs == access.operation;
-                    let new = becomes.is_some_and(|last| std::ptr::eq(last, access));
+                    let new = becomes.is_some_and(|new| *new == *object);
                     relations.push((name.clone(), makes || new || access.operation == Operation::DdlDrop));
                 }
                 // Whoever may see a parameter may see it whatever tables the scope names.
