@@ -33,6 +33,7 @@ mod catalog;
 mod harmless;
 #[cfg(test)]
 mod judged;
+pub mod made;
 pub mod mask;
 pub mod provision;
 pub mod reach;

@@ -2,6 +2,7 @@
 //!
 //! They belong into the key of any cache of judgements.
 
+use crate::made::Made;
 use std::collections::BTreeSet;
 
 /// What the judge has to know about the session besides the text.
@@ -27,6 +28,8 @@ pub struct SessionFacts {
     pub types: BTreeSet<Box<str>>,
     /// Types of which a value cannot be made without one: domains, and what holds them. Empty where no catalog is known.
     pub domains: BTreeSet<Box<str>>,
+    /// What relations are made of. Nothing where no catalog is known.
+    pub made: Made,
 }
 
 impl SessionFacts {
@@ -40,6 +43,7 @@ impl SessionFacts {
             operators: BTreeSet::new(),
             types: BTreeSet::new(),
             domains: BTreeSet::new(),
+            made: Made::default(),
         }
     }
 }

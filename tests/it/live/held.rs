@@ -24,7 +24,7 @@ guard held-changes {
 }
 guard few-rows {
     on ledger-staging
-    limit rows=5
+    limit rows=5 bytes=8192
 }
 "#;
 
@@ -290,10 +290,71 @@ fn what_people_agreed_to_is_what_the_names_meant_then() {
             "{meanwhile}"
         );
     }
+    past(
+        "create function public.shout() returns trigger language plpgsql as 'begin new.note := upper(new.note); return new; end'; \
+         create domain public.short as text; create table public.kept (note public.short); \
+         alter table public.junk add side public.short, enable row level security; create policy mine on public.junk using (true)",
+    );
+    // What the server does by itself to what is written, and in whose name.
+    for meanwhile in [
+        "alter table public.junk alter column note set default 'another'",
+        "alter table public.junk alter column note set default 'a third'",
+        "alter table public.junk add constraint few check (length(note) < 99)",
+        "create trigger loud before update on public.junk for each row execute function public.shout()",
+        "alter table public.junk disable trigger loud",
+        "create or replace function public.shout() returns trigger language plpgsql as 'begin return null; end'",
+        "alter table public.junk disable trigger user; alter table public.junk enable always trigger loud",
+        "drop trigger loud on public.junk",
+        "alter policy mine on public.junk using (id > 0)",
+        "alter table public.junk force row level security",
+        "alter view public.shown set (check_option = local)",
+        "alter domain public.short add constraint few check (length(value) < 99)",
+        "alter domain public.short set default 'x'",
+    ] {
+        let refusal = update(&mut raw, meanwhile).unwrap_or_else(|| panic!("{meanwhile}: it runs"));
+        assert!(refusal.code == "42501" && refusal.whole.contains("has changed since"), "{meanwhile}: {refusal:?}");
+        assert_eq!(past("select note from public.junk"), "zoo", "{meanwhile}");
+    }
     // What does not concern the statement does not end its wait.
     assert!(update(&mut raw, "create table public.beside (id bigint); create index on public.junk (note)").is_none());
     assert_eq!(past("select note from public.shown"), "changed");
-    past("drop view public.shown; drop table public.junk, public.zoo, public.beside");
+    past("drop view public.shown; drop table public.junk, public.zoo, public.beside, public.kept");
+    past("drop function public.shout(); drop domain public.short");
+}
+
+/// There the server shows definitions as they were; it runs the statement by those of now.
+#[test]
+fn in_a_frozen_transaction_a_change_through_the_gateway_ends_the_wait() {
+    let scene = scene();
+    let past = |sql: &str| scene.cluster.value("ledger_dev", sql).unwrap();
+    past("create table public.cold (id bigint primary key, note text); insert into public.cold values (1, 'cold')");
+    past("create table public.beside (id bigint); grant all on public.cold, public.beside to gateway_rw");
+    past("alter table public.cold owner to gateway_rw");
+    let mut other = login(&scene);
+    for (level, meanwhile, runs) in [
+        ("repeatable read", "create rule also as on update to public.cold do also delete from public.beside", false),
+        ("serializable", "drop rule also on public.cold", false),
+        ("repeatable read", "select 1", true),
+    ] {
+        let mut raw = login(&scene);
+        raw.query(&format!("begin isolation level {level}")).unwrap();
+        raw.query("select 1").unwrap();
+        send_held(&mut raw, "update public.cold set note = 'warm' where id = 1");
+        let request = waiting(&scene);
+        other.query(meanwhile).unwrap();
+        let id = request["id"].as_str().unwrap();
+        decide(&scene, id, "approve", &json!({ "terms": request["terms"]["digest"] }));
+        let refusal = raw.until_ready().iter().find_map(Message::refusal);
+        if runs {
+            assert!(refusal.is_none(), "{meanwhile}: {refusal:?}");
+        } else {
+            let refusal = refusal.unwrap_or_else(|| panic!("{meanwhile}: it runs"));
+            assert!(refusal.code == "42501" && refusal.whole.contains("has changed since"), "{meanwhile}: {refusal:?}");
+        }
+        raw.query(if runs { "commit" } else { "rollback" }).unwrap();
+        assert_eq!(past("select note from public.cold"), if runs { "warm" } else { "cold" }, "{meanwhile}");
+    }
+    past("drop table public.cold, public.beside");
 }
 
 /// What the gateway's account wrote to the scratch table.
@@ -355,6 +416,24 @@ fn a_row_limit_on_writes_leaves_nothing_behind() {
         assert_eq!(written(&scene), "0");
         assert_eq!(client.query_one("select 'usable'", &[]).await.unwrap().get::<_, String>(0), "usable");
     });
+}
+
+/// The server quotes a value in its error, of any length.
+#[test]
+fn an_error_holds_no_more_than_the_bound_on_bytes() {
+    let scene = scene();
+    super::api::open(&scene, &CODER, "ledger-staging", "10m");
+    let token = scene.token(&CODER).unwrap();
+    let mut raw = Raw::login(scene.gateway.port, "ledger-staging", &token).expect("the login works");
+    let quoted = |count: u32, kind: &str| {
+        format!("select string_agg('canary ' || g, ' ')::{kind} from generate_series(1, {count}) g")
+    };
+    for kind in ["integer", "tsquery", "uuid", "date"] {
+        let refusal = raw.query(&quoted(2_000, kind)).expect_err(kind);
+        assert!(refusal.whole.len() < 8192 && !refusal.whole.contains("canary"), "{kind}: {refusal:?}");
+        let refusal = raw.query(&quoted(2, kind)).expect_err(kind);
+        assert!(refusal.whole.contains("canary"), "{kind}: {refusal:?}");
+    }
 }
 
 /// Removes what was written, within the bound.

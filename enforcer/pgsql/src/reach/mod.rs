@@ -6,6 +6,7 @@
 
 mod rules;
 
+use crate::made::Made;
 use crate::session::SessionFacts;
 use crate::snapshot::{Catalog, Kind, Name, Relation, TEMPORARY};
 use crate::statement::{ObjectClass, ObjectKind};
@@ -62,7 +63,10 @@ impl Reach {
         facts.operators.clone_from(&catalog.volatile_operators);
         facts.types.clone_from(&catalog.volatile_types);
         facts.domains = catalog.volatile_when_made.values().cloned().collect();
-        let before = before.filter(|before| before.facts == facts && before.catalog.routines == catalog.routines);
+        let before = before.filter(|before| {
+            let read_under = SessionFacts { made: facts.made.clone(), ..before.facts.clone() };
+            read_under == facts && before.catalog.routines == catalog.routines
+        });
         let mut views = BTreeMap::new();
         let mut rules = BTreeMap::new();
         for (name, relation) in catalog.relations() {
@@ -77,6 +81,8 @@ impl Reach {
                 views.insert(name.clone(), kept.unwrap_or_else(|| below(&catalog, relation, &facts)));
             }
         }
+        // How views are made decides which rows a statement leaves out, not what a view or a rule touches.
+        facts.made = Made::of(&catalog);
         Self { catalog, facts, views, rules }
     }
 

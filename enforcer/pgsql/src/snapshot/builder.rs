@@ -64,7 +64,7 @@ impl Builder {
             }
             "rule" => self.rule(row),
             "routine" => self.routine(row),
-            "versions" => self.versions(row),
+            "versions" | "shared" | "stands" => self.versions(row),
             "cast" => self.cast(row),
             "barrier" => self.barrier(row),
             "default" => self.default(row),
@@ -117,8 +117,16 @@ impl Builder {
         Ok(())
     }
 
+    /// What changes with definitions that are not read themselves.
     fn versions(&mut self, row: Row<'_>) -> Result<(), Unexpected> {
-        self.catalog.routine_versions = row.text(1)?.into();
+        match row.text(0)? {
+            "versions" => self.catalog.routine_versions = row.text(1)?.into(),
+            "shared" => self.catalog.shared_versions = row.text(1)?.into(),
+            _ => {
+                let stands = row.text(2)?;
+                self.with(row.oid(1)?, |relation| relation.stands = stands.into());
+            }
+        }
         Ok(())
     }
 
@@ -245,6 +253,7 @@ impl Builder {
             partitioned_by: Vec::new(),
             computed_from: BTreeMap::new(),
             policy_reads: Vec::new(),
+            stands: Box::default(),
         };
         self.catalog.relations.insert(name, relation);
         Ok(())

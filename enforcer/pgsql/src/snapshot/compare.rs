@@ -19,6 +19,12 @@ impl Catalog {
             && self.on_write.get(&before.oid) == later.on_write.get(&now.oid)
     }
 
+    /// Whether no domain, cast or operator of the database was made, changed or removed: what a value becomes where it is
+    /// stored or compared.
+    pub fn makes_the_same_of_values(&self, later: &Self) -> bool {
+        self.shared_versions == later.shared_versions
+    }
+
     /// Whether no routine of the database was made, changed or removed.
     pub fn has_the_same_routines(&self, later: &Self) -> bool {
         self.routines == later.routines && self.routine_versions == later.routine_versions
@@ -57,6 +63,7 @@ fn is_the_same(before: &Relation, now: &Relation) -> bool {
         partitioned_by,
         computed_from,
         policy_reads,
+        stands,
     } = before;
     *oid == now.oid
         && *kind == now.kind
@@ -69,4 +76,5 @@ fn is_the_same(before: &Relation, now: &Relation) -> bool {
         && *partitioned_by == now.partitioned_by
         && *computed_from == now.computed_from
         && *policy_reads == now.policy_reads
+        && *stands == now.stands
 }

@@ -119,6 +119,9 @@ pub struct Relation {
     pub computed_from: BTreeMap<i16, BTreeSet<i16>>,
     /// What its row policies read: relation and column; no relation for a routine.
     pub policy_reads: Vec<(Option<u32>, i16)>,
+    /// What changes with what the server does by itself to its rows: defaults, constraints, triggers, row policies, and
+    /// in whose name.
+    pub(crate) stands: Box<str>,
 }
 
 impl Relation {
@@ -214,6 +217,8 @@ pub struct Catalog {
     /// Whether the session that read it was in a transaction at SERIALIZABLE: where sessions may not ask for it, that is the
     /// target's default.
     pub(crate) serializable: bool,
+    /// What changes with any domain, cast or operator of the database.
+    pub(crate) shared_versions: Box<str>,
     /// Operators that run somebody's volatile routine.
     pub volatile_operators: BTreeSet<Box<str>>,
     /// Types of which a cast runs somebody's volatile routine, and what holds them.
@@ -292,13 +297,17 @@ impl Catalog {
         let merges = operation == Operation::Merge;
         let deletes = merges || matches!(operation, Operation::DeleteBounded | Operation::DeleteUnbounded);
         let updates = merges || matches!(operation, Operation::UpdateBounded | Operation::UpdateUnbounded);
+        // Every row goes along with every row that it refers to.
+        let every = matches!(operation, Operation::DeleteUnbounded | Operation::UpdateUnbounded);
+        let deleted = if every { Operation::DeleteUnbounded } else { Operation::DeleteBounded };
+        let updated = if every { Operation::UpdateUnbounded } else { Operation::UpdateBounded };
         let mut changed = Vec::new();
         for (referring, on_delete, on_update) in self.along.get(&oid).into_iter().flatten() {
             if deletes && *on_delete == Change::Cascades {
-                changed.push((*referring, Operation::DeleteBounded));
+                changed.push((*referring, deleted));
             }
             if deletes && *on_delete == Change::Sets || updates && *on_update != Change::None {
-                changed.push((*referring, Operation::UpdateBounded));
+                changed.push((*referring, updated));
             }
         }
         if operation == Operation::Truncate {

@@ -157,6 +157,23 @@ where p.oid >= 16384 and n.nspname !~ '^pg_t';\
 select 'versions', coalesce(pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat_ws(' ', p.oid, p.xmin), ',' order by p.oid)), '') \
 from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace \
 where p.oid >= 16384 and n.nspname !~ '^pg_t';\
+select 'stands', s.relation, pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat_ws(' ', s.what, s.row, s.version), ',' \
+ order by s.what, s.row, s.version)) from (\
+ select f.adrelid, 'default', f.oid, f.xmin::pg_catalog.text from pg_catalog.pg_attrdef f \
+ union all select k.conrelid, 'constraint', k.oid, k.xmin::pg_catalog.text from pg_catalog.pg_constraint k where k.contype in ('c', 'f') \
+ union all select k.confrelid, 'along', k.oid, k.xmin::pg_catalog.text from pg_catalog.pg_constraint k \
+ where k.contype = 'f' and (k.confdeltype in ('c', 'n', 'd') or k.confupdtype in ('c', 'n', 'd')) \
+ union all select t.tgrelid, 'trigger', t.oid, t.xmin::pg_catalog.text from pg_catalog.pg_trigger t where not t.tgisinternal \
+ union all select p.polrelid, 'policy', p.oid, p.xmin::pg_catalog.text from pg_catalog.pg_policy p \
+ union all select c.oid, 'whose', c.relowner, pg_catalog.concat_ws(' ', c.relforcerowsecurity, c.reloptions) from pg_catalog.pg_class c \
+ where c.oid >= 16384 and (c.relkind = 'v' or c.relrowsecurity)) s(relation, what, row, version) \
+where s.relation >= 16384 group by s.relation;\
+select 'shared', coalesce(pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat_ws(' ', s.what, s.row, s.version), ',' \
+ order by s.what, s.row)), '') from (\
+ select 'check', k.oid, k.xmin from pg_catalog.pg_constraint k where k.contypid <> 0 and k.oid >= 16384 \
+ union all select 'domain', t.oid, t.xmin from pg_catalog.pg_type t where t.typtype = 'd' and t.oid >= 16384 \
+ union all select 'cast', k.oid, k.xmin from pg_catalog.pg_cast k where k.oid >= 16384 \
+ union all select 'operator', o.oid, o.xmin from pg_catalog.pg_operator o where o.oid >= 16384) s(what, row, version);\
 select 'operator', o.oprname from pg_catalog.pg_operator o join pg_catalog.pg_proc p on p.oid = o.oprcode \
 where o.oid >= 16384 and p.prolang not in (12, 13) and not exists \
  (select from pg_catalog.pg_depend d join pg_catalog.pg_extension e on e.oid = d.refobjid \

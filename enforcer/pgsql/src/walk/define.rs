@@ -248,6 +248,11 @@ impl<'t> Walker<'t> {
     pub(super) fn create_statistics(&mut self, n: &'t pg::CreateStatsStmt) -> Walked {
         self.nodes(&n.exprs)?;
         self.action = Action::Beside;
+        if n.defnames.len() > 1 {
+            // Without a schema it lies with its table.
+            let own = self.named(ObjectKind::Other, &n.defnames)?;
+            self.touch(Operation::DdlCreate, own);
+        }
         self.relations(Operation::DdlCreate, &n.relations)
     }
 

@@ -4,12 +4,14 @@
 //! the server's analyser or planner makes, and an empty node where the grammar never leaves one, is refused.
 //! The walk never guesses: what it cannot place is a [`Refusal`].
 
+mod asked;
 mod data;
 mod define;
 mod expression;
 mod formula;
 mod from;
 mod joined;
+mod made;
 mod names;
 mod object;
 mod operator;

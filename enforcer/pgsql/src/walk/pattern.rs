@@ -3,12 +3,18 @@
 /// How deep groups of a regular expression are followed.
 const GROUPS_MAX: usize = 16;
 
+/// The most memory that one regular expression may take.
+const REGEX_BYTES_MAX: usize = 64 << 10;
+
+/// Longer regular expressions are not tried.
+const REGEX_TEXT_BYTES_MAX: usize = 256;
+
 /// Whether a pattern matches every text.
 pub(super) fn matches_everything(operator: &str, pattern: &str) -> bool {
     match operator {
         "^@" => pattern.is_empty(),
         "~~" | "~~*" => !pattern.is_empty() && pattern.chars().all(|c| c == '%'),
-        "~" | "~*" => is_open(pattern, 0),
+        "~" | "~*" => is_open(pattern, 0) || finds_everywhere(pattern),
         _ => false,
     }
 }
@@ -17,6 +23,23 @@ pub(super) fn matches_everything(operator: &str, pattern: &str) -> bool {
 pub(super) fn similar_to_everything(pattern: &str) -> bool {
     let plain = !pattern.contains(['(', '[', '\\']);
     plain && pattern.split('|').any(|arm| matches!(arm, "_*" | "%*" | "%+") || matches_everything("~~", arm))
+}
+
+/// Whether a range, or one of several, holds every value.
+pub(super) fn is_range_of_everything(text: &str) -> bool {
+    let text: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    let text = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or(&text);
+    matches!(text, "(,)" | "[,]" | "[,)" | "(,]")
+}
+
+/// Whether a regular expression finds something in each of a few texts that hold nearly everything: none, long ones, all of
+/// ASCII. What only the server's own language knows is not tried.
+fn finds_everywhere(pattern: &str) -> bool {
+    let pattern = pattern.strip_prefix("***:").unwrap_or(pattern).replace("\\Z", "\\z");
+    let built = regex::RegexBuilder::new(&pattern).size_limit(REGEX_BYTES_MAX).build();
+    let ascii: String = ('\u{1}'..='\u{7f}').collect();
+    let texts = ["", "a", "\n", "\u{e9}\u{df}\u{6f22}\u{1f600}", &ascii, &ascii.repeat(40)];
+    pattern.len() <= REGEX_TEXT_BYTES_MAX && built.is_ok_and(|regex| texts.into_iter().all(|text| regex.is_match(text)))
 }
 
 /// Whether some alternative of a regular expression can match nothing, and so does somewhere in every text.

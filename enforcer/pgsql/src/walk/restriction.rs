@@ -6,10 +6,11 @@
 //! ([`super::sampled`]). What holds for every row by its values alone (`id > 0`) cannot be seen without data: row limits
 //! on writes catch it.
 
+use super::asked::first_in_order;
 use super::expression::constant;
 use super::names::string;
 use super::operator::uncast;
-use super::pattern::matches_everything;
+use super::pattern::{is_range_of_everything, matches_everything};
 use super::query::alias_of;
 use super::tautology::{boolean, complementary, number, shape};
 use super::twin::{ANY, Attached, Columns, Twin};
@@ -207,9 +208,9 @@ impl<'t> Walker<'t> {
             Some(E::AExpr(n)) => {
                 Ok(self.names(condition, target)?.any && self.comparison_restricts(n, target, negated)?)
             }
-            Some(E::SubLink(n)) => {
-                Ok(self.names(condition, target)?.any && !self.holds_whole_target(n, target, negated)?)
-            }
+            Some(E::SubLink(n)) => Ok(self.names(condition, target)?.any
+                && (negated || self.asks_of_row(n, target)?)
+                && !self.holds_whole_target(n, target, negated)?),
             Some(E::FuncCall(call)) if is_vacuous(call) => Ok(false),
             Some(E::CurrentOfExpr(_)) => Ok(true),
             _ => Ok(self.names(condition, target)?.any),
@@ -307,6 +308,14 @@ impl<'t> Walker<'t> {
         {
             return Ok(false);
         }
+        if let Some(E::List(bounds)) = right.node.as_ref()
+            && let ([low, high], false) = (bounds.items.as_slice(), negated)
+            && n.kind == pg::AExprKind::AexprBetween as i32
+            && self.is_bound_by_whole(">=", low, target)?
+            && self.is_bound_by_whole("<=", high, target)?
+        {
+            return Ok(false);
+        }
         if holds_by_shape(n, operator, left, right, negated) {
             return Ok(false);
         }
@@ -325,6 +334,10 @@ impl<'t> Walker<'t> {
     fn is_bound_by_whole(&self, operator: &str, side: &'t pg::Node, target: &Target<'t>) -> Restricts {
         let Some(E::SubLink(link)) = side.node.as_ref() else { return Ok(false) };
         let Some(query) = link.subselect.as_deref() else { return Ok(false) };
+        if let Some(first) = first_in_order(query) {
+            let bounds = matches!((first, operator), (Bound::Least, ">=") | (Bound::Greatest, "<="));
+            return Ok(bounds && self.existence_yields_whole(query, target)?.is_some());
+        }
         let whole = match (bound(query), operator) {
             (Bound::None, _) | (Bound::Least, ">=") | (Bound::Greatest, "<=") => {
                 self.correlated_yields_whole(query, target)?
@@ -350,9 +363,7 @@ impl<'t> Walker<'t> {
             Ok(pg::SubLinkType::AllSublink) if negated => {
                 Ok(self.query_yields_whole(query, target.relation)?.is_some())
             }
-            Ok(pg::SubLinkType::ExistsSublink) if !negated => {
-                Ok(self.correlated_yields_whole(query, target)?.is_some())
-            }
+            Ok(pg::SubLinkType::ExistsSublink) if !negated => Ok(self.existence_yields_whole(query, target)?.is_some()),
             Ok(_) | Err(_) => Ok(false),
         }
     }
@@ -372,6 +383,11 @@ impl<'t> Walker<'t> {
         self.effort.spend(probe.walked);
         let qualified = probe.columns.iter().filter(|column| column.fields.len() > 1);
         Ok(qualified.filter_map(|column| column.fields.first().and_then(string)).collect())
+    }
+
+    /// Whether an expression names the target's row for certain.
+    pub(super) fn names_row(&self, expression: &'t pg::Node, target: &Target<'t>) -> Restricts {
+        Ok(self.names(expression, target)?.any)
     }
 
     /// The target's columns that an expression names for certain.
@@ -494,6 +510,14 @@ fn holds_by_shape(n: &pg::AExpr, operator: &str, left: &pg::Node, right: &pg::No
     if matches!(kind, Ok(pg::AExprKind::AexprOpAny)) && !negated {
         let both = constant(right).map(str::to_ascii_lowercase);
         return both.is_some_and(|text| matches!(text.as_str(), "{t,f}" | "{f,t}" | "{true,false}" | "{false,true}"));
+    }
+    let range = match operator {
+        "@>" => constant(uncast(left)),
+        "<@" => constant(uncast(right)),
+        _ => None,
+    };
+    if !negated && range.is_some_and(is_range_of_everything) {
+        return true;
     }
     let pattern = match right.node.as_ref() {
         // LIKE … ESCAPE and SIMILAR TO wrap their pattern.

@@ -194,10 +194,12 @@ impl<'t> Reader<'_, 't> {
     /// A column of the target, or of a twin, whose row is then the same: or one of something else.
     fn column(&mut self, node: &'t pg::Node, fields: &'t [pg::Node]) -> Option<Formula> {
         let name = fields.last().and_then(string).unwrap_or("*");
+        // What several columns of a query or a view give alike is one.
+        let alike = |name| self.target.own.stands_for(name).filter(|name| *name != ANY).unwrap_or(name);
         let own = if fields.len() < 2 {
-            (self.target.alone && self.place.level == 0).then_some(name)
+            (self.target.alone && self.place.level == 0).then(|| alike(name))
         } else if self.target.qualifies(fields) {
-            (!self.place.shadowed).then_some(name)
+            (!self.place.shadowed).then(|| alike(name))
         } else {
             self.target.twin(fields).filter(|_| self.place.level == 0).and_then(|twin| twin.columns.stands_for(name))
         };
@@ -473,6 +475,9 @@ impl<'t> Reader<'_, 't> {
     /// How many rows a query gives for each row of the target. A relation is taken to have some.
     fn rows(&self, query: Option<&'t pg::Node>) -> Rows {
         let Some(E::SelectStmt(select)) = query.and_then(|query| query.node.as_ref()) else { return Rows::Unknown };
+        if select.limit_count.as_deref().map(uncast).and_then(number) == Some(0.0) {
+            return Rows::None;
+        }
         let limited = select.limit_count.is_some() || select.limit_offset.is_some() || select.having_clause.is_some();
         let plain = select.larg.is_none() && select.values_lists.is_empty() && !limited;
         if !plain || self.place.level >= LEVELS_MAX {

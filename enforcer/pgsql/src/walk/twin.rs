@@ -1,5 +1,6 @@
 //! Relations beside the target of a change that hold each of its rows again, and what their columns are of it.
 
+use super::made::result;
 use super::names::string;
 use super::operator::uncast;
 use super::{E, pg};
@@ -22,6 +23,8 @@ enum Others {
     Same,
     Any,
     None,
+    /// None of the relation's.
+    Foreign,
 }
 
 /// What stands beside the target and holds every one of its rows again.
@@ -56,10 +59,35 @@ impl<'t> Columns<'t> {
             None => match self.others {
                 Others::Same => Some(name),
                 Others::Any => Some(ANY),
+                Others::Foreign => None,
                 // A name that the query does not give is one that an alias with columns gives.
                 Others::None => self.named.iter().all(|(own, _)| !own.is_empty()).then_some(ANY),
             },
         }
+    }
+
+    /// With other names for some.
+    pub(super) fn with(mut self, names: Vec<(&'t str, Option<&'t str>)>) -> Self {
+        self.named.extend(names);
+        self
+    }
+
+    /// The columns of what a view's query reads, as those of the view, given what those of the view are.
+    pub(super) fn below(&self, select: &'t pg::SelectStmt, alias: &str) -> Self {
+        let mut below = Self { named: Vec::new(), others: Others::Foreign };
+        for target in select.target_list.iter().filter_map(result) {
+            let Some(E::ColumnRef(column)) = target.val.as_deref().and_then(|value| uncast(value).node.as_ref()) else {
+                continue;
+            };
+            let own = column.fields.len() < 2 || column.fields.first().and_then(string) == Some(alias);
+            if own
+                && let Some(name) = column.fields.last().and_then(string)
+                && below.named.iter().all(|(known, _)| *known != name)
+            {
+                below.named.push((name, self.stands_for(name_of(target))));
+            }
+        }
+        below
     }
 
     /// What the only column is; [`ANY`] when there are several. None when some is computed.
@@ -103,6 +131,7 @@ impl<'t> Columns<'t> {
         for node in &select.target_list {
             let Some(E::ResTarget(target)) = node.node.as_ref() else { continue };
             let Some(value) = target.val.as_deref().map(uncast) else { continue };
+            let value = of_group(value, select).unwrap_or(value);
             let Some(E::ColumnRef(column)) = value.node.as_ref() else {
                 let computed = if is_computed(value) { None } else { Some(ANY) };
                 selected.named.push((name_of(target), computed));
@@ -132,8 +161,25 @@ fn is_computed(value: &pg::Node) -> bool {
             || call.funcname.last().and_then(string).is_some_and(super::whole::computes))
 }
 
+/// The column that an aggregate or a window function gives again, since all rows of its group have the same:
+/// `SELECT max(id) … GROUP BY id`.
+fn of_group<'t>(value: &'t pg::Node, select: &'t pg::SelectStmt) -> Option<&'t pg::Node> {
+    let Some(E::FuncCall(call)) = value.node.as_ref() else { return None };
+    let picks = ["any_value", "first_value", "last_value", "max", "min"];
+    call.funcname.last().and_then(string).filter(|name| picks.contains(name))?;
+    let argument = uncast(call.args.first()?);
+    let Some(E::ColumnRef(column)) = argument.node.as_ref() else { return None };
+    let name = column.fields.last().and_then(string)?;
+    let by = call.over.as_deref().map_or(&select.group_clause, |over| &over.partition_clause);
+    let alike = |node: &pg::Node| match uncast(node).node.as_ref() {
+        Some(E::ColumnRef(by)) => by.fields.last().and_then(string).is_some_and(|by| by == name || by == "ctid"),
+        _ => false,
+    };
+    by.iter().any(alike).then_some(argument)
+}
+
 /// What a column of a query is called.
-fn name_of(target: &pg::ResTarget) -> &str {
+pub(super) fn name_of(target: &pg::ResTarget) -> &str {
     if !target.name.is_empty() {
         return &target.name;
     }

@@ -48,6 +48,7 @@ impl<'t> Walker<'t> {
         condition: Option<&'t pg::Node>,
     ) -> Result<Target<'t>, Refusal> {
         let mut target = Target::of(relation);
+        target.own = self.columns_of(relation);
         target.alone = others.is_empty();
         let joined = joined(others, &self.effort);
         let sources = self.sources(&joined, relation, self.ctes.definitions(), 0)?;
@@ -72,6 +73,16 @@ impl<'t> Walker<'t> {
         self.query_yields(query, target.relation, self.ctes.definitions(), Some(target.alias()), 0)
     }
 
+    /// As [`Self::correlated_yields_whole`], of which only the first row matters: no LIMIT leaves that out.
+    pub(super) fn existence_yields_whole(&self, query: &'t pg::Node, target: &Target<'t>) -> Whole<'t> {
+        match query.node.as_ref() {
+            Some(E::SelectStmt(select)) if select.larg.is_none() && select.limit_offset.is_none() => {
+                self.unlimited_yields(select, target.relation, self.ctes.definitions(), Some(target.alias()), 0)
+            }
+            _ => self.correlated_yields_whole(query, target),
+        }
+    }
+
     fn query_yields(
         &self,
         query: &'t pg::Node,
@@ -94,6 +105,20 @@ impl<'t> Walker<'t> {
         outer: Option<&'t str>,
         depth: usize,
     ) -> Whole<'t> {
+        if limits(select) {
+            return Ok(None);
+        }
+        self.unlimited_yields(select, relation, visible, outer, depth)
+    }
+
+    fn unlimited_yields(
+        &self,
+        select: &'t pg::SelectStmt,
+        relation: &'t pg::RangeVar,
+        visible: &Visible<'t>,
+        outer: Option<&'t str>,
+        depth: usize,
+    ) -> Whole<'t> {
         self.effort.spend(QUERY_NODES.saturating_add(visible.len()));
         if depth >= DEPTH_MAX || self.effort.is_spent() {
             return Ok(Some(Columns::unknown()));
@@ -105,7 +130,7 @@ impl<'t> Walker<'t> {
                 inner.push((&cte.ctename, cte.ctequery.as_deref()));
             }
         }
-        if limits(select) || self.having_restricts(select, relation) {
+        if self.having_restricts(select, relation) {
             return Ok(None);
         }
         if let (Some(left), Some(right)) = (select.larg.as_deref(), select.rarg.as_deref()) {
@@ -199,7 +224,12 @@ impl<'t> Walker<'t> {
                 let whole = match found.and_then(|at| Some((visible.get(..at)?, visible.get(at)?.1?))) {
                     // A common table expression sees those before it.
                     Some((before, query)) => self.query_yields(query, relation, before, None, depth)?,
-                    None => self.is_same(name, relation).then(Columns::same),
+                    None => match (self.holds_all_of(name, relation), self.view(name)) {
+                        (Some(columns), _) => Some(columns),
+                        // A view sees no common table expression.
+                        (None, Some(query)) => self.query_yields(query, relation, &[], None, depth)?,
+                        (None, None) => None,
+                    },
                 };
                 Ok(renamed(whole, name.alias.as_ref()))
             }
@@ -244,13 +274,6 @@ impl<'t> Walker<'t> {
         });
         constants || never
     }
-
-    /// Whether two names, neither of them a common table expression's, are one relation's.
-    fn is_same(&self, one: &pg::RangeVar, other: &pg::RangeVar) -> bool {
-        let schema_of =
-            |name: &str| if name.is_empty() { self.session.default_schema.to_string() } else { name.to_owned() };
-        one.relname == other.relname && schema_of(&one.schemaname) == schema_of(&other.schemaname)
-    }
 }
 
 /// Whether an aggregate makes something else of the values that it is given.
@@ -261,6 +284,11 @@ pub(super) fn computes(aggregate: &str) -> bool {
 /// Whether LIMIT may leave rows out: a parameter, or a constant of a sensible size. OFFSET alone leaves nearly none out.
 fn limits(select: &pg::SelectStmt) -> bool {
     let Some(count) = select.limit_count.as_deref().map(uncast) else { return false };
+    let orders = |sort: &pg::Node| matches!(&sort.node, Some(E::SortBy(by)) if matches!(by.node.as_deref().map(|by| &by.node), Some(Some(E::ColumnRef(_)))));
+    if select.limit_option == pg::LimitOption::WithTies as i32 && !select.sort_clause.iter().any(orders) {
+        // Every row is the first's equal.
+        return false;
+    }
     let text = || super::expression::constant(count).and_then(|text| text.parse().ok());
     let rows: Option<f64> = number(count).or_else(text);
     matches!(count.node.as_ref(), Some(E::ParamRef(_))) || rows.is_some_and(|rows| rows <= LIMIT_ROWS_MAX)

@@ -167,6 +167,13 @@ impl Postgres {
         Fate::Drop
     }
 
+    /// Whether what the server says besides rows takes a statement beyond its bound on bytes: an error or a notice may
+    /// quote a value of any length.
+    pub(super) fn says_too_much(&mut self, frame_bytes: usize) -> bool {
+        let Some(run) = self.pipeline.front_mut().and_then(Awaited::run_mut) else { return false };
+        run.says_too_much(frame_bytes)
+    }
+
     fn end_bracket(&mut self, now: Now, sql: &str, error: Option<Box<Notice>>, out: &mut Outbox) {
         self.say_upstream(now, sql, out);
         self.queue(now, Awaited::End(Box::new(End { error })));

@@ -256,11 +256,21 @@ pub fn scrubbed(body: &[u8]) -> Notice {
     Notice::new(severity, code, message)
 }
 
+/// Classes of errors whose messages name objects at the most: constraints quote rows in their details only.
+const NAMES_AT_MOST: &[&str] = &["08", "0A", "23", "25", "28", "2B", "40", "53", "54", "55", "57", "58"];
+
+/// Likewise, of the class 42: something is there already, or the account may not. The others of it are what a value that is
+/// taken for a name (`note::regclass`) or for a text in a language (`note::tsquery`) fails with.
+const OBJECTS_THERE: &[&str] = &["42501", "42701", "42710", "42723", "42804", "42P06", "42P07", "42P16"];
+
 /// What of a target's error a client may see that may not read what it writes: no value that a message could quote either.
 pub fn unsaid(body: &[u8]) -> Notice {
     let mut notice = scrubbed(body);
-    // Data exceptions quote values; constraints do in their details.
-    if notice.code.as_str().starts_with("22") {
+    let code = notice.code.as_str();
+    // What stands at a place of the client's own text was found before any row was read.
+    let of_text = Fields::read(body).is_ok_and(|fields| fields.text(b'P').is_some());
+    let of_names = code.get(..2).is_some_and(|class| NAMES_AT_MOST.contains(&class)) || OBJECTS_THERE.contains(&code);
+    if !of_text && !of_names {
         notice.message = format!(
             "the statement failed (SQLSTATE {}); the server's message could quote rows that you may not read",
             notice.code

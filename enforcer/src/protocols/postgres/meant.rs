@@ -32,6 +32,7 @@ impl Meant {
             return self.catalog == now.catalog;
         }
         self.uses == now.uses
+            && self.catalog.makes_the_same_of_values(&now.catalog)
             && self.uses.iter().all(|name| self.catalog.means_the_same(&now.catalog, name))
             && (!(self.calls || now.calls) || self.catalog.has_the_same_routines(&now.catalog))
     }

@@ -128,6 +128,12 @@ impl Run {
             .or_else(|| over(&self.limits.bytes, self.returned.bytes, "bytes"))
     }
 
+    /// Counts an error or a notice; whether it takes the run beyond its bound on bytes.
+    pub fn says_too_much(&mut self, frame_bytes: usize) -> bool {
+        self.returned.bytes = self.returned.bytes.saturating_add(frame_bytes as u64);
+        self.limits.bytes.as_ref().is_some_and(|(max, _)| self.returned.bytes > *max)
+    }
+
     /// Whether it reads data that the client sends.
     pub fn copies_in(&self) -> bool {
         self.accesses().any(|access| access.op == Operation::CopyIn)

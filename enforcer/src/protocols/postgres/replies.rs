@@ -166,6 +166,7 @@ impl Postgres {
                 other @ (Fate::Drop | Fate::Changed(_) | Fate::Instead(_) | Fate::End(_)) => other,
             },
             ServerTag::RowDescription | ServerTag::NoData => self.described(now, frame),
+            ServerTag::NoticeResponse if self.says_too_much(frame.whole().len()) => Fate::Drop,
             ServerTag::NoticeResponse if self.plan.is_some() => match masking::scrubbed_notice(frame.body()) {
                 Some(notice) => self.repeated(notice),
                 None => Fate::Drop,
@@ -340,7 +341,7 @@ impl Postgres {
     }
 
     pub(super) fn failed(&mut self, now: Now, frame: &Frame<ServerTag>) -> Fate {
-        let hides = self.quotes_unread(now, frame.body());
+        let hides = self.quotes_unread(now, frame.body()) | self.says_too_much(frame.whole().len());
         self.copying = Copying::No;
         self.grace_mono_ms = None;
         let ours = match self.pipeline.front_mut() {
