@@ -6,8 +6,9 @@ use crate::session::SessionFacts;
 use std::path::{Path, PathBuf};
 
 fn lines(path: &Path) -> Vec<String> {
-    let text = std::fs::read_to_string(path).unwrap().replace("\\r", "\r").replace("\\n", "\n");
-    text.split('\n').filter(|line| !line.is_empty() && !line.starts_with("# ")).map(str::to_owned).collect()
+    let text = std::fs::read_to_string(path).unwrap();
+    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with("# "));
+    lines.map(|line| line.replace("\\r", "\r").replace("\\n", "\n")).collect()
 }
 
 fn guards() -> PathBuf {
