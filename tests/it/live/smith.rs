@@ -15,8 +15,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use xtask::cast::PAULA;
+use xtask::clock::now;
 use xtask::command::{must, run_within};
 use xtask::fault::Outcome;
 use xtask::postgres::Cluster;
@@ -343,11 +344,11 @@ fn random_queries_show_no_masked_value_and_otherwise_what_they_show_directly() {
         let masked = MASKED.into_iter().chain(masked.iter().map(String::as_str)).any(|name| sql.contains(name));
         ("sqlsmith", sql, masked)
     });
-    let mut said = Instant::now();
+    let mut said = now();
     for (at, (source, sql, masked)) in made.chain(drawn).enumerate() {
         if said.elapsed() >= SAID_EVERY {
             eprintln!("{at} queries: {:?}, {} wrong", tally.counted, tally.wrong.len());
-            said = Instant::now();
+            said = now();
         }
         if !ways.run(source, &sql, masked, &mut tally) {
             ways = Ways::open(&scene);
