@@ -92,7 +92,7 @@ fn statement(text: Range<usize>, tree: &pg::Node, session: &SessionFacts) -> Res
         settings: found.settings,
         executes: found.executes,
         sequences: found.sequences,
-        becomes: found.becomes,
+        renames: found.renames,
         returns_rows: found.returns_rows,
         counted: counted(tree, found.writes),
         fills: fills(tree),

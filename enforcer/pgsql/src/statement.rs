@@ -24,8 +24,8 @@ pub struct Statement {
     pub executes: Option<Box<str>>,
     /// For each call of a routine that takes or tells a number of a sequence: the sequence, where a constant names it.
     pub sequences: Vec<Option<Box<str>>>,
-    /// What a rename, or a move into another schema, makes of its object; it is among what the accesses name.
-    pub becomes: Option<Object>,
+    /// Objects that go by another name from now on; both are among what the accesses name.
+    pub renames: Vec<Renamed>,
     /// Whether the statement can send rows to the client outside COPY. `EXECUTE` and `CALL` can.
     pub returns_rows: bool,
     /// Whether the server says at its end how many rows it wrote: all of them, in one number. For PREPARE that of the
@@ -35,6 +35,15 @@ pub struct Statement {
     pub fills: bool,
     /// Whether the statement alone proves that it changes nothing: no data, schema, setting or lock.
     pub reads_only: bool,
+}
+
+/// An object that is renamed, moved into another schema, or taken out of a parent, by whose name rules found it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renamed {
+    /// What it was called, or its parent is.
+    pub from: Object,
+    /// What it is called afterwards.
+    pub to: Object,
 }
 
 /// One operation on one object.

@@ -142,10 +142,28 @@ impl<'t> Walker<'t> {
         self.relation_as(kind_of(n.objtype), Operation::DdlAlter, relation)?;
         for node in &n.cmds {
             let Some(E::AlterTableCmd(command)) = node.node.as_ref() else { return unknown("AlterTableStmt") };
+            let first = self.touches.len();
             self.alter_table_command(command)?;
+            self.leaves_parent(relation, command, first)?;
             if command.subtype == pg::AlterTableType::AtChangeOwner as i32 {
                 self.relation(Operation::DclGrant, relation)?;
             }
+        }
+        Ok(())
+    }
+
+    /// A child or partition that is taken out of its parent: rules found its rows by the parent's name too. What the command
+    /// names was touched from `first` on.
+    fn leaves_parent(&mut self, relation: &'t pg::RangeVar, command: &pg::AlterTableCmd, first: usize) -> Walked {
+        use pg::AlterTableType as A;
+        let Some(named) = self.touches.get(first..).into_iter().flatten().find_map(|touch| touch.object) else {
+            return Ok(());
+        };
+        let own = self.resolve(relation)?;
+        match A::try_from(command.subtype) {
+            Ok(A::AtDetachPartition) => self.renames.push((own, named)),
+            Ok(A::AtDropInherit) => self.renames.push((named, own)),
+            _ => {}
         }
         Ok(())
     }

@@ -34,7 +34,7 @@ mod whole;
 
 use crate::refusal::Refusal;
 use crate::session::SessionFacts;
-use crate::statement::{Access, Action, Object, ObjectClass, ObjectKind, SettingChange};
+use crate::statement::{Access, Action, Object, ObjectClass, ObjectKind, Renamed, SettingChange};
 use lang::protocol::Operation;
 use pg_query::NodeEnum as E;
 use pg_query::protobuf as pg;
@@ -112,7 +112,7 @@ pub(crate) struct Found {
     pub(crate) returns_rows: bool,
     pub(crate) reads_only: bool,
     pub(crate) writes: usize,
-    pub(crate) becomes: Option<Object>,
+    pub(crate) renames: Vec<Renamed>,
 }
 
 /// The state of the walk of one statement.
@@ -126,8 +126,8 @@ pub(crate) struct Walker<'t> {
     /// What calls of routines over sequences name.
     sequences: Vec<Option<&'t str>>,
     action: Action,
-    /// What a rename makes of its object.
-    becomes: Option<Seen<'t>>,
+    /// What objects were called, and are from now on.
+    renames: Vec<(Seen<'t>, Seen<'t>)>,
     returns_rows: bool,
     /// Columns that the text names, and how deep; what restricts a write rests on them.
     columns: Vec<restriction::Column<'t>>,
@@ -159,7 +159,7 @@ impl<'t> Walker<'t> {
             executes: None,
             sequences: Vec::new(),
             action: Action::Other,
-            becomes: None,
+            renames: Vec::new(),
             returns_rows: false,
             columns: Vec::new(),
             aliases: Vec::new(),
@@ -194,7 +194,11 @@ impl<'t> Walker<'t> {
             sequences: self.sequences.into_iter().map(|name| name.map(Into::into)).collect(),
             returns_rows: self.returns_rows,
             writes: self.writes,
-            becomes: self.becomes.map(Seen::to_object),
+            renames: self
+                .renames
+                .iter()
+                .map(|(from, to)| Renamed { from: from.to_object(), to: to.to_object() })
+                .collect(),
             reads_only,
         }
     }

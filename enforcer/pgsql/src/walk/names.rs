@@ -49,7 +49,7 @@ impl<'t> Walker<'t> {
         })
     }
 
-    fn resolve(&self, name: &'t pg::RangeVar) -> Result<Seen<'t>, Refusal> {
+    pub(super) fn resolve(&self, name: &'t pg::RangeVar) -> Result<Seen<'t>, Refusal> {
         if name.relname.is_empty() {
             return Err(Refusal::UnknownNode { name: "a relation without a name" });
         }

@@ -28,8 +28,12 @@ impl<'t> Walker<'t> {
             let Ok(kind) = T::try_from(n.rename_type) else { return unknown("RenameStmt") };
             let operation = if kind == T::ObjectRole { Operation::DclRole } else { Operation::DdlAlter };
             let old = self.object_of_name(kind, &n.subname);
+            let new = Seen { name: &n.newname, ..old };
             self.touch(operation, old);
-            self.touch(operation, Seen { name: &n.newname, ..old });
+            self.touch(operation, new);
+            if kind == T::ObjectSchema {
+                self.renames.push((old, new));
+            }
             return Ok(());
         }
         self.any_object(Operation::DdlAlter, n.rename_type, n.relation.as_ref(), n.object.as_deref())?;
@@ -51,7 +55,7 @@ impl<'t> Walker<'t> {
             Some(old) => {
                 let hides_built_in = old.kind == ObjectKind::Routine && hides(old.schema, &n.newname);
                 let class = if hides_built_in { ObjectClass::Sensitive } else { old.class };
-                self.becomes(Seen { name: &n.newname, class, ..old });
+                self.renamed(old, Seen { name: &n.newname, class, ..old });
                 Ok(())
             }
             None => unknown("RenameStmt"),
@@ -59,10 +63,10 @@ impl<'t> Walker<'t> {
     }
 
     /// What an object becomes is altered with it.
-    fn becomes(&mut self, new: Seen<'t>) {
+    fn renamed(&mut self, old: Seen<'t>, new: Seen<'t>) {
         self.touch(Operation::DdlAlter, new);
         self.action = Action::Rename;
-        self.becomes = Some(new);
+        self.renames.push((old, new));
     }
 
     /// As a rename, into another schema.
@@ -71,7 +75,7 @@ impl<'t> Walker<'t> {
         self.any_object(Operation::DdlAlter, n.object_type, n.relation.as_ref(), n.object.as_deref())?;
         match self.touches.get(first).and_then(|touch| touch.object) {
             Some(old) => {
-                self.becomes(Seen { schema: Some(&n.newschema), ..old });
+                self.renamed(old, Seen { schema: Some(&n.newschema), ..old });
                 Ok(())
             }
             None => unknown("AlterObjectSchemaStmt"),

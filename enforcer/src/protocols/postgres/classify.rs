@@ -50,6 +50,8 @@ pub struct Classified {
     pub accesses: Vec<Access>,
     /// Relations that it touches, for masks; with whether they need not be there: it makes them, or removes them at most.
     pub relations: Vec<(QualifiedName, bool)>,
+    /// Objects that go by another name from now on, with that name. A schema has no name in it.
+    pub renames: Vec<(QualifiedName, QualifiedName)>,
     /// Objects that run only where a scope names exactly them.
     pub sensitive: Vec<QualifiedName>,
     /// The prepared statement that it runs.
@@ -156,7 +158,9 @@ fn statement(statement: Statement, text: &str, outcome: Outcome) -> Classified {
     let mut sensitive = Vec::new();
     let mut writes_rows = statement.fills;
     // What a relation is renamed to is not there yet.
-    let becomes = statement.becomes.as_ref();
+    let renamed = |object: &pgsql::statement::Object| {
+        statement.action == Action::Rename && statement.renames.iter().any(|one| one.to == *object)
+    };
     for access in &statement.accesses {
         let object = match &access.object {
             None => Object::Nothing,
@@ -168,8 +172,7 @@ fn statement(statement: Statement, text: &str, outcome: Outcome) -> Classified {
                 let harmless = object.class == ObjectClass::Harmless && READS.contains(&access.operation);
                 if object.kind == ObjectKind::Relation && !harmless {
                     let makes = Operation::DdlCreate == access.operation || Operation::CreateAs == access.operation;
-                    let new = becomes.is_some_and(|new| *new == *object);
-                    relations.push((name.clone(), makes || new || access.operation == Operation::DdlDrop));
+                    relations.push((name.clone(), makes || renamed(object) || access.operation == Operation::DdlDrop));
                 }
                 // Whoever may see a parameter may see it whatever tables the scope names.
                 let shown = object.kind == ObjectKind::Parameter && access.operation == Operation::Show;
@@ -192,6 +195,7 @@ fn statement(statement: Statement, text: &str, outcome: Outcome) -> Classified {
         action: statement.action,
         accesses,
         relations,
+        renames: statement.renames.iter().map(|one| (qualified(&one.from), qualified(&one.to))).collect(),
         sensitive,
         executes: statement.executes,
         writes_rows,

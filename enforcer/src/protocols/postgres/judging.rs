@@ -328,6 +328,7 @@ pub(super) fn empty() -> Classified {
         action: Action::Other,
         accesses: Vec::new(),
         relations: Vec::new(),
+        renames: Vec::new(),
         sensitive: Vec::new(),
         executes: None,
         never: None,

@@ -7,7 +7,7 @@ use crate::core::event;
 use crate::core::lease::Lease;
 use lang::program::rules::{Masking, RuleId, RuleKind};
 use lang::program::{Access, Beyond, Object, Place, StatementLimits, Verdict};
-use lang::protocol::Operation;
+use lang::protocol::{ConnectionKind, Operation};
 use lang::time::Timestamp;
 use pgsql::mask::{Outcome, Plan};
 use pgsql::reach::Reach;
@@ -158,11 +158,54 @@ fn weigh(context: &Context<'_>, statement: &Classified) -> Result<Permitted, Box
         Verdict::Review(reviews) => reviews,
     };
     unmasked(context, statement)?;
+    keeps_to_rules(context, statement)?;
     for name in &statement.sensitive {
         named_exactly(lease, name)?;
     }
     let counts = counts(context, statement, judgement.limits.rows.as_ref().map(|(_, rule)| rule))?;
     Ok(Permitted { limits: judgement.limits, reviews, counts })
+}
+
+/// Refuses to take from an object the name by which a guard finds it: the rule would hold for nothing.
+fn keeps_to_rules(context: &Context<'_>, statement: &Classified) -> Result<(), Box<Denial>> {
+    let lease = context.lease;
+    if statement.renames.is_empty() || !lease.active().program.has_guards(lease.connection()).1 {
+        return Ok(());
+    }
+    for (from, to) in &statement.renames {
+        if from.1.is_empty() {
+            return Err(Denial::saying(format!(
+                "guards name objects of this connection by their schemas, and those of `{}` would have another; change it \
+                 together with the policy, with an account of your own",
+                from.0
+            )));
+        }
+        if let Some(rule) = ConnectionKind::Postgres.operations().find_map(|op| escaped(context, op, from, to)) {
+            let sentence = format!(
+                "{rule} holds for `{}.{}`, and would not for `{}.{}`; change it together with the policy, with an account \
+                 of your own",
+                from.0, from.1, to.0, to.1
+            );
+            return Err(Denial::by(lease, rule, sentence));
+        }
+    }
+    Ok(())
+}
+
+/// The rule that denies or reviews an operation on one object and not on the other.
+fn escaped(context: &Context<'_>, op: Operation, from: &QualifiedName, to: &QualifiedName) -> Option<RuleId> {
+    let judged = |(schema, name): &QualifiedName| {
+        let access = Access { op, object: Object::table(schema.as_ref(), name.as_ref()) };
+        context.lease.judge(&[access], &[], context.at).verdict
+    };
+    match (judged(from), judged(to)) {
+        (Verdict::Allowed, _) | (_, Verdict::Denied(_)) => None,
+        (Verdict::Denied(reasons), _) => reasons.into_iter().find_map(|reason| reason.rule),
+        (Verdict::Review(reviews), now) => {
+            let kept = if let Verdict::Review(kept) = now { kept } else { Vec::new() };
+            reviews.into_iter().find(|review| !kept.contains(review)).map(|(rule, _)| rule)
+        }
+    }
 }
 
 /// Whether a bound on rows holds for what the statement writes; what cannot be counted is refused under one.
