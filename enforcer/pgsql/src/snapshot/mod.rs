@@ -295,19 +295,19 @@ impl Catalog {
     /// What an operation on a relation does to those that refer to it.
     pub fn changed_along(&self, oid: u32, operation: Operation) -> Vec<(u32, Operation)> {
         let merges = operation == Operation::Merge;
-        let deletes = merges || matches!(operation, Operation::DeleteBounded | Operation::DeleteUnbounded);
-        let updates = merges || matches!(operation, Operation::UpdateBounded | Operation::UpdateUnbounded);
+        let removes = merges || matches!(operation, Operation::DeleteBounded | Operation::DeleteUnbounded);
+        let alters = merges || matches!(operation, Operation::UpdateBounded | Operation::UpdateUnbounded);
         // Every row goes along with every row that it refers to.
         let every = matches!(operation, Operation::DeleteUnbounded | Operation::UpdateUnbounded);
-        let deleted = if every { Operation::DeleteUnbounded } else { Operation::DeleteBounded };
-        let updated = if every { Operation::UpdateUnbounded } else { Operation::UpdateBounded };
+        let deletion = if every { Operation::DeleteUnbounded } else { Operation::DeleteBounded };
+        let change = if every { Operation::UpdateUnbounded } else { Operation::UpdateBounded };
         let mut changed = Vec::new();
         for (referring, on_delete, on_update) in self.along.get(&oid).into_iter().flatten() {
-            if deletes && *on_delete == Change::Cascades {
-                changed.push((*referring, deleted));
+            if removes && *on_delete == Change::Cascades {
+                changed.push((*referring, deletion));
             }
-            if deletes && *on_delete == Change::Sets || updates && *on_update != Change::None {
-                changed.push((*referring, updated));
+            if removes && *on_delete == Change::Sets || alters && *on_update != Change::None {
+                changed.push((*referring, change));
             }
         }
         if operation == Operation::Truncate {
