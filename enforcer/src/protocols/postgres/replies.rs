@@ -386,9 +386,9 @@ impl Postgres {
         let statements = || self.pipeline.runs().flat_map(|run| &run.statements);
         let mut changed = statements().flat_map(|one| &one.accesses).filter(alters).peekable();
         if changed.peek().is_none() {
-            let constraint =
-                Fields::read(error).is_ok_and(|fields| fields.code().is_some_and(|code| code.starts_with("23")));
-            return constraint && !verdict::may_read(&context, &Object::table("", ""));
+            let other =
+                Fields::read(error).is_ok_and(|fields| fields.code().is_some_and(|code| !code.starts_with("23")));
+            return !other && !verdict::may_read(&context, &Object::table("", ""));
         }
         changed
             .any(|access| matches!(access.object, Object::Table { .. }) && !verdict::may_read(&context, &access.object))
